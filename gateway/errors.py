@@ -1,0 +1,177 @@
+"""Everything that can go wrong, as types.
+
+    GatewayError
+     ├─ CallerError            the caller must change something
+     │   ├─ InvalidRequest     the request does not fit the schema or the contract
+     │   │   └─ MalformedBody  the body is not the JSON that is asked for
+     │   ├─ BodyTooLarge
+     │   ├─ Unauthenticated
+     │   ├─ PermissionDenied
+     │   ├─ NotFound
+     │   │   └─ UnknownRoute
+     │   └─ MethodNotAllowed
+     ├─ OriginError            the feature store could not, or would not, answer
+     │   ├─ OriginThrottled    it asks for fewer requests
+     │   ├─ OriginUnavailable  it cannot be reached, or says so itself
+     │   ├─ OriginTimeout      it did not answer in time
+     │   ├─ OriginFailed       it answered with an error of its own
+     │   └─ OriginMalformed    it answered what cannot be understood
+     │       └─ SchemaDisagreement   its reply and its metadata differ
+     └─ InternalError          the gateway's own fault
+         ├─ DeadlineExceeded   the read's own time is over
+         └─ OnDemandFailed     an on-demand view's function raised or returned the wrong type
+
+Each leaf says who broke it (`source`), whether the same request may succeed when tried again (`retryable`) and its gRPC code. HTTP
+statuses are the door's business (`web/problems`). Messages name fields, never values.
+"""
+
+from enum import IntEnum, StrEnum
+
+
+class Fault(StrEnum):
+    """Who broke it."""
+
+    CALLER = "caller"
+    ORIGIN = "origin"
+    GATEWAY = "gateway"
+
+
+class Code(IntEnum):
+    """The gRPC codes that error bodies carry."""
+
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    UNAUTHENTICATED = 16
+
+
+class GatewayError(Exception):
+    """Base of all errors that reach a caller. `message` is safe to show: it holds no join key, feature value or credential."""
+
+    fault = Fault.GATEWAY
+    retryable = False
+    code = Code.INTERNAL
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class CallerError(GatewayError):
+    fault = Fault.CALLER
+    code = Code.INVALID_ARGUMENT
+
+
+class InvalidRequest(CallerError):
+    """The request does not fit the contract or the feature service's schema."""
+
+
+class MalformedBody(InvalidRequest):
+    """The body is not JSON of the shape that is asked for."""
+
+
+class BodyTooLarge(CallerError):
+    code = Code.RESOURCE_EXHAUSTED
+
+
+class Unauthenticated(CallerError):
+    code = Code.UNAUTHENTICATED
+
+    def __init__(
+        self,
+        message: str = (
+            "invalid 'Tecton-key' authorization header. Note that newly created credentials may take up to 60 seconds to be usable."
+        ),
+    ) -> None:
+        super().__init__(message)
+
+
+class PermissionDenied(CallerError):
+    code = Code.PERMISSION_DENIED
+
+    def __init__(self, message: str = "Not Authorized. Note that access control changes may take up to 60 seconds to apply.") -> None:
+        super().__init__(message)
+
+
+class NotFound(CallerError):
+    code = Code.NOT_FOUND
+
+
+class UnknownRoute(NotFound):
+    def __init__(self) -> None:
+        super().__init__("Not Found: no such path. /openapi.json lists the paths that exist.")
+
+
+class MethodNotAllowed(CallerError):
+    code = Code.UNIMPLEMENTED
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__(f"Method Not Allowed: this path takes {allowed}.")
+        self.allowed = allowed
+
+
+class OriginError(GatewayError):
+    """The feature store could not, or would not, answer. What it says of the caller (401, 403, 404, 400) is a CallerError instead."""
+
+    fault = Fault.ORIGIN
+    retryable = True
+    code = Code.UNAVAILABLE
+
+
+class OriginThrottled(OriginError):
+    """The origin asks for fewer requests. `retry_after` is its own header's text, if it sent one."""
+
+    code = Code.RESOURCE_EXHAUSTED
+
+    def __init__(self, message: str, retry_after: str | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class OriginUnavailable(OriginError):
+    """The origin cannot be reached, or answered 503."""
+
+
+class OriginTimeout(OriginError):
+    code = Code.DEADLINE_EXCEEDED
+
+
+class OriginFailed(OriginError):
+    """The origin answered 5xx."""
+
+    code = Code.INTERNAL
+
+
+class OriginMalformed(OriginError):
+    """The origin's answer cannot be understood, so nothing of it is used."""
+
+    retryable = False
+    code = Code.INTERNAL
+
+
+class SchemaDisagreement(OriginMalformed):
+    """The names or types in a reply are not those of the schema; the schema is fetched again once before this reaches a caller."""
+
+
+class InternalError(GatewayError):
+    def __init__(self, message: str = "Internal error. The request id is in the gateway's log.") -> None:
+        super().__init__(message)
+
+
+class DeadlineExceeded(InternalError):
+    retryable = True
+    code = Code.DEADLINE_EXCEEDED
+
+    def __init__(self, message: str = "Timed out") -> None:
+        super().__init__(message)
+
+
+class OnDemandFailed(InternalError):
+    """An on-demand view's function raised, or returned what its declaration does not say."""

@@ -1,0 +1,40 @@
+"""On-demand views: functions of the request context and of other views' values, run in the gateway.
+
+A function gets two read-only mappings, `context` (by context key) and `inputs` (by view, then by feature without its view's prefix), and
+returns a mapping from output name to value. Values are plain Python: int64 → int, timestamp → RFC 3339 text, array → list, struct and
+map → dict, missing → None.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.errors import OnDemandFailed
+from gateway.features import DataType, Feature
+
+Function = Callable[[Mapping[str, Any], Mapping[str, Mapping[str, Any]]], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class OnDemandView:
+    """`inputs` maps each input view to the features that are read of it (without prefix); `outputs` are in served order."""
+
+    name: str
+    function: Function
+    context_keys: tuple[str, ...]
+    inputs: tuple[tuple[str, tuple[str, ...]], ...]
+    outputs: tuple[tuple[str, DataType], ...]
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        return tuple(Feature(f"{self.name}.{output}", dtype) for output, dtype in self.outputs)
+
+    def compute(self, context: Mapping[str, Any], inputs: Mapping[str, Mapping[str, Any]]) -> list[Any]:
+        """The outputs in served order. Whatever the function raises becomes OnDemandFailed, which names the view and no value."""
+        try:
+            answer = self.function(context, inputs)
+            return [answer[output] for output, _ in self.outputs]
+        except KeyError as error:
+            raise OnDemandFailed(f"On-demand view {self.name} did not return one of its declared outputs.") from error
+        except Exception as error:
+            raise OnDemandFailed(f"On-demand view {self.name} failed: its function raised {type(error).__name__}.") from error

@@ -1,0 +1,1 @@
+"""Where features come from: the Protocol, and the Tecton cluster over HTTP."""

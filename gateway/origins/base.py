@@ -1,0 +1,114 @@
+"""The seam between the read path and whatever answers reads: one Protocol, four verbs and close.
+
+Implementations: `origins.tecton` (a cluster over HTTP), `feature_server.origin` (the embedded engine). They speak in domain nouns; HTTP,
+JSON and SQL stay behind this line. Errors: `errors.OriginError` and, where the origin judges the caller, `errors.CallerError`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from gateway.features import PLAIN, Caller, Feature, Field, Labels, ReadOptions, ServiceRef, SloInfo, ViewValues
+from gateway.on_demand import OnDemandView
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRow:
+    """One read: typed join keys and request context by name (int64 as int, timestamps as RFC 3339 text), and the views that are wanted.
+
+    An origin that cannot fetch single views answers all of them.
+    """
+
+    join_keys: Mapping[str, Any] = field(repr=False)
+    context: Mapping[str, Any] = field(repr=False)
+    views: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Up to `Origin.batch_limit` reads of one feature service, for one caller. `deadline` is on the event loop's clock, in seconds."""
+
+    service: ServiceRef
+    rows: tuple[FetchRow, ...]
+    caller: Caller
+    deadline: float
+    options: ReadOptions = PLAIN
+    want_labels: bool = False
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedRow:
+    views: tuple[ViewValues, ...]
+    slo: SloInfo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An origin's answer: one row per row asked, in order. `labels` by feature name, where they were wanted and the origin has them."""
+
+    rows: tuple[FetchedRow, ...]
+    labels: Mapping[str, Labels] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ViewFacts:
+    """What an origin knows of one view beyond its features. `join_keys` None: unknown, so all of the service's. `emitted` False: an input
+    of an on-demand view that the feature service itself does not serve; `features` then says what it holds."""
+
+    join_keys: tuple[str, ...] | None = None
+    context_keys: tuple[str, ...] | None = None
+    emitted: bool = True
+    features: tuple[Feature, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What Metadata says of a feature service, and what the origin knows besides."""
+
+    service: ServiceRef
+    join_keys: tuple[Field, ...]
+    context_keys: tuple[Field, ...]
+    features: tuple[Feature, ...]
+    kind: str = "DEFAULT"
+    output_join_keys: tuple[Field, ...] = ()
+    views: Mapping[str, ViewFacts] = field(default_factory=dict)
+    on_demand: Mapping[str, OnDemandView] = field(default_factory=dict)
+    labels: Mapping[str, Labels] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReply:
+    """An origin's answer to an ingest: its HTTP status and its JSON body, already encoded (contract §6 has a shape of its own)."""
+
+    status: int
+    body: bytes
+    retry_after: str | None = None
+
+
+class Origin(Protocol):
+    """Where features come from."""
+
+    batch_limit: int
+    """How many reads of one service a single `fetch` may carry."""
+
+    single_views: bool
+    """Whether `fetch` answers just the views that are asked for, or always all of the service."""
+
+    async def describe(self, service: ServiceRef, caller: Caller, deadline: float) -> Description:
+        """The metadata of a feature service, as this caller may see it."""
+        ...
+
+    async def fetch(self, fetch: Fetch) -> Fetched:
+        """Feature values. Raises rather than answering in part, unless the origin itself marks what is missing (TIME_OUT)."""
+        ...
+
+    async def ingest(self, body: bytes, caller: Caller, deadline: float) -> IngestReply:
+        """Stream records in, in the ingest API's own JSON."""
+        ...
+
+    async def ready(self) -> None:
+        """Ask whether reads can be answered now. Raises OriginError where not."""
+        ...
+
+    async def aclose(self) -> None: ...

@@ -1,0 +1,240 @@
+"""Feature values on the wire, in both spellings.
+
+    type          Tecton door (positional)          named door
+    int64         "42"                              42
+    float         1.5, "NaN", "Infinity"            the same
+    timestamp     "2013-01-14T23:00:00Z"            the same
+    struct        [1.5,"a"] in field order          {"x":1.5,"y":"a"}
+    array, map    elements as above                 elements as above
+
+Two compilers, each called once per feature: `compile_writer` for values of our own (embedded store, on-demand functions), and
+`compile_reader` for values that an origin sent, which are checked and passed on without being rebuilt wherever both spellings agree.
+Both give (positional, named) as bytes; both raise ValueError, whose text names the expected type and no value.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from gateway.features import DataType, Kind
+
+Encoded = tuple[bytes, bytes]
+Writer = Callable[[Any], Encoded]
+Reader = Callable[[bytes], Encoded]
+
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+NULL: Encoded = (b"null", b"null")
+_encode = msgspec.json.encode
+_NON_FINITE = {b'"NaN"', b'"Infinity"', b'"-Infinity"'}
+_NON_FINITE_TEXT = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
+_DECIMAL = re.compile(rb"-?(0|[1-9][0-9]{0,18})")
+
+
+def _wrong(dtype: DataType) -> ValueError:
+    return ValueError(f"expected {dtype} or null")
+
+
+def compile_writer(dtype: DataType) -> Writer:
+    """value → (positional, named). int64: int; float: float or int; timestamp: RFC 3339 text or an aware datetime; struct: mapping."""
+    positional, named = _positional(dtype), _named(dtype)
+    if not respelled(dtype):
+        return lambda value: (encoded := _encode(positional(value)), encoded)
+    return lambda value: (_encode(positional(value)), _encode(named(value)))
+
+
+def respelled(dtype: DataType) -> bool:
+    """Whether the two doors spell values of this type differently."""
+    if dtype.kind in (Kind.INT64, Kind.STRUCT):
+        return True
+    inner = dtype.element or dtype.value
+    return inner is not None and respelled(inner)
+
+
+Spelling = Callable[[Any], Any]
+"""A Python value → the JSON-ready value of one door."""
+
+
+def _positional(dtype: DataType) -> Spelling:
+    return _spelling(dtype, _positional, str, lambda members: [value for _, value in members])
+
+
+def _named(dtype: DataType) -> Spelling:
+    return _spelling(dtype, _named, int, dict)
+
+
+def _spelling(
+    dtype: DataType, inner: Callable[[DataType], Spelling], integer: Callable[[int], Any], struct: Callable[[list[tuple[str, Any]]], Any]
+) -> Spelling:
+    if dtype.element is not None:
+        spell = _array(dtype, inner(dtype.element))
+    elif dtype.value is not None:
+        spell = _map(dtype, inner(dtype.value))
+    elif dtype.kind is Kind.STRUCT:
+        spell = _struct(dtype, [(name, inner(field)) for name, field in dtype.fields], struct)
+    else:
+        spell = _scalar(dtype, integer)
+    return lambda value: None if value is None else spell(value)
+
+
+def _scalar(dtype: DataType, integer: Callable[[int], Any]) -> Spelling:
+    check = _CHECKS[dtype.kind]
+
+    def spell(value: Any) -> Any:
+        try:
+            checked = check(value)
+        except ValueError:
+            raise _wrong(dtype) from None
+        return integer(checked) if dtype.kind is Kind.INT64 else checked
+
+    return spell
+
+
+def _array(dtype: DataType, element: Spelling) -> Spelling:
+    def spell(value: Any) -> Any:
+        if not _is_list(value):
+            raise _wrong(dtype)
+        return [element(one) for one in value]
+
+    return spell
+
+
+def _map(dtype: DataType, inner: Spelling) -> Spelling:
+    def spell(value: Any) -> Any:
+        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+            raise _wrong(dtype)
+        return {key: inner(one) for key, one in value.items()}
+
+    return spell
+
+
+def _struct(dtype: DataType, fields: list[tuple[str, Spelling]], struct: Callable[[list[tuple[str, Any]]], Any]) -> Spelling:
+    def spell(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return struct([(name, inner(value.get(name))) for name, inner in fields])
+        if not _is_list(value) or len(value) != len(fields):
+            raise _wrong(dtype)
+        return struct([(name, inner(one)) for (name, inner), one in zip(fields, value, strict=True)])
+
+    return spell
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _int64(value: Any) -> int:
+    if type(value) is int and INT64_MIN <= value <= INT64_MAX:
+        return value
+    if isinstance(value, str) and _DECIMAL.fullmatch(value.encode()) and INT64_MIN <= int(value) <= INT64_MAX:
+        return int(value)
+    raise ValueError
+
+
+def _float(value: Any) -> float | str:
+    if isinstance(value, str) and value in _NON_FINITE_TEXT:
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError
+    number = float(value)
+    if math.isfinite(number):
+        return number
+    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ValueError
+
+
+def _string(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    raise ValueError
+
+
+def _timestamp(value: Any) -> str:
+    if isinstance(value, datetime):
+        return format_timestamp(value)
+    if isinstance(value, str) and _TIMESTAMP.fullmatch(value):
+        return value
+    raise ValueError
+
+
+_CHECKS: dict[Kind, Callable[[Any], Any]] = {
+    Kind.INT64: _int64,
+    Kind.FLOAT64: _float,
+    Kind.FLOAT32: _float,
+    Kind.BOOLEAN: _boolean,
+    Kind.STRING: _string,
+    Kind.TIMESTAMP: _timestamp,
+}
+
+
+def format_timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC with Z; microseconds only where there are any."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+def compile_reader(dtype: DataType) -> Reader:
+    """JSON of the Tecton spelling → (positional, named), checked. A value that arrives well formed is not encoded again."""
+    fast = _FAST_READERS.get(dtype.kind)
+    if fast is not None:
+        return fast
+    write = compile_writer(dtype)
+    decode = msgspec.json.Decoder().decode
+
+    def read(raw: bytes) -> Encoded:
+        if raw == b"null":
+            return NULL
+        return write(decode(raw))
+
+    return read
+
+
+def _read_int64(raw: bytes) -> Encoded:
+    digits = raw[1:-1] if raw[:1] == b'"' else raw
+    if raw == b"null":
+        return NULL
+    if _DECIMAL.fullmatch(digits) is None or not INT64_MIN <= int(digits) <= INT64_MAX:
+        raise ValueError("expected int64 or null")
+    return (raw if digits is not raw else b'"%b"' % raw), digits
+
+
+def _read_float(raw: bytes) -> Encoded:
+    if raw not in _NON_FINITE and raw != b"null" and not (raw[:1] in b"-0123456789" and math.isfinite(float(raw))):
+        raise ValueError("expected float64 or null")
+    return raw, raw
+
+
+def _read_string(raw: bytes) -> Encoded:
+    if raw[:1] != b'"' and raw != b"null":
+        raise ValueError("expected string or null")
+    return raw, raw
+
+
+def _read_boolean(raw: bytes) -> Encoded:
+    if raw not in (b"true", b"false", b"null"):
+        raise ValueError("expected boolean or null")
+    return raw, raw
+
+
+def _read_timestamp(raw: bytes) -> Encoded:
+    if raw != b"null" and (raw[:1] != b'"' or _TIMESTAMP.fullmatch(raw[1:-1].decode()) is None):
+        raise ValueError("expected timestamp or null")
+    return raw, raw
+
+
+_FAST_READERS: dict[Kind, Reader] = {
+    Kind.INT64: _read_int64,
+    Kind.FLOAT64: _read_float,
+    Kind.FLOAT32: _read_float,
+    Kind.STRING: _read_string,
+    Kind.BOOLEAN: _read_boolean,
+    Kind.TIMESTAMP: _read_timestamp,
+}
