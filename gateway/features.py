@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import groupby
 from types import MappingProxyType
+from typing import NamedTuple
 
 
 class Kind(StrEnum):
@@ -180,8 +181,7 @@ class SloInfo:
     ineligibility_reasons: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceRef:
+class ServiceRef(NamedTuple):
     """A feature service as a caller names it: by name, or by its 32-hex-digit id."""
 
     workspace: str

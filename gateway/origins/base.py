@@ -39,8 +39,11 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class FetchedRow:
+    """`partial`: the origin left values out because its size limit was met, as the caller had allowed it to."""
+
     views: tuple[ViewValues, ...]
     slo: SloInfo | None = None
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,3 +238,24 @@ _FAST_READERS: dict[Kind, Reader] = {
     Kind.BOOLEAN: _read_boolean,
     Kind.TIMESTAMP: _read_timestamp,
 }
+
+
+def compile_plain(dtype: DataType) -> Callable[[Any], Any] | None:
+    """Decoded JSON of the named spelling → plain Python, for on-demand functions; None where they are the same thing already.
+
+    They differ in floats alone, whose NaN and infinities travel as strings.
+    """
+    if dtype.kind in (Kind.FLOAT64, Kind.FLOAT32):
+        return lambda value: _NON_FINITE_TEXT[value] if type(value) is str else value
+    if dtype.kind is Kind.STRUCT:
+        members = {name: plain for name, field in dtype.fields if (plain := compile_plain(field)) is not None}
+        if not members:
+            return None
+        return lambda value: value and {name: members[name](one) if name in members else one for name, one in value.items()}
+    below = dtype.element or dtype.value
+    inner = compile_plain(below) if below is not None else None
+    if inner is None:
+        return None
+    if dtype.kind is Kind.MAP:
+        return lambda value: value and {name: inner(one) for name, one in value.items()}
+    return lambda value: value and [inner(one) for one in value]

@@ -1,0 +1,342 @@
+"""What callers send, on the Tecton doors and on the named door, as one `ReadRequest`.
+
+camelCase and snake_case are both taken for every field, also mixed; names of join keys, context keys and features are never changed.
+The Tecton doors ignore fields they do not know (contract §1.2), the named door, which is ours, refuses them. An explicit null means unset.
+Errors: InvalidRequest and MalformedBody, which name the field and never show its value.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import IntFlag
+from typing import Any
+
+import msgspec
+
+from gateway.errors import InvalidRequest
+from gateway.features import PLAIN, ReadOptions, ServiceRef
+from gateway.wire.json import decode_strict
+
+TECTON_BATCH_LIMIT = 10
+NAMED_BATCH_LIMIT = 1000
+
+
+class Show(IntFlag):
+    """What a reply carries beside the values."""
+
+    NAMES = 1
+    DATA_TYPES = 2
+    EFFECTIVE_TIMES = 4
+    STATUSES = 8
+    SLO_INFO = 16
+    DESCRIPTIONS = 32
+    TAGS = 64
+    AGES = 128
+    SOURCES = 256
+
+    LABELS = DESCRIPTIONS | TAGS
+    ITEMS = NAMES | DATA_TYPES | EFFECTIVE_TIMES | STATUSES | DESCRIPTIONS | TAGS
+
+
+class RowInput(msgspec.Struct, frozen=True, gc=False):
+    """One row as the caller wrote it: untyped, not yet held against the schema."""
+
+    join_keys: Mapping[str, Any]
+    context: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"RowInput({len(self.join_keys)} join keys, {len(self.context)} context keys)"
+
+
+class ReadRequest(msgspec.Struct, frozen=True, gc=False):
+    """`show` is a `Show` as a plain int. `selectors` are the named door's `view.*` and `view.feature`; None means everything."""
+
+    service: ServiceRef
+    rows: tuple[RowInput, ...]
+    show: int = 0
+    options: ReadOptions = PLAIN
+    selectors: tuple[str, ...] | None = None
+    max_age_s: float | None = None
+    deadline_ms: int | None = None
+
+
+def _spellings(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A table of snake_case names, with their camelCase spellings added."""
+
+    def camel(name: str) -> str:
+        first, *rest = name.split("_")
+        return first + "".join(word.capitalize() for word in rest)
+
+    return {spelling: target for name, target in fields.items() for spelling in (name, camel(name))}
+
+
+_ENVELOPE = _spellings({"params": "params"})
+_PARAMS = _spellings(
+    {
+        name: name
+        for name in (
+            "feature_service_name",
+            "feature_service_id",
+            "feature_view_name",
+            "feature_view_id",
+            "feature_package_name",
+            "feature_package_id",
+            "workspace_name",
+            "join_key_map",
+            "request_context_map",
+            "request_data",
+            "metadata_options",
+            "allow_partial_results",
+            "request_options",
+        )
+    }
+)
+_ROW = _spellings({"join_key_map": "join_key_map", "request_context_map": "request_context_map"})
+_METADATA = _spellings(
+    {
+        "include_names": Show.NAMES.value,
+        "include_data_types": Show.DATA_TYPES.value,
+        "include_effective_times": Show.EFFECTIVE_TIMES.value,
+        "include_serving_status": Show.STATUSES.value,
+        "include_slo_info": Show.SLO_INFO.value,
+        "include_feature_descriptions": Show.DESCRIPTIONS.value,
+        "include_feature_tags": Show.TAGS.value,
+        "include_types": Show.DATA_TYPES.value,
+    }
+)
+_NAMED = _spellings({name: name for name in ("join_keys", "request_context", "features", "include", "max_age_ms", "deadline_ms", "rows")})
+_INCLUDE = {
+    "status": Show.STATUSES.value,
+    "effectiveTime": Show.EFFECTIVE_TIMES.value,
+    "effective_time": Show.EFFECTIVE_TIMES.value,
+    "ageSeconds": Show.AGES.value,
+    "age_seconds": Show.AGES.value,
+    "source": Show.SOURCES.value,
+    "dataType": Show.DATA_TYPES.value,
+    "data_type": Show.DATA_TYPES.value,
+}
+_LEGACY_LOCATORS = ("feature_view_name", "feature_view_id", "feature_package_name", "feature_package_id")
+_NOTHING: Mapping[str, Any] = {}
+
+
+def _fields(given: Any, table: Mapping[str, str], where: str, *, strict: bool = False) -> dict[str, Any]:
+    """The known, set fields of a JSON object, by their snake_case names."""
+    if type(given) is not dict:
+        raise InvalidRequest(f"{where} must be a JSON object.")
+    known: dict[str, Any] = {}
+    for name, value in given.items():
+        target = table.get(name)
+        if target is None:
+            if strict:
+                raise InvalidRequest(f"{where} has an unknown field. Expected one of: [{' '.join(_camel_only(table))}]")
+        elif target in known:
+            raise InvalidRequest(f"{where} has {target} twice, in camelCase and in snake_case.")
+        elif value is not None:
+            known[target] = value
+    return known
+
+
+def _camel_only(table: Mapping[str, str]) -> list[str]:
+    return [name for name in table if "_" not in name]
+
+
+def _mapping(fields: Mapping[str, Any], name: str, spoken: str) -> Mapping[str, Any]:
+    value = fields.get(name, _NOTHING)
+    if type(value) is not dict and value is not _NOTHING:
+        raise InvalidRequest(f"{spoken} must be a JSON object.")
+    return value
+
+
+def _text(fields: Mapping[str, Any], name: str, spoken: str) -> str:
+    return _string(fields.get(name, ""), spoken)
+
+
+def _string(value: Any, spoken: str) -> str:
+    if type(value) is not str:
+        raise InvalidRequest(f"{spoken} must be a string.")
+    return value
+
+
+def _boolean(value: Any, spoken: str) -> bool:
+    if type(value) is not bool:
+        raise InvalidRequest(f"{spoken} must be true or false.")
+    return value
+
+
+def _positive(value: Any, spoken: str, *, least: int = 1) -> int:
+    """Numbers may come as strings (contract §1.2)."""
+    if type(value) is str and len(value) < 10 and value.isascii() and value.isdigit():
+        value = int(value)
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    if type(value) is not int or not least <= value < 2**31:
+        raise InvalidRequest(f"{spoken} must be a whole number of milliseconds, at least {least}.")
+    return value
+
+
+def _show(given: Any) -> int:
+    if type(given) is not dict:
+        raise InvalidRequest("metadataOptions must be a JSON object.")
+    show = 0
+    for name, value in given.items():
+        flag = _METADATA.get(name)
+        if flag is not None and value is not None and _boolean(value, name):
+            show |= flag
+    return show
+
+
+_LEADING_EDGES = ("AGGREGATION_MODE_WALL_CLOCK_TIME", "AGGREGATION_MODE_LATEST_EVENT_TIME")
+
+
+def _leading_edge(value: Any, spoken: str) -> str:
+    if value not in _LEADING_EDGES:
+        raise InvalidRequest(f"{spoken} must be one of: [{' '.join(_LEADING_EDGES)}]")
+    return str(value)
+
+
+_OPTIONS: dict[str, tuple[str, Callable[[Any, str], Any]]] = _spellings(
+    {
+        "read_from_cache": ("read_from_cache", _boolean),
+        "write_to_cache": ("write_to_cache", _boolean),
+        "ignore_extra_request_context_fields": ("ignore_extra_request_context_fields", _boolean),
+        "latency_budget_ms": ("latency_budget_ms", _positive),
+        "coerce_null_counts_to_zero": ("coerce_null_counts_to_zero", _boolean),
+        "aggregation_leading_edge": ("aggregation_leading_edge", _leading_edge),
+        "high_watermark_override": ("high_watermark_override", _string),
+    }
+)
+
+
+def _options(given: Any, *, allow_partial_results: bool) -> ReadOptions:
+    chosen: dict[str, Any] = {"allow_partial_results": True} if allow_partial_results else {}
+    if type(given) is not dict:
+        raise InvalidRequest("requestOptions must be a JSON object.")
+    for name, value in given.items():
+        option = _OPTIONS.get(name)
+        if option is not None and value is not None:
+            target, read = option
+            chosen[target] = read(value, name)
+    return ReadOptions(**chosen) if chosen else PLAIN
+
+
+def _locate(fields: Mapping[str, Any], default_workspace: str, path: ServiceRef | None) -> ServiceRef:
+    if path is not None:  # V2: what stands in the path wins over what the body repeats
+        return path
+    name = _text(fields, "feature_service_name", "featureServiceName")
+    identity = _text(fields, "feature_service_id", "featureServiceId")
+    if any(legacy in fields for legacy in _LEGACY_LOCATORS):
+        raise InvalidRequest("Feature views and feature packages cannot be read by themselves here: name a feature service.")
+    if bool(name) == bool(identity):
+        raise InvalidRequest("Exactly one of featureServiceName and featureServiceId must be set.")
+    return ServiceRef(_text(fields, "workspace_name", "workspaceName") or default_workspace, name, identity)
+
+
+def _params(body: bytes) -> dict[str, Any]:
+    envelope = _fields(decode_strict(body), _ENVELOPE, "The body")
+    if "params" not in envelope:
+        raise InvalidRequest("The body must have the field params.")
+    return _fields(envelope["params"], _PARAMS, "params")
+
+
+@dataclass(frozen=True, slots=True)
+class TectonReads:
+    """The decoder of the Tecton doors. `show_by_default` is what a request without metadataOptions of its own is shown."""
+
+    default_workspace: str = "prod"
+    show_by_default: int = 0
+
+    def single(self, body: bytes, path: ServiceRef | None = None) -> ReadRequest:
+        """GetFeatures, V1 and V2 (contract §2.1, §5)."""
+        fields = _params(body)
+        row = RowInput(_mapping(fields, "join_key_map", "joinKeyMap"), _mapping(fields, "request_context_map", "requestContextMap"))
+        return self._request(fields, path, (row,))
+
+    def batch(self, body: bytes, path: ServiceRef | None = None) -> ReadRequest:
+        """GetFeaturesBatch (contract §2.2): up to 10 rows."""
+        fields = _params(body)
+        rows = fields.get("request_data", [])
+        if type(rows) is not list:
+            raise InvalidRequest("requestData must be a list.")
+        if len(rows) > TECTON_BATCH_LIMIT:
+            raise InvalidRequest(f"Batch size {len(rows)} exceeds maximum of {TECTON_BATCH_LIMIT}.")
+        if not rows:
+            raise InvalidRequest("requestData must have at least one item.")
+        return self._request(fields, path, tuple(_tecton_row(row, index) for index, row in enumerate(rows)))
+
+    def locator(self, body: bytes) -> ServiceRef:
+        """Metadata (contract §2.4)."""
+        return _locate(_params(body), self.default_workspace, None)
+
+    def _request(self, fields: Mapping[str, Any], path: ServiceRef | None, rows: tuple[RowInput, ...]) -> ReadRequest:
+        partial = _boolean(fields.get("allow_partial_results", False), "allowPartialResults")
+        options = fields.get("request_options")
+        return ReadRequest(
+            _locate(fields, self.default_workspace, path),
+            rows,
+            _show(fields.get("metadata_options", _NOTHING_DICT)) or self.show_by_default,
+            PLAIN if not options and not partial else _options(options or {}, allow_partial_results=partial),
+        )
+
+
+_NOTHING_DICT: dict[str, Any] = {}
+
+
+def _tecton_row(given: Any, index: int) -> RowInput:
+    fields = _fields(given, _ROW, f"requestData[{index}]")
+    return RowInput(
+        _mapping(fields, "join_key_map", f"requestData[{index}].joinKeyMap"),
+        _mapping(fields, "request_context_map", f"requestData[{index}].requestContextMap"),
+    )
+
+
+def named_single(body: bytes, service: ServiceRef) -> ReadRequest:
+    """The named door (design §3.2): `{"joinKeys":{…},"requestContext":{…},"features":[…],"include":[…],"maxAgeMs":…,"deadlineMs":…}`."""
+    fields = _fields(decode_strict(body), _NAMED, "The body", strict=True)
+    if "rows" in fields:
+        raise InvalidRequest("rows is for the batch path: post it to …/features:batch.")
+    row = RowInput(_mapping(fields, "join_keys", "joinKeys"), _mapping(fields, "request_context", "requestContext"))
+    return _named_request(fields, service, (row,))
+
+
+def named_batch(body: bytes, service: ServiceRef) -> ReadRequest:
+    """The named door's batch: `{"rows":[{"joinKeys":{…},"requestContext":{…}},…]}`, up to 1,000 rows, and the fields of a single read."""
+    fields = _fields(decode_strict(body), _NAMED, "The body", strict=True)
+    rows = fields.get("rows")
+    if type(rows) is not list or not rows:
+        raise InvalidRequest("rows must be a list with at least one item.")
+    if len(rows) > NAMED_BATCH_LIMIT:
+        raise InvalidRequest(f"Batch size {len(rows)} exceeds maximum of {NAMED_BATCH_LIMIT}.")
+    if "join_keys" in fields or "request_context" in fields:
+        raise InvalidRequest("joinKeys and requestContext belong inside each item of rows.")
+    return _named_request(fields, service, tuple(_named_row(row, index) for index, row in enumerate(rows)))
+
+
+_NAMED_ROW = _spellings({"join_keys": "join_keys", "request_context": "request_context"})
+
+
+def _named_row(given: Any, index: int) -> RowInput:
+    where = f"rows[{index}]"
+    fields = _fields(given, _NAMED_ROW, where, strict=True)
+    return RowInput(_mapping(fields, "join_keys", f"{where}.joinKeys"), _mapping(fields, "request_context", f"{where}.requestContext"))
+
+
+def _named_request(fields: Mapping[str, Any], service: ServiceRef, rows: tuple[RowInput, ...]) -> ReadRequest:
+    show = 0
+    for one in _texts(fields, "include"):
+        if one not in _INCLUDE:
+            raise InvalidRequest("include has an unknown entry. Expected some of: [status effectiveTime ageSeconds source dataType]")
+        show |= _INCLUDE[one]
+    return ReadRequest(
+        service,
+        rows,
+        show,
+        selectors=tuple(_texts(fields, "features")) if "features" in fields else None,
+        max_age_s=_positive(fields["max_age_ms"], "maxAgeMs", least=0) / 1000 if "max_age_ms" in fields else None,
+        deadline_ms=_positive(fields["deadline_ms"], "deadlineMs") if "deadline_ms" in fields else None,
+    )
+
+
+def _texts(fields: Mapping[str, Any], name: str) -> list[str]:
+    given = fields.get(name, [])
+    if type(given) is not list or not all(type(one) is str for one in given):
+        raise InvalidRequest(f"{name} must be a list of strings.")
+    return given

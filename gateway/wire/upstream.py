@@ -1,0 +1,282 @@
+"""The gateway as a client: requests to a Tecton cluster, and its replies read strictly.
+
+A reply is believed only where it is whole: as many values as items, every item named and typed, every value of its item's type.
+ValueError (whose text holds no value) says what is wrong; the origin turns it into OriginMalformed.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from gateway.features import Feature, Field, Labels, ReadOptions, ServiceRef, SloInfo, Status, ViewValues, split_views
+from gateway.wire.types import decode_type
+from gateway.wire.values import Reader, compile_reader
+
+_encode = msgspec.json.encode
+_ALIASES = {"UNKNOWN": Status.UNKNOWN, "CACHED": Status.CACHED_PRESENT}
+_REMEMBERED_SHAPES = 4096
+_INCOMPLETE = {Status.TIME_OUT, Status.UNKNOWN, Status.CACHED_UNKNOWN}
+_WANTED = {
+    "includeNames": True,
+    "includeDataTypes": True,
+    "includeEffectiveTimes": True,
+    "includeServingStatus": True,
+    "includeSloInfo": True,
+}
+_LABELS = {"includeFeatureDescriptions": True, "includeFeatureTags": True}
+
+
+class _Slo(msgspec.Struct, rename="camel"):
+    slo_eligible: bool = True
+    slo_server_time_seconds: float | None = None
+    server_time_seconds: float | None = None
+    store_max_latency: float | None = None
+    store_response_size_bytes: int | None = None
+    dynamodb_response_size_bytes: int | None = None
+    slo_ineligibility_reasons: list[str] = []
+
+
+class _Item(msgspec.Struct, rename="camel"):
+    name: str
+    data_type: msgspec.Raw
+    status: str | list[str] | None = None
+    effective_time: str | None = None
+    description: str | None = None
+    tags: dict[str, str] | None = None
+
+
+class _Metadata(msgspec.Struct, rename="camel"):
+    features: list[_Item]
+    slo_info: _Slo | list[_Slo] | None = None
+    partial_results: bool = False
+
+
+class _Result(msgspec.Struct):
+    features: list[msgspec.Raw]
+
+
+class _SingleReply(msgspec.Struct):
+    result: _Result
+    metadata: _Metadata
+
+
+class _BatchReply(msgspec.Struct):
+    result: list[_Result]
+    metadata: _Metadata
+
+
+class _Key(msgspec.Struct):
+    name: str
+    data_type: Any = msgspec.field(name="dataType", default=None)
+    type: Any = None
+
+
+class _MetadataReply(msgspec.Struct, rename="camel"):
+    feature_values: list[_Key]
+    feature_service_type: str = "DEFAULT"
+    input_join_keys: list[_Key] = []
+    input_request_context_keys: list[_Key] = []
+    output_join_keys: list[_Key] = []
+
+
+class _ErrorReply(msgspec.Struct):
+    message: str = ""
+    error: str = ""
+
+
+_decode_single = msgspec.json.Decoder(_SingleReply).decode
+_decode_batch = msgspec.json.Decoder(_BatchReply).decode
+_decode_metadata = msgspec.json.Decoder(_MetadataReply).decode
+_decode_error = msgspec.json.Decoder(_ErrorReply).decode
+
+
+def _locator(service: ServiceRef) -> dict[str, Any]:
+    named = {"featureServiceName": service.name} if service.name else {"featureServiceId": service.id}
+    return {"workspaceName": service.workspace, **named}
+
+
+def _wire(value: Any) -> Any:
+    """A typed Python value as a request spells it: every int64 a string (contract §2.1)."""
+    if type(value) is int:
+        return str(value)
+    if type(value) is dict:
+        return {name: _wire(inner) for name, inner in value.items()}
+    return [_wire(inner) for inner in value] if type(value) is list else value
+
+
+def _row(join_keys: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
+    return {"joinKeyMap": _wire(dict(join_keys)), "requestContextMap": _wire(dict(context))}
+
+
+def _options(options: ReadOptions, latency_budget_ms: int | None) -> dict[str, Any]:
+    given = {
+        "readFromCache": None if options.read_from_cache else False,
+        "writeToCache": None if options.write_to_cache else False,
+        "ignoreExtraRequestContextFields": options.ignore_extra_request_context_fields or None,
+        "latencyBudgetMs": latency_budget_ms,
+        "coerceNullCountsToZero": options.coerce_null_counts_to_zero,
+        "aggregationLeadingEdge": options.aggregation_leading_edge,
+        "highWatermarkOverride": options.high_watermark_override,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def get_features_request(
+    service: ServiceRef,
+    rows: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]],
+    options: ReadOptions,
+    *,
+    latency_budget_ms: int | None,
+    want_labels: bool,
+) -> bytes:
+    """The body of get-features for one (join keys, context) row, of get-features-batch for several. Names, types, statuses, effective
+    times and SLO info are always asked for: a vector is built from its own reply alone."""
+    params: dict[str, Any] = {**_locator(service), "metadataOptions": {**_WANTED, **_LABELS} if want_labels else _WANTED}
+    if chosen := _options(options, latency_budget_ms):
+        params["requestOptions"] = chosen
+    if len(rows) > 1:
+        params["requestData"] = [_row(*row) for row in rows]
+    else:
+        params.update(_row(*rows[0]))
+        if options.allow_partial_results:
+            params["allowPartialResults"] = True
+    return _encode({"params": params})
+
+
+def metadata_request(service: ServiceRef) -> bytes:
+    return _encode({"params": _locator(service)})
+
+
+def read_metadata(body: bytes) -> tuple[str, tuple[Field, ...], tuple[Field, ...], tuple[Feature, ...], tuple[Field, ...]]:
+    """The reply of Metadata: kind, join keys, context keys, features, output join keys. Raises ValueError."""
+    reply = _decode_metadata(body)
+
+    def fields(keys: list[_Key]) -> tuple[Field, ...]:
+        return tuple(Field(key.name, decode_type(key.data_type if key.data_type is not None else key.type)) for key in keys)
+
+    features = tuple(Feature(field.name, field.dtype) for field in fields(reply.feature_values))
+    if len({feature.name for feature in features}) != len(features):
+        raise ValueError("metadata names a feature twice")
+    return (
+        reply.feature_service_type,
+        fields(reply.input_join_keys),
+        fields(reply.input_request_context_keys),
+        features,
+        fields(reply.output_join_keys),
+    )
+
+
+def read_error(body: bytes) -> str | None:
+    """The text of an error body, or None where there is none to be read."""
+    try:
+        reply = _decode_error(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return (reply.message or reply.error)[:1000] or None
+
+
+class _Shape:
+    """How the values of a reply with certain names and types are read: one reader per value, one layout per view."""
+
+    def __init__(self, items: Sequence[_Item]) -> None:
+        features = tuple(Feature(item.name, decode_type(msgspec.json.decode(item.data_type))) for item in items)
+        self.layouts = split_views(features)
+        self.readers: list[Reader] = [compile_reader(feature.dtype) for feature in features]
+        self.names = [_encode(feature.name) for feature in features]
+
+    def views(
+        self, values: Sequence[bytes], items: Sequence[_Item], statuses: Sequence[str | None], *, partial: bool
+    ) -> tuple[ViewValues, ...]:
+        encoded = [read(bytes(value)) for read, value in zip(self.readers, values, strict=True)]
+        views: list[ViewValues] = []
+        start = 0
+        for layout in self.layouts:
+            run = slice(start, start + len(layout))
+            start += len(layout)
+            told = tuple([_status(status) for status in statuses[run]])
+            views.append(
+                ViewValues(
+                    layout,
+                    b",".join([positional for positional, _ in encoded[run]]),
+                    b",".join([b"%b:%b" % (name, named) for name, (_, named) in zip(self.names[run], encoded[run], strict=True)]),
+                    told,
+                    tuple([item.effective_time for item in items[run]]),
+                    complete=not partial and _INCOMPLETE.isdisjoint(told),
+                )
+            )
+        return tuple(views)
+
+
+def _status(text: str | None) -> Status:
+    if text is None:
+        return Status.UNKNOWN
+    try:
+        return Status(text)
+    except ValueError:
+        return _ALIASES.get(text, Status.UNKNOWN)
+
+
+def _slo(slo: _Slo | None) -> SloInfo | None:
+    if slo is None:
+        return None
+    return SloInfo(
+        slo.slo_eligible,
+        slo.server_time_seconds,
+        slo.slo_server_time_seconds,
+        slo.store_max_latency,
+        slo.store_response_size_bytes,
+        slo.dynamodb_response_size_bytes,
+        tuple(slo.slo_ineligibility_reasons),
+    )
+
+
+class ReplyRow(NamedTuple):
+    """`partial`: the origin left values out because its size limit was met."""
+
+    views: tuple[ViewValues, ...]
+    slo: SloInfo | None
+    partial: bool
+
+
+class ReplyReader:
+    """Reads GetFeatures replies. Remembers the shapes it has seen, so that types are parsed once and not per reply."""
+
+    def __init__(self) -> None:
+        self._shapes: dict[tuple[tuple[str, bytes], ...], _Shape] = {}
+
+    def read(self, body: bytes, rows: int) -> tuple[list[ReplyRow], dict[str, Labels]]:
+        """The rows of a reply, and the labels that came along. Raises ValueError for anything not whole."""
+        if rows > 1:
+            batch = _decode_batch(body)
+            results, metadata = batch.result, batch.metadata
+        else:
+            single = _decode_single(body)
+            results, metadata = [single.result], single.metadata
+        if len(results) != rows:
+            raise ValueError(f"{len(results)} results for {rows} rows")
+        items = metadata.features
+        shape = self._shape(items)
+        slos = metadata.slo_info if isinstance(metadata.slo_info, list) else [metadata.slo_info] * rows
+        read: list[ReplyRow] = []
+        for index, result in enumerate(results):
+            if len(result.features) != len(items):
+                raise ValueError(f"{len(result.features)} values for {len(items)} names")
+            if any(isinstance(item.status, list) and len(item.status) != rows for item in items):
+                raise ValueError("a status list that is not one per row")
+            statuses = [item.status[index] if isinstance(item.status, list) else item.status for item in items]
+            views = shape.views(result.features, items, statuses, partial=metadata.partial_results)
+            read.append(ReplyRow(views, _slo(slos[index] if index < len(slos) else None), metadata.partial_results))
+        return read, {item.name: Labels(item.description, tuple((item.tags or {}).items())) for item in items}
+
+    def _shape(self, items: Sequence[_Item]) -> _Shape:
+        key = tuple([(item.name, bytes(item.data_type)) for item in items])
+        shape = self._shapes.get(key)
+        if shape is None:
+            if len({name for name, _ in key}) != len(key):
+                raise ValueError("a reply names a feature twice")
+            shape = _Shape(items)
+            if len(self._shapes) >= _REMEMBERED_SHAPES:
+                self._shapes.clear()
+            self._shapes[key] = shape
+        return shape
