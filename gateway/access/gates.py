@@ -1,0 +1,141 @@
+"""Who a caller is and what it may have from the cache: one Protocol, three ways (`auth.mode`).
+
+passthrough   the origin judges every credential; the cache is open to a caller only under a grant
+keys          the gateway judges, by its own table of API keys; the origin sees the gateway's own key, if any
+open          everybody may read everything; for a laptop
+"""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.access.grants import Grants, May
+from gateway.errors import PermissionDenied, Unauthenticated
+from gateway.features import Caller, ServiceRef
+
+_CREDENTIAL = re.compile(rb"\s*(tecton-key|bearer)[ \t]+([\x21-\x7e]{1,8192})\s*", re.IGNORECASE)
+
+
+class Gate(Protocol):
+    """Every method is a plain function: the hit path asks."""
+
+    def identify(self, authorization: bytes | None) -> Caller:
+        """Who sends this header. Raises Unauthenticated where it is missing, malformed or unknown."""
+        ...
+
+    def admit(self, caller: Caller, workspace: str) -> None:
+        """Refuse, with PermissionDenied, whom the gateway itself knows to have no right to read this workspace."""
+        ...
+
+    def admit_ingest(self, caller: Caller, workspace: str | None) -> None:
+        """Refuse, with PermissionDenied, whom the gateway itself knows to have no right to write here. None: no workspace is named."""
+        ...
+
+    def holds(self, caller: Caller, service: ServiceRef, now_s: float, may: May = May.READ) -> bool:
+        """Whether cached answers may be shown to this caller without asking the origin."""
+        ...
+
+    def answered(self, caller: Caller, service: ServiceRef, now_s: float, may: May = May.READ) -> None:
+        """The origin answered this caller."""
+        ...
+
+    def refused(self, caller: Caller, service: ServiceRef) -> None:
+        """The origin refused this caller."""
+        ...
+
+
+class Passthrough:
+    """The origin judges. Credentials stand in memory only as keyed hashes, whose key dies with the process."""
+
+    def __init__(self, grants: Grants) -> None:
+        self._grants = grants
+        self._secret = secrets.token_bytes(32)
+        self.holds = grants.holds
+        self.answered = grants.give
+        self.refused = grants.revoke
+
+    def identify(self, authorization: bytes | None) -> Caller:
+        match = _CREDENTIAL.fullmatch(authorization or b"")
+        if match is None:
+            raise Unauthenticated
+        scheme = b"Tecton-key" if match[1].lower() == b"tecton-key" else b"Bearer"
+        shown = scheme + b" " + match[2]
+        return Caller(hashlib.blake2b(shown, key=self._secret, digest_size=16).digest(), shown.decode("ascii"))
+
+    def admit(self, caller: Caller, workspace: str) -> None:
+        """The origin will say."""
+
+    def admit_ingest(self, caller: Caller, workspace: str | None) -> None:
+        """The origin will say."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRights:
+    """What an API key opens. `workspaces` holds names, or `*` for all."""
+
+    workspaces: frozenset[str]
+    ingest: bool = False
+
+
+class KeyTable:
+    """The gateway judges, by SHA-256 digests of API keys. `upstream` is the Authorization value that origins are shown instead."""
+
+    def __init__(self, keys: Mapping[bytes, KeyRights], upstream: str | None = None) -> None:
+        self._keys = dict(keys)
+        self._callers = {digest: Caller(digest, upstream) for digest in keys}
+
+    def identify(self, authorization: bytes | None) -> Caller:
+        match = _CREDENTIAL.fullmatch(authorization or b"")
+        if match is None or match[1].lower() != b"tecton-key":
+            raise Unauthenticated
+        # The look-up compares digests, not keys: its timing tells an attacker nothing that leads to a key.
+        caller = self._callers.get(hashlib.sha256(match[2]).digest())
+        if caller is None:
+            raise Unauthenticated
+        return caller
+
+    def admit(self, caller: Caller, workspace: str) -> None:
+        if self._keys[caller.key].workspaces.isdisjoint(("*", workspace)):
+            raise PermissionDenied
+
+    def admit_ingest(self, caller: Caller, workspace: str | None) -> None:
+        rights = self._keys[caller.key]
+        if not rights.ingest or (workspace is not None and rights.workspaces.isdisjoint(("*", workspace))):
+            raise PermissionDenied
+
+    def holds(self, caller: Caller, service: ServiceRef, now_s: float, may: May = May.READ) -> bool:  # noqa: ARG002 - the key itself is the proof
+        return not self._keys[caller.key].workspaces.isdisjoint(("*", service.workspace))
+
+    def answered(self, caller: Caller, service: ServiceRef, now_s: float, may: May = May.READ) -> None:
+        """Nothing to remember: the key itself is the proof."""
+
+    def refused(self, caller: Caller, service: ServiceRef) -> None:
+        """The origin refused the gateway's own credential; that says nothing of the caller."""
+
+
+class Open:
+    """Everybody may read and write everything."""
+
+    def __init__(self, upstream: str | None = None) -> None:
+        self._everybody = Caller(b"everybody", upstream)
+
+    def identify(self, authorization: bytes | None) -> Caller:  # noqa: ARG002 - whoever it is
+        return self._everybody
+
+    def admit(self, caller: Caller, workspace: str) -> None:
+        """Come in."""
+
+    def admit_ingest(self, caller: Caller, workspace: str | None) -> None:
+        """Come in."""
+
+    def holds(self, caller: Caller, service: ServiceRef, now_s: float, may: May = May.READ) -> bool:  # noqa: ARG002 - always
+        return True
+
+    def answered(self, caller: Caller, service: ServiceRef, now_s: float, may: May = May.READ) -> None:
+        """Nothing to remember."""
+
+    def refused(self, caller: Caller, service: ServiceRef) -> None:
+        """Nothing to forget."""

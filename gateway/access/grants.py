@@ -1,0 +1,44 @@
+"""Grants: proof, with a short life, that a caller may read a feature service.
+
+With caller credentials passed through, only the origin knows who may read what. So a cached value is served, and another caller's flight
+joined, only under a grant: the origin itself answered this credential, for this workspace and feature service, less than `life_s` ago.
+A grant to read comes from an answered read alone; a grant to see the schema from answered metadata (or a read).
+"""
+
+from enum import Enum
+
+from cachetools import LRUCache
+
+from gateway.features import Caller, ServiceRef
+
+_KEPT = 100_000
+
+
+class May(Enum):
+    """What a grant is for."""
+
+    READ = "read"
+    DESCRIBE = "describe"
+
+
+class Grants:
+    """Bounded, least recently used first to go; times in seconds on the caller's clock. Never stored anywhere, never shared."""
+
+    def __init__(self, life_s: float) -> None:
+        self._life_s = life_s
+        self._until: LRUCache[tuple[bytes, ServiceRef, May], float] = LRUCache(maxsize=_KEPT)
+
+    def holds(self, caller: Caller, service: ServiceRef, now_s: float, may: May = May.READ) -> bool:
+        until = self._until.get((caller.key, service, may))
+        return until is not None and now_s < until
+
+    def give(self, caller: Caller, service: ServiceRef, answered_s: float, may: May = May.READ) -> None:
+        """The origin answered this caller at `answered_s`. Whoever may read may see the schema."""
+        self._until[caller.key, service, may] = answered_s + self._life_s
+        if may is May.READ:
+            self._until[caller.key, service, May.DESCRIBE] = answered_s + self._life_s
+
+    def revoke(self, caller: Caller, service: ServiceRef) -> None:
+        """The origin refused this caller: nothing cached is shown to it from now on."""
+        for may in May:
+            self._until.pop((caller.key, service, may), None)

@@ -1,0 +1,71 @@
+"""Single flight: one fetch under way for a fragment, and everyone else who wants it waits on that one.
+
+The theory, after groupcache and pingora's cache lock:
+
+    nobody flies it       → lead: start one task that fetches all the keys it is given
+    somebody flies it     → join, if allowed: with the same credential as the leader's always, with another only under a grant
+    the flight lands      → every waiter takes its fragments from the flight itself, stored or not
+    the flight crashes    → the leader's error is the leader's; a follower looks again and, if it must, leads once itself
+    a waiter goes away    → nothing happens: the task belongs to the gateway, not to any request
+    a waiter's time is up → it alone gives up; the flight goes on and fills the cache
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import Any, Generic, TypeVar
+
+from gateway.cache.keys import Key
+from gateway.tasks import Tasks
+
+Cargo = TypeVar("Cargo")
+
+
+class Flight(Generic[Cargo]):
+    """One fetch. `keys` are the fragments it was started for, `leader` the credential key it flies under."""
+
+    def __init__(self, keys: tuple[Key, ...], leader: bytes, task: asyncio.Task[Mapping[Key, Cargo]]) -> None:
+        self.keys = keys
+        self.leader = leader
+        self.task = task
+
+    def cargo(self) -> Mapping[Key, Cargo]:
+        """What a landed flight brought. Raises what crashed it."""
+        return self.task.result()
+
+
+class Flights(Generic[Cargo]):
+    """The flights in the air, by key. Belongs to one event loop."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
+        self._by_key: dict[Key, Flight[Cargo]] = {}
+
+    def find(self, key: Key, caller: bytes, *, granted: bool) -> Flight[Cargo] | None:
+        """The flight that fetches this key, if this caller may join it."""
+        flight = self._by_key.get(key)
+        return flight if flight is not None and (granted or flight.leader == caller) else None
+
+    def lead(self, keys: Iterable[Key], caller: bytes, fetch: Coroutine[Any, Any, Mapping[Key, Cargo]]) -> Flight[Cargo]:
+        """Start the fetch of these keys. Where another credential's flight is under way for a key, that one stays the one to be found."""
+        flight = Flight(tuple(keys), caller, self._tasks.start(fetch))
+        for key in flight.keys:
+            self._by_key.setdefault(key, flight)
+        flight.task.add_done_callback(lambda _: self._land(flight))
+        return flight
+
+    def _land(self, flight: Flight[Cargo]) -> None:
+        for key in flight.keys:
+            if self._by_key.get(key) is flight:
+                del self._by_key[key]
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+
+async def wait_for(flights: Iterable[Flight[Cargo]], timeout_s: float) -> bool:
+    """Wait until all have landed or crashed; False when the time is up first. Never cancels a flight."""
+    tasks = {flight.task for flight in flights}
+    if not tasks:
+        return True
+    _, pending = await asyncio.wait(tasks, timeout=max(0.0, timeout_s))
+    return not pending
