@@ -1,0 +1,178 @@
+"""A Tecton cluster over HTTP: requests out, replies read strictly, every failure one of `errors`.
+
+    origin answers                      becomes
+    200, whole                          values
+    200, anything else                  OriginMalformed (502), nothing of it is used
+    400 401 403 404                     InvalidRequest, Unauthenticated, PermissionDenied, NotFound, with the cluster's text
+    429                                 OriginThrottled (429), with its Retry-After
+    503                                 OriginUnavailable (503)
+    504                                 OriginTimeout (504)
+    any other status                    OriginFailed (502)
+    no connection, or one that broke    OriginUnavailable (503)
+    no answer in time                   OriginTimeout (504)
+
+Only the headers named here go out: no header of a caller is passed on but its credential.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import httpx
+
+from gateway.errors import (
+    GatewayError,
+    InvalidRequest,
+    NotFound,
+    OriginFailed,
+    OriginMalformed,
+    OriginThrottled,
+    OriginTimeout,
+    OriginUnavailable,
+    PermissionDenied,
+    Unauthenticated,
+)
+from gateway.features import Caller, ServiceRef
+from gateway.origins.base import Description, Fetch, Fetched, FetchedRow, IngestReply, ViewFacts
+from gateway.wire import upstream
+
+_FEATURE_SERVICE = "/api/v1/feature-service/"
+_BATCH_LIMIT = 10
+_INGEST_STATUSES = range(200, 500)
+
+
+class TectonOrigin:
+    """`view_join_keys` is what the settings say of views: the cluster's API does not tell which join keys a view uses."""
+
+    single_views = False
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        *,
+        ingest_url: str | None = None,
+        view_join_keys: Mapping[str, Sequence[str]] | None = None,
+        max_reply_bytes: int = 16_777_216,
+        batch: bool = True,
+    ) -> None:
+        self.batch_limit = _BATCH_LIMIT if batch else 1
+        self._client = client
+        self._ingest_url = (ingest_url or str(client.base_url)).rstrip("/") + "/ingest"
+        self._view_join_keys = view_join_keys or {}
+        self._max_reply_bytes = max_reply_bytes
+        self._replies = upstream.ReplyReader()
+
+    async def describe(self, service: ServiceRef, caller: Caller, deadline: float) -> Description:
+        status, body, headers = await self._post(_FEATURE_SERVICE + "metadata", upstream.metadata_request(service), caller, deadline)
+        if status != 200:
+            raise refusal(status, body, headers)
+        try:
+            kind, join_keys, context_keys, features, output_keys = upstream.read_metadata(body)
+        except (ValueError, RecursionError) as error:
+            raise OriginMalformed(f"The feature store's metadata of {service} cannot be understood.") from error
+        names = {field.name for field in join_keys}
+        views = {
+            view: ViewFacts(join_keys=tuple(key for key in keys if key in names), context_keys=())
+            for view, keys in self._view_join_keys.items()
+        }
+        return Description(service, join_keys, context_keys, features, kind, output_keys, views)
+
+    async def fetch(self, fetch: Fetch) -> Fetched:
+        loop = asyncio.get_running_loop()
+        budget_ms = None
+        if fetch.options.latency_budget_ms is not None:
+            budget_ms = max(1, min(fetch.options.latency_budget_ms, int((fetch.deadline - loop.time()) * 1000)))
+        request = upstream.get_features_request(
+            fetch.service,
+            [(row.join_keys, row.context) for row in fetch.rows],
+            fetch.options,
+            latency_budget_ms=budget_ms,
+            want_labels=fetch.want_labels,
+        )
+        path = _FEATURE_SERVICE + ("get-features-batch" if len(fetch.rows) > 1 else "get-features")
+        status, body, headers = await self._post(path, request, fetch.caller, fetch.deadline, fetch.traceparent)
+        if status != 200:
+            raise refusal(status, body, headers)
+        try:
+            rows, labels = self._replies.read(body, len(fetch.rows))
+        except (ValueError, RecursionError) as error:
+            raise OriginMalformed("The feature store's reply cannot be understood; nothing of it was used.") from error
+        return Fetched(tuple(FetchedRow(*row) for row in rows), labels if fetch.want_labels else None)
+
+    async def ingest(self, body: bytes, caller: Caller, deadline: float) -> IngestReply:
+        """The cluster's own answer where it is one of the contract's (§6); its 5xx and anything that is not JSON become errors."""
+        status, reply, headers = await self._post(self._ingest_url, body, caller, deadline)
+        if status not in _INGEST_STATUSES or reply[:1] != b"{":
+            raise refusal(status, reply, headers)
+        return IngestReply(status, reply, headers.get("retry-after"))
+
+    async def ready(self) -> None:
+        """Any answer below 500 to an unauthenticated metadata call shows that the cluster is there and takes requests."""
+        loop = asyncio.get_running_loop()
+        status, body, headers = await self._post(_FEATURE_SERVICE + "metadata", b"{}", Caller(b""), loop.time() + 1.0)
+        if status >= 500:
+            raise refusal(status, body, headers)
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    async def _post(
+        self, path: str, body: bytes, caller: Caller, deadline: float, traceparent: str | None = None
+    ) -> tuple[int, bytes, httpx.Headers]:
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if caller.authorization is not None:
+            headers["Authorization"] = caller.authorization
+        if traceparent is not None:
+            headers["traceparent"] = traceparent
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._exchange(path, body, headers)
+        except (TimeoutError, httpx.TimeoutException) as error:
+            raise OriginTimeout("The feature store did not answer in time.") from error
+        except httpx.RemoteProtocolError as error:
+            raise OriginUnavailable("The feature store broke off its answer.") from error
+        except httpx.DecodingError as error:
+            raise OriginMalformed("The feature store's reply is not encoded as it says.") from error
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise OriginUnavailable("The feature store cannot be reached.") from error
+
+    async def _exchange(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes, httpx.Headers]:
+        async with self._client.stream("POST", path, content=body, headers=headers) as response:
+            received = bytearray()
+            async for chunk in response.aiter_bytes():
+                received += chunk
+                if len(received) > self._max_reply_bytes:
+                    raise OriginMalformed("The feature store's reply is larger than origin.max_reply_bytes.")
+            return response.status_code, bytes(received), response.headers
+
+
+def refusal(status: int, body: bytes, headers: Mapping[str, str]) -> GatewayError:
+    """The error that an origin's answer stands for. A status that the caller caused keeps the origin's own text."""
+    said = upstream.read_error(body)
+    if status == 400:
+        return InvalidRequest(said or "The feature store refused the request.")
+    if status == 401:
+        return Unauthenticated(said) if said else Unauthenticated()
+    if status == 403:
+        return PermissionDenied(said) if said else PermissionDenied()
+    if status == 404:
+        return NotFound(said) if said else OriginFailed("The feature store has no such path: origin.url may be wrong.")
+    if status == 429:
+        return OriginThrottled(said or "The feature store asks for fewer requests.", headers.get("retry-after"))
+    if status == 503:
+        return OriginUnavailable(said or "The feature store is unavailable.")
+    if status == 504:
+        return OriginTimeout(said or "The feature store timed out.")
+    if status == 200:
+        return OriginMalformed("The feature store's reply cannot be understood; nothing of it was used.")
+    return OriginFailed(f"The feature store answered with status {status}.")
+
+
+def connect(url: str, *, connect_timeout_s: float, max_connections: int) -> httpx.AsyncClient:
+    """A client for one cluster: its address fixed, redirects off, proxies and credentials of the environment ignored."""
+    return httpx.AsyncClient(
+        base_url=url.rstrip("/"),
+        follow_redirects=False,
+        trust_env=False,
+        timeout=httpx.Timeout(None, connect=connect_timeout_s),
+        limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections, keepalive_expiry=30.0),
+    )

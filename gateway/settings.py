@@ -1,0 +1,203 @@
+"""Settings: one documented tree, read once, from a TOML file and from `FEATURE_GATEWAY_*` variables (which win).
+
+Nested names join with two underscores: `FEATURE_GATEWAY_ORIGIN__URL`. Importing this module reads nothing; `load` does. Secrets come
+from the file or the environment only, and print as asterisks.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+
+PREFIX = "FEATURE_GATEWAY_"
+Seconds = Annotated[float, Field(gt=0, le=86_400 * 365)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class SettingsError(ValueError):
+    """What is wrong with the settings: all mistakes at once, by name, without the values."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Server(_Section):
+    """The listener."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 lets the system choose.")
+    max_body_bytes: int = Field(1_048_576, ge=1024, description="A larger request body is refused with 413.")
+
+
+class Origin(_Section):
+    """Where features come from."""
+
+    kind: Literal["embedded", "tecton"] = Field(
+        "embedded", description="`embedded`: the feature server in this process. `tecton`: a cluster."
+    )
+    url: str | None = Field(None, description="The cluster's base URL, for `tecton`: `https://<cluster>.tecton.ai`.")
+    ingest_url: str | None = Field(None, description="Base URL of the cluster's ingest API, where it differs from `url`.")
+    api_key: SecretStr | None = Field(
+        None, description="One key for all calls to the cluster. Unset: each caller's own credential is passed through."
+    )
+    connect_timeout_s: Seconds = Field(1.0, description="Time to open a connection to the cluster.")
+    max_connections: int = Field(256, ge=1, description="Connections to the cluster at most.")
+    max_reply_bytes: int = Field(16_777_216, ge=1024, description="A larger reply of the cluster is refused as malformed.")
+    batch: bool = Field(default=True, description="Whether the cluster's feature services take get-features-batch (Redis-backed ones do).")
+
+
+class Key(_Section):
+    """One API key of the gateway's own."""
+
+    digest: Digest = Field(description="SHA-256 of the key, 64 hex digits. `feature-gateway new-key` makes both.")
+    workspaces: frozenset[str] = Field(frozenset(), description="Workspaces it may read; `*` for all.")
+    ingest: bool = Field(default=False, description="Whether it may write to /ingest.")
+
+
+class Auth(_Section):
+    """Who may read."""
+
+    mode: Literal["keys", "passthrough", "open"] | None = Field(
+        None,
+        description="`keys`: the gateway's own keys. `passthrough`: the cluster judges. `open`: everybody. "
+        "Unset: `keys`, or `passthrough` before a cluster without `origin.api_key`.",
+    )
+    grant_life_s: Seconds = Field(
+        30.0, description="With `passthrough`: how long one answer of the cluster lets its caller read from the cache."
+    )
+    keys: dict[str, Key] = Field(default_factory=dict, description="The gateway's own API keys, by name.")
+
+
+class Cache(_Section):
+    """The fragment cache."""
+
+    max_bytes: int = Field(268_435_456, ge=0, description="Bytes of fragments kept, overhead included.")
+    ttl_s: float = Field(
+        60.0,
+        ge=0,
+        le=86_400,
+        description="How long a fragment is served, where neither its view nor its feature service says. 0: not at all.",
+    )
+
+
+class Metadata(_Section):
+    """Cached Metadata."""
+
+    ttl_s: Seconds = Field(300.0, description="Age after which a schema is fetched again, in the background.")
+
+
+class Deadlines(_Section):
+    """Time for a read."""
+
+    read_s: Seconds = Field(2.0, description="Time for a whole read when the caller names none; then 504.")
+
+
+class FeatureServer(_Section):
+    """The embedded feature server."""
+
+    definitions: str = Field("gateway.demo.definitions:REPOSITORY", description="The feature repository, as `module:attribute`.")
+    data_dir: Path = Field(Path("feature-gateway-data"), description="Folder of the online store.")
+    as_of: str | None = Field(None, description="Serve as of this instant (RFC 3339) instead of now.")
+    ingest_records_per_source: int = Field(10, ge=1, description="Records per stream source in one ingest request.")
+
+
+class Telemetry(_Section):
+    """Spans."""
+
+    sample_ratio: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Share of reads that get a span when the caller's traceparent does not decide. OTEL_TRACES_SAMPLER wins.",
+    )
+    slo_latency_ms: float = Field(100.0, gt=0, description="Latency objective of a read, in milliseconds.")
+
+
+class Service(_Section):
+    """Policy of one feature service."""
+
+    ttl_s: float | None = Field(None, ge=0, le=86_400, description="TTL of every view read through this feature service.")
+
+
+class View(_Section):
+    """Policy of one feature view."""
+
+    ttl_s: float | None = Field(None, ge=0, le=86_400, description="TTL of this view's fragments.")
+    join_keys: tuple[str, ...] | None = Field(
+        None,
+        description="For a cluster: the join keys that this view depends on. Unset: all of the service's, and the whole request context.",
+    )
+
+
+class Settings(_Section):
+    """The gateway's settings."""
+
+    server: Server = Server()
+    origin: Origin = Origin()
+    auth: Auth = Auth()
+    cache: Cache = Cache()
+    metadata: Metadata = Metadata()
+    deadlines: Deadlines = Deadlines()
+    feature_server: FeatureServer = FeatureServer()
+    telemetry: Telemetry = Telemetry()
+    services: dict[str, Service] = Field(default_factory=dict, description="Policies by `workspace/service`.")
+    views: dict[str, View] = Field(default_factory=dict, description="Policies by view name.")
+    default_workspace: str = Field("prod", description="Workspace of Tecton V1 requests that name none.")
+    include_names_by_default: bool = Field(
+        default=False,
+        description="Tecton doors: names and data types also where a request asks for no metadata, as the official client's quick start "
+        "needs. Off is faithful.",
+    )
+
+    @property
+    def auth_mode(self) -> Literal["keys", "passthrough", "open"]:
+        if self.auth.mode is not None:
+            return self.auth.mode
+        return "passthrough" if self.origin.kind == "tecton" and self.origin.api_key is None else "keys"
+
+
+class _Environment(BaseSettings, Settings):
+    """Only a table of names for the environment's reader: it is never built."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__")
+
+
+def load(file: Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:
+    """Settings from a TOML file, then `FEATURE_GATEWAY_*` variables, then `overrides` (a nested mapping). Raises SettingsError."""
+    try:
+        told = tomllib.loads(file.read_text()) if file is not None else {}
+    except OSError as error:
+        raise SettingsError(f"{file}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file} is not TOML: {error}") from error
+    environment = EnvSettingsSource(_Environment)()
+    return checked(_merged(_merged(told, environment), overrides or {}))
+
+
+def checked(tree: dict[str, Any]) -> Settings:
+    """Settings from a nested mapping. Raises SettingsError with every mistake."""
+    try:
+        settings = Settings.model_validate(tree)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False, include_url=False)]
+        raise SettingsError("\n".join(lines)) from None
+    if settings.origin.kind == "tecton" and not settings.origin.url:
+        raise SettingsError('origin.url: needed for origin.kind = "tecton", e.g. https://<cluster>.tecton.ai')
+    if settings.origin.url and not settings.origin.url.startswith(("http://", "https://")):
+        raise SettingsError("origin.url: must start with https:// (or http://)")
+    if settings.auth_mode == "passthrough" and settings.origin.kind == "embedded":
+        raise SettingsError("auth.mode: passthrough needs a cluster to judge credentials; use keys or open")
+    if settings.auth_mode == "open" and settings.server.host not in {"127.0.0.1", "::1", "localhost"}:
+        raise SettingsError("auth.mode: open is for loopback only; set server.host to 127.0.0.1 or use keys")
+    return settings
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for name, value in above.items():
+        under = merged.get(name)
+        merged[name] = _merged(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+    return merged

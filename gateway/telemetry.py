@@ -1,0 +1,208 @@
+"""SLO telemetry spans: what one read was asked, where its values came from, and whether it kept its objective.
+
+Only the OpenTelemetry API is used here; the SDK and its exporters are chosen in `app`. Whether a read gets a span is decided before
+anything is built (the caller's traceparent flag, else a ratio), because an unsampled span through the SDK costs more than the cache hit it
+describes. No attribute ever holds a join key, a feature value, a credential, or a name that the schema has not confirmed.
+"""
+
+import random
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags, Tracer
+
+from gateway.errors import Fault, GatewayError
+from gateway.features import SloInfo
+
+ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "http.request.method": ("", "Method of the request; server spans."),
+        "http.route": ("", "Route template of the door; server spans."),
+        "http.response.status_code": ("", "Status of the reply; server spans."),
+        "error.type": ("", "Class of the error, where there was one, as in `gateway/errors.py`; both kinds of span."),
+        "feature_gateway.fault": ("", "Who broke it: caller, origin or gateway; both kinds of span, on errors."),
+        "feature_gateway.workspace": ("", "Workspace, once its schema is known."),
+        "feature_gateway.feature_service": ("", "Feature service, once its schema is known."),
+        "feature_gateway.rows": ("{row}", "Rows of the request; both kinds of span."),
+        "feature_gateway.cache.outcome": (
+            "",
+            "hit: every view from cache; partial: some; miss: none; bypass: the request forbade it.",
+        ),
+        "feature_gateway.cache.views_hit": ("{view}", "Views served from cache, over all rows."),
+        "feature_gateway.cache.views_missed": ("{view}", "Views served from the origin, over all rows."),
+        "feature_gateway.cache.views_computed": ("{view}", "On-demand views computed in the gateway, over all rows."),
+        "feature_gateway.cache.oldest_age": ("s", "Age of the oldest cached value served: seconds since the origin answered it."),
+        "feature_gateway.features.missing": ("{feature}", "Values served as null with a missing, unknown or timed-out status."),
+        "feature_gateway.slo.objective": ("s", "Latency objective of the read."),
+        "feature_gateway.slo.met": ("", "Whether the read was answered without a server error within the objective."),
+        "feature_gateway.slo.eligible": ("", "`sloInfo.sloEligible` of the origin; true for a read served from cache alone."),
+        "feature_gateway.slo.ineligibility_reasons": ("", "`sloInfo.sloIneligibilityReasons` of the origin."),
+        "feature_gateway.slo.server_time": ("s", "`sloInfo.serverTimeSeconds` of the origin."),
+        "feature_gateway.slo.slo_server_time": ("s", "`sloInfo.sloServerTimeSeconds` of the origin."),
+        "feature_gateway.slo.store_max_latency": ("s", "`sloInfo.storeMaxLatency` of the origin."),
+        "feature_gateway.slo.store_response_size": ("By", "`sloInfo.storeResponseSizeBytes` of the origin."),
+        "feature_gateway.origin": ("", "Which origin was called: embedded or tecton; client spans."),
+    }
+)
+"""Every attribute that spans carry, with its unit and its meaning; the README's table is held to this by a test."""
+
+_TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+_SAMPLED_DIGITS = b"13579bdf"
+"""The last hex digits of trace flags whose lowest bit, sampled, is set."""
+_random = random.Random()  # noqa: S311 - sampling, not secrecy
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Head sampling. With `follow_parent` the caller's flag decides where there is one; else, and for roots, the ratio."""
+
+    ratio: float
+    follow_parent: bool = True
+
+    @classmethod
+    def named(cls, name: str | None, argument: str | None, default_ratio: float) -> "Sampling":
+        """From OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG (OpenTelemetry specification, SDK environment variables)."""
+        if not name:
+            return cls(default_ratio)
+        base = name.removeprefix("parentbased_")
+        ratios = {"always_on": 1.0, "always_off": 0.0, "traceidratio": _ratio(argument)}
+        if base not in ratios:
+            return cls(default_ratio)
+        return cls(ratios[base], follow_parent=base != name)
+
+
+def _ratio(argument: str | None) -> float:
+    try:
+        return min(1.0, max(0.0, float(argument or "1")))
+    except ValueError:
+        return 1.0
+
+
+@dataclass(slots=True)
+class ReadFacts:
+    """What a read turned out to be; filled while it is served, told in its span."""
+
+    workspace: str | None = None
+    feature_service: str | None = None
+    rows: int = 0
+    outcome: str | None = None
+    views_hit: int = 0
+    views_missed: int = 0
+    views_computed: int = 0
+    oldest_age_s: float = 0.0
+    features_missing: int = 0
+    slo: SloInfo | None = None
+
+
+class Telemetry:
+    """Decides on spans and writes them. `tracer` None: tracing is off and costs one comparison. `status_of`: an error's HTTP status."""
+
+    def __init__(self, tracer: Tracer | None, sampling: Sampling, slo_latency_s: float, status_of: Callable[[GatewayError], int]) -> None:
+        self._tracer = tracer
+        self._sampling = sampling
+        self._objective_s = slo_latency_s
+        self._status_of = status_of
+
+    def samples(self, traceparent: bytes | None) -> bool:
+        """Whether the read with this traceparent header gets spans. Plain comparisons: this is on the hit path."""
+        if self._tracer is None:
+            return False
+        if traceparent is not None and self._sampling.follow_parent and len(traceparent) == 55:
+            return traceparent[54] in _SAMPLED_DIGITS
+        return _random.random() < self._sampling.ratio
+
+    def read_span(self, method: str, route: str, traceparent: bytes | None, start_ns: int) -> Span | None:
+        """The server span of one read, as a child of the caller's. `start_ns`: wall clock."""
+        if self._tracer is None:
+            return None
+        return self._tracer.start_span(
+            f"{method} {route}",
+            context=_parent(traceparent),
+            kind=SpanKind.SERVER,
+            start_time=start_ns,
+            attributes={"http.request.method": method, "http.route": route},
+        )
+
+    def end_read(self, span: Span, facts: ReadFacts, elapsed_s: float, error: BaseException | None = None) -> None:
+        """Tell what the read was and end its span."""
+        server_fault = error is not None and not (isinstance(error, GatewayError) and error.fault is Fault.CALLER)
+        status = 200 if error is None else self._status_of(error) if isinstance(error, GatewayError) else 500
+        told: dict[str, object] = {
+            "http.response.status_code": status,
+            "feature_gateway.rows": facts.rows,
+            "feature_gateway.slo.objective": self._objective_s,
+            "feature_gateway.slo.met": not server_fault and elapsed_s <= self._objective_s,
+            "feature_gateway.workspace": facts.workspace,
+            "feature_gateway.feature_service": facts.feature_service,
+        }
+        if error is None:
+            told |= {
+                "feature_gateway.cache.outcome": facts.outcome,
+                "feature_gateway.cache.views_hit": facts.views_hit,
+                "feature_gateway.cache.views_missed": facts.views_missed,
+                "feature_gateway.cache.views_computed": facts.views_computed,
+                "feature_gateway.cache.oldest_age": facts.oldest_age_s,
+                "feature_gateway.features.missing": facts.features_missing,
+                **_slo_attributes(facts.slo),
+            }
+        _end(span, told, error, server_fault=server_fault)
+
+    def origin_span(self, parent: Span, origin: str, rows: int) -> Span:
+        """The client span of one fetch from the origin, as a child of the read that leads it."""
+        tracer = self._tracer or trace.get_tracer(__name__)
+        return tracer.start_span(
+            "origin.fetch",
+            context=trace.set_span_in_context(parent),
+            kind=SpanKind.CLIENT,
+            attributes={"feature_gateway.origin": origin, "feature_gateway.rows": rows},
+        )
+
+    def end_fetch(self, span: Span, slo: SloInfo | None, error: BaseException | None = None) -> None:
+        _end(span, {} if error is not None else _slo_attributes(slo), error, server_fault=error is not None)
+
+
+def _slo_attributes(slo: SloInfo | None) -> dict[str, object]:
+    if slo is None:
+        return {}
+    return {
+        "feature_gateway.slo.eligible": slo.eligible,
+        "feature_gateway.slo.ineligibility_reasons": list(slo.ineligibility_reasons) or None,
+        "feature_gateway.slo.server_time": slo.server_time_s,
+        "feature_gateway.slo.slo_server_time": slo.slo_server_time_s,
+        "feature_gateway.slo.store_max_latency": slo.store_max_latency_s,
+        "feature_gateway.slo.store_response_size": slo.store_response_size_bytes,
+    }
+
+
+def _end(span: Span, told: Mapping[str, object], error: BaseException | None, *, server_fault: bool) -> None:
+    for name, value in told.items():
+        if value is not None:
+            span.set_attribute(name, value)  # type: ignore[arg-type]  # the values above are all of OpenTelemetry's types
+    if error is not None:
+        # The class alone: an error's text may quote the origin, and recorded exceptions carry stack values.
+        span.set_attribute("error.type", type(error).__name__)
+        span.set_attribute("feature_gateway.fault", str(error.fault if isinstance(error, GatewayError) else Fault.GATEWAY))
+    if server_fault:
+        span.set_status(Status(StatusCode.ERROR))
+    span.end()
+
+
+def _parent(traceparent: bytes | None) -> Context | None:
+    """The caller's span as a context (W3C Trace Context, version 00); None, so a new trace, where the header is missing or malformed."""
+    match = _TRACEPARENT.fullmatch(traceparent or b"")
+    if match is None or match[1] == b"0" * 32 or match[2] == b"0" * 16:
+        return None
+    remote = SpanContext(int(match[1], 16), int(match[2], 16), is_remote=True, trace_flags=TraceFlags(int(match[3], 16)))
+    return trace.set_span_in_context(NonRecordingSpan(remote))
+
+
+def traceparent_of(span: Span | None, received: bytes | None) -> str | None:
+    """The header to send to the origin: the span's own, or, for a read without a span, the caller's as it came (if well formed)."""
+    if span is not None:
+        context = span.get_span_context()
+        return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
+    return received.decode("ascii") if received is not None and _TRACEPARENT.fullmatch(received) else None
