@@ -1,0 +1,223 @@
+"""How a feature service is read: its schema, compiled once into views to look up, views to compute, and the order they are served in.
+
+A `StoredView` is a fragment's recipe: which join keys make its key, how long it may be served, what to say of it. A `ComputedView` is an
+on-demand view whose function is known here. A `Projection` is what one kind of request needs of them (the named door's `features`).
+"""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgspec
+
+from gateway.cache.fragments import Fragment
+from gateway.cache.keys import Key, Namespaces, context_part, picker
+from gateway.cache.policy import Policies
+from gateway.errors import InvalidRequest, OnDemandFailed, OriginMalformed
+from gateway.features import Status, ViewLayout, ViewValues, split_views
+from gateway.on_demand import OnDemandView
+from gateway.origins.base import Description, ViewFacts
+from gateway.schema import Schema
+from gateway.wire.replies import EncodedView, ViewText
+from gateway.wire.values import compile_plain, compile_writer
+
+_REMEMBERED_PROJECTIONS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class StoredView:
+    """A view whose values come from the origin, one fragment per set of its join keys. `context_keys` is not empty for a view that must be
+    keyed on the request context too, because nothing better is known of it."""
+
+    layout: ViewLayout
+    namespace: int
+    pick: Callable[[tuple[Any, ...]], Hashable]
+    context_keys: tuple[str, ...]
+    ttl_s: float
+    text: ViewText
+    timed_out: Fragment
+
+    def key(self, values: tuple[Any, ...], context: Mapping[str, Any], variant: tuple[object, ...] | None) -> Key:
+        key: Key = (self.namespace, self.pick(values))
+        if self.context_keys:
+            key += (context_part(context, self.context_keys),)
+        return key if variant is None else (*key, variant)
+
+
+class ComputedView:
+    """An on-demand view, computed in the gateway from fragments and the request context."""
+
+    def __init__(self, view: OnDemandView, layout: ViewLayout, text: ViewText, stored: Sequence[StoredView]) -> None:
+        self.view = view
+        self.layout = layout
+        self.text = text
+        self._writers = [compile_writer(feature.dtype) for feature in layout.features]
+        self._names = [msgspec.json.encode(name) for name in layout.names]
+        self._present = (Status.PRESENT,) * len(layout)
+        self._no_times = (None,) * len(layout)
+        self.timed_out = timed_out(layout)
+        self.inputs = [index for index, one in enumerate(stored) if one.layout.view in dict(view.inputs)]
+        self._readers: list[tuple[str, list[tuple[int, str, str, Callable[[Any], Any] | None]]]] = []
+        for source, wanted in view.inputs:
+            held = {feature.name: (index, feature.dtype) for index in self.inputs for feature in stored[index].layout.features}
+            fields: list[tuple[int, str, str, Callable[[Any], Any] | None]] = []
+            for name in wanted:
+                full = f"{source}.{name}"
+                if full not in held:
+                    raise OriginMalformed(f"On-demand view {view.name} needs {full}, which the feature service does not have.")
+                index, dtype = held[full]
+                fields.append((index, name, full, compile_plain(dtype)))
+            self._readers.append((source, fields))
+
+    def compute(self, fragments: Sequence[EncodedView | None], context: Mapping[str, Any]) -> ViewValues:
+        """The view's values. Where an input timed out, so does the view (contract §3: never partially returned). Raises OnDemandFailed."""
+        decoded: dict[int, dict[str, Any]] = {}
+        for index in self.inputs:
+            fragment = fragments[index]
+            if fragment is None or Status.TIME_OUT in fragment.statuses:
+                return self.timed_out
+            decoded[index] = msgspec.json.decode(b"{%b}" % fragment.named)
+        inputs = {
+            source: {name: decoded[index][full] if plain is None else plain(decoded[index][full]) for index, name, full, plain in fields}
+            for source, fields in self._readers
+        }
+        answers = self.view.compute(context, inputs)
+        try:
+            encoded = [write(answer) for write, answer in zip(self._writers, answers, strict=True)]
+        except ValueError as error:
+            raise OnDemandFailed(f"On-demand view {self.view.name} returned a value of the wrong type: {error}.") from None
+        return ViewValues(
+            self.layout,
+            b",".join([positional for positional, _ in encoded]),
+            b",".join([b"%b:%b" % (name, named) for name, (_, named) in zip(self._names, encoded, strict=True)]),
+            self._present,
+            self._no_times,
+        )
+
+
+def timed_out(layout: ViewLayout) -> ViewValues:
+    """What is served of a view that did not come in time: null, TIME_OUT, never stored."""
+    return ViewValues(
+        layout,
+        b",".join([b"null"] * len(layout)),
+        b",".join([msgspec.json.encode(name) + b":null" for name in layout.names]),
+        (Status.TIME_OUT,) * len(layout),
+        (None,) * len(layout),
+        complete=False,
+    )
+
+
+class Emission(NamedTuple):
+    """One view of a reply. `positions` picks features of the view; None: all of them."""
+
+    view: int | ComputedView
+    text: ViewText
+    positions: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """`needed`: indices of the stored views that must be at hand. `emissions`: what is served, in order."""
+
+    needed: tuple[int, ...]
+    emissions: tuple[Emission, ...]
+
+
+class Plan:
+    """A feature service, compiled. Immutable but for the projections it remembers; a changed schema makes a new plan."""
+
+    def __init__(self, description: Description, policies: Policies, namespaces: Namespaces) -> None:
+        self.service = description.service
+        self.description = description
+        self.schema = Schema(description.join_keys, description.context_keys, description.features)
+        self.labels = description.labels
+        self._positions = {field.name: index for index, field in enumerate(description.join_keys)}
+        emitted = split_views(description.features)
+        hidden = [ViewLayout(view, facts.features) for view, facts in description.views.items() if not facts.emitted]
+        computed = [layout for layout in emitted if layout.view in description.on_demand]
+        self.stored = tuple(
+            self._stored(layout, policies, namespaces) for layout in (*emitted, *hidden) if layout.view not in description.on_demand
+        )
+        self.by_layout = {view.layout: index for index, view in enumerate(self.stored)}
+        self._computed = {
+            layout: ComputedView(description.on_demand[layout.view], layout, ViewText(layout, self.labels), self.stored)
+            for layout in computed
+        }
+        self.everything = self._project([(layout, None) for layout in emitted])
+        self._projections: dict[tuple[str, ...], Projection] = {}
+
+    @property
+    def computed_layouts(self) -> frozenset[ViewLayout]:
+        """The layouts of on-demand views: an origin that always answers all views answers these too, and they are not read."""
+        return frozenset(self._computed)
+
+    def _facts(self, view: str) -> ViewFacts:
+        return self.description.views.get(view, ViewFacts())
+
+    def _stored(self, layout: ViewLayout, policies: Policies, namespaces: Namespaces) -> StoredView:
+        description, facts = self.description, self._facts(layout.view)
+        join_keys = description.join_keys
+        if facts.join_keys is not None:
+            join_keys = tuple(description.join_keys[self._positions[name]] for name in facts.join_keys)
+        names = {field.name for field in description.context_keys}
+        used = names if facts.context_keys is None else names.intersection(facts.context_keys)
+        context_keys = tuple(field for field in description.context_keys if field.name in used)
+        return StoredView(
+            layout,
+            namespaces.number(self.service.workspace, layout, join_keys, context_keys),
+            picker([self._positions[field.name] for field in join_keys]),
+            tuple(field.name for field in context_keys),
+            policies.ttl_s(self.service.workspace, self.service.name, layout.view),
+            ViewText(layout, self.labels),
+            Fragment.of(timed_out(layout), 0.0),
+        )
+
+    def projection(self, selectors: tuple[str, ...] | None) -> Projection:
+        """What a request with these selectors needs. Raises InvalidRequest for a selector that selects nothing."""
+        if selectors is None:
+            return self.everything
+        projection = self._projections.get(selectors)
+        if projection is None:
+            projection = self._select(selectors)
+            if len(self._projections) < _REMEMBERED_PROJECTIONS:
+                self._projections[selectors] = projection
+        return projection
+
+    def _select(self, selectors: tuple[str, ...]) -> Projection:
+        chosen: set[str] = set()
+        for index, selector in enumerate(selectors):
+            matches = {feature.name for feature in self.schema.features if selector in (feature.name, f"{feature.view}.*")}
+            if not matches:
+                raise InvalidRequest(f"features[{index}] is no feature (view.feature) and no view (view.*) of this feature service.")
+            chosen |= matches
+        picked: list[tuple[ViewLayout, tuple[int, ...] | None]] = []
+        for emission in self.everything.emissions:
+            layout = emission.text.layout
+            positions = tuple(index for index, name in enumerate(layout.names) if name in chosen)
+            if positions:
+                picked.append((layout, None if len(positions) == len(layout) else positions))
+        return self._project(picked)
+
+    def _project(self, picked: Sequence[tuple[ViewLayout, tuple[int, ...] | None]]) -> Projection:
+        needed: set[int] = set()
+        emissions: list[Emission] = []
+        for layout, positions in picked:
+            computed = self._computed.get(layout)
+            needed.update([self.by_layout[layout]] if computed is None else computed.inputs)
+            view = self.by_layout[layout] if computed is None else computed
+            text = computed.text if computed is not None else self.stored[self.by_layout[layout]].text
+            if positions is not None:
+                text = ViewText(ViewLayout(layout.view, tuple(layout.features[index] for index in positions)), self.labels)
+            emissions.append(Emission(view, text, positions))
+        return Projection(tuple(sorted(needed)), tuple(emissions))
+
+    def about_view(self, view: str) -> dict[str, Any]:
+        """What the named door's schema says of a view."""
+        facts, on_demand = self._facts(view), self.description.on_demand.get(view)
+        ttl_s = next((stored.ttl_s for stored in self.stored if stored.layout.view == view), None)
+        return {
+            "joinKeys": [] if on_demand is not None else facts.join_keys,
+            "contextKeys": on_demand.context_keys if on_demand is not None else facts.context_keys,
+            "onDemand": on_demand is not None,
+            "ttlSeconds": ttl_s,
+        }

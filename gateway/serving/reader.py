@@ -1,0 +1,266 @@
+"""The read path, on one screen.
+
+    hit(call)    a plain function: decode → grant → validate → key → look up → compute → splice; None for whatever is not a plain hit
+    read(call)   the same with time to wait: who asks, which schema, what is at hand, what must be fetched, merge
+
+A caller gets cached values only under a grant (`access`). Nothing on the way of a hit awaits, so a door below ASGI can call it too.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from opentelemetry.trace import Span
+
+from gateway.access.gates import Gate
+from gateway.cache.fragments import Fragment
+from gateway.cache.store import FragmentStore
+from gateway.errors import GatewayError, InvalidRequest, SchemaDisagreement
+from gateway.features import Caller, ServiceRef, SloInfo, Source, Status
+from gateway.serving.doors import Answers, Door
+from gateway.serving.gathering import Errand, Gatherer, RowWork
+from gateway.serving.plan import ComputedView, Plan, Projection
+from gateway.serving.schemas import Schemas
+from gateway.telemetry import ReadFacts, Telemetry
+from gateway.wire.replies import EncodedView, Served, Vector, cut
+from gateway.wire.requests import ReadRequest, RowInput, Show
+
+_GOOD = (Status.PRESENT, Status.CACHED_PRESENT)
+
+
+class Call(NamedTuple):
+    """One read as a door received it. `path`: the feature service, where the URL names it. Times and credentials as header bytes."""
+
+    door: Door
+    route: str
+    body: bytes
+    path: ServiceRef | None = None
+    authorization: bytes | None = None
+    traceparent: bytes | None = None
+
+
+class FeatureReader:
+    """`clock` is monotonic, in seconds; `patience_s` is the time of a read that names none."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        schemas: Schemas,
+        store: FragmentStore,
+        gatherer: Gatherer,
+        telemetry: Telemetry,
+        *,
+        patience_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._gate = gate
+        self._schemas = schemas
+        self._store = store
+        self._gatherer = gatherer
+        self._telemetry = telemetry
+        self._patience_s = patience_s
+        self._clock = clock
+
+    def hit(self, call: Call) -> bytes | None:
+        """The reply, if all of it is at hand and this caller may have it. What is wrong with a request is `read`'s to say."""
+        started_s = time.perf_counter()
+        try:
+            caller = self._gate.identify(call.authorization)
+            request = call.door.decode(call.body, call.path)
+            plan = self._schemas.at_hand(request.service, caller)
+            now_s = self._clock()
+            if plan is None or not self._from_cache(request, plan, caller, now_s):
+                return None
+            projection = plan.projection(request.selectors)
+            vectors: list[Vector] = []
+            for row in request.rows:
+                work = self._look_up(plan, projection, request, row, now_s)
+                if work.missing(projection.needed):
+                    return None
+                vectors.append(_vector(projection, work, now_s))
+        except GatewayError:
+            return None
+        elapsed_s = time.perf_counter() - started_s
+        answers = Answers(vectors, [_served_from_cache(elapsed_s)] * len(vectors), partial=False, server_time_s=elapsed_s)
+        reply = call.door.encode(request, answers)
+        if self._telemetry.samples(call.traceparent):
+            self._tell(call, _facts(plan, answers), elapsed_s)
+        return reply
+
+    async def read(self, call: Call) -> bytes:
+        """The reply, whatever it takes within the deadline. Raises GatewayError."""
+        started_s, start_ns = time.perf_counter(), time.time_ns()
+        facts = ReadFacts()
+        span = None
+        if self._telemetry.samples(call.traceparent):
+            span = self._telemetry.read_span("POST", call.route, call.traceparent, start_ns)
+        try:
+            reply = await self._read(call, facts, span, started_s)
+        except BaseException as error:
+            if span is not None:
+                self._telemetry.end_read(span, facts, time.perf_counter() - started_s, error)
+            raise
+        if span is not None:
+            self._telemetry.end_read(span, facts, time.perf_counter() - started_s)
+        return reply
+
+    async def _read(self, call: Call, facts: ReadFacts, span: Span | None, started_s: float) -> bytes:
+        caller = self._gate.identify(call.authorization)
+        request = call.door.decode(call.body, call.path)
+        self._gate.admit(caller, request.service.workspace)
+        facts.rows = len(request.rows)
+        plan = await self._schemas.get(request.service, caller)
+        try:
+            answers = await self._answer(call, request, plan, caller, span, started_s)
+        except SchemaDisagreement:
+            plan = await self._schemas.corrected(request.service, caller, plan)
+            answers = await self._answer(call, request, plan, caller, span, started_s)
+        told = _facts(plan, answers, bypass=not request.options.read_from_cache)
+        for name in ReadFacts.__slots__:
+            setattr(facts, name, getattr(told, name))
+        return call.door.encode(request, answers)
+
+    async def _answer(self, call: Call, request: ReadRequest, plan: Plan, caller: Caller, span: Span | None, started_s: float) -> Answers:
+        now_s = self._clock()
+        try:
+            projection = plan.projection(request.selectors)
+            rows = [self._row(call.door, plan, projection, request, row, caller, now_s) for row in request.rows]
+        except InvalidRequest:
+            await self._schemas.prove(request.service, caller)  # what is wrong with a request tells of the schema
+            raise
+        if any(isinstance(row.error, InvalidRequest) for row in rows):
+            await self._schemas.prove(request.service, caller)
+        budget_ms = request.options.latency_budget_ms or request.deadline_ms
+        errand = Errand(
+            plan,
+            request.service,
+            caller,
+            request.options,
+            projection.needed,
+            asyncio.get_running_loop().time() + (self._patience_s if budget_ms is None else budget_ms / 1000),
+            partial_at_deadline=budget_ms is not None,
+            want_labels=plan.labels is None,
+            span=span,
+            traceparent=call.traceparent,
+        )
+        await self._gatherer.gather(errand, rows)
+        answered_s = self._clock()
+        outcomes = [row.error or _vector_or_error(projection, row, answered_s) for row in rows]
+        elapsed_s = time.perf_counter() - started_s
+        return Answers(outcomes, [_slo(row.slo, elapsed_s) for row in rows], any(row.partial for row in rows), elapsed_s)
+
+    def _from_cache(self, request: ReadRequest, plan: Plan, caller: Caller, now_s: float) -> bool:
+        """Whether this caller, with these options, may be served from the cache at all."""
+        return (
+            request.options.read_from_cache
+            and request.options.high_watermark_override is None
+            and not (request.show & Show.LABELS and plan.labels is None)
+            and self._gate.holds(caller, request.service, now_s)
+        )
+
+    def _look_up(
+        self, plan: Plan, projection: Projection, request: ReadRequest, row: RowInput, now_s: float, *, use_cache: bool = True
+    ) -> RowWork:
+        """Validate one row and take what is at hand for it. Raises InvalidRequest."""
+        options = request.options
+        values = plan.schema.join_values(row.join_keys)
+        context = plan.schema.context_values(row.context, ignore_extra_fields=options.ignore_extra_request_context_fields)
+        variant = options.variant
+        keys = [view.key(values, context, variant) for view in plan.stored]
+        found: list[Fragment | None] = [None] * len(keys)
+        if use_cache:
+            for index in projection.needed:
+                fragment = self._store.lookup(keys[index])
+                if fragment is not None and now_s - fragment.stored_at < _usable_s(plan.stored[index].ttl_s, request.max_age_s):
+                    found[index] = fragment
+        return RowWork(values, context, keys, found, [Source.CACHE] * len(keys))
+
+    def _row(
+        self, door: Door, plan: Plan, projection: Projection, request: ReadRequest, row: RowInput, caller: Caller, now_s: float
+    ) -> RowWork:
+        """`_look_up`, with a bad row's error kept in its own row where the door tells rows apart."""
+        try:
+            return self._look_up(plan, projection, request, row, now_s, use_cache=self._from_cache(request, plan, caller, now_s))
+        except InvalidRequest as error:
+            if not door.rows_may_fail:
+                raise
+            return RowWork((), {}, [], [], [], error=error)
+
+    def _tell(self, call: Call, facts: ReadFacts, elapsed_s: float) -> None:
+        """The span of a hit, made after the fact."""
+        span = self._telemetry.read_span("POST", call.route, call.traceparent, time.time_ns() - int(elapsed_s * 1e9))
+        if span is not None:
+            self._telemetry.end_read(span, facts, elapsed_s)
+
+
+def _usable_s(ttl_s: float, max_age_s: float | None) -> float:
+    return ttl_s if max_age_s is None else min(ttl_s, max_age_s)
+
+
+def _vector(projection: Projection, row: RowWork, now_s: float) -> Vector:
+    """The row's views in served order: fragments as they are, on-demand views computed. Raises OnDemandFailed."""
+    vector: list[Served] = []
+    for view, text, positions in projection.emissions:
+        values: EncodedView
+        age_s = 0.0
+        if isinstance(view, ComputedView):
+            values = view.compute(row.found, row.context)
+            source = Source.TIMEOUT if values is view.timed_out else Source.COMPUTED
+        else:
+            fragment = row.found[view]
+            assert fragment is not None  # a row that still lacks something has an error and no vector
+            values, source = fragment, row.sources[view]
+            if source is Source.CACHE:
+                age_s = now_s - fragment.stored_at
+        vector.append(Served(text, values if positions is None else cut(values, positions), source, age_s))
+    return vector
+
+
+def _vector_or_error(projection: Projection, row: RowWork, now_s: float) -> Vector | GatewayError:
+    try:
+        return _vector(projection, row, now_s)
+    except GatewayError as error:
+        return error
+
+
+def _served_from_cache(elapsed_s: float) -> SloInfo:
+    """`sloInfo` of a read that no store was asked for."""
+    return SloInfo(
+        eligible=True, server_time_s=elapsed_s, slo_server_time_s=elapsed_s, store_max_latency_s=0.0, store_response_size_bytes=0
+    )
+
+
+def _slo(of_origin: SloInfo | None, elapsed_s: float) -> SloInfo:
+    """`sloInfo` of a read: what the origin says of its store, and the gateway's own time for the whole."""
+    if of_origin is None:
+        return _served_from_cache(elapsed_s)
+    return SloInfo(
+        of_origin.eligible,
+        elapsed_s,
+        elapsed_s,
+        of_origin.store_max_latency_s,
+        of_origin.store_response_size_bytes,
+        of_origin.dynamodb_response_size_bytes,
+        of_origin.ineligibility_reasons,
+    )
+
+
+def _facts(plan: Plan, answers: Answers, *, bypass: bool = False) -> ReadFacts:
+    """What the span tells of a read."""
+    served = [one for row in answers.rows if not isinstance(row, GatewayError) for one in row]
+    sources = [one.source for one in served]
+    hits, computed = sources.count(Source.CACHE), sources.count(Source.COMPUTED)
+    missed = len(sources) - hits - computed
+    return ReadFacts(
+        plan.service.workspace,
+        plan.service.name,
+        len(answers.rows),
+        "bypass" if bypass else "hit" if not missed else "partial" if hits else "miss",
+        hits,
+        missed,
+        computed,
+        max((one.age_s for one in served if one.source is Source.CACHE), default=0.0),
+        sum(status not in _GOOD for one in served for status in one.values.statuses),
+        answers.slos[0] if answers.slos else None,
+    )

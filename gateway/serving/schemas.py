@@ -1,0 +1,124 @@
+"""The plans at hand: Metadata, cached with a TTL, refreshed in the background, the last good one kept while Metadata is down.
+
+A plan is fetched with the credential of the caller that needs it first; whether a later caller may see it is the reader's question.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from cachetools import LRUCache
+
+from gateway.access.gates import Gate
+from gateway.access.grants import May
+from gateway.errors import GatewayError, NotFound, PermissionDenied, SchemaDisagreement, Unauthenticated
+from gateway.features import Caller, Labels, ServiceRef
+from gateway.origins.base import Description, Origin
+from gateway.serving.plan import Plan
+from gateway.tasks import Tasks
+
+logger = logging.getLogger(__name__)
+_KEPT = 10_000
+_RETRY_S = 5.0
+
+
+@dataclass(slots=True)
+class _Entry:
+    plan: Plan
+    refresh_at_s: float
+
+
+class Schemas:
+    """One plan per feature service that exists. `compile_plan` turns a description into a plan; `clock` is monotonic, in seconds."""
+
+    def __init__(
+        self,
+        origin: Origin,
+        gate: Gate,
+        tasks: Tasks,
+        compile_plan: Callable[[Description], Plan],
+        *,
+        ttl_s: float,
+        patience_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._origin = origin
+        self._gate = gate
+        self._tasks = tasks
+        self._compile = compile_plan
+        self._ttl_s = ttl_s
+        self._patience_s = patience_s
+        self._clock = clock
+        self._entries: LRUCache[ServiceRef, _Entry] = LRUCache(maxsize=_KEPT)
+        self._fetching: dict[tuple[ServiceRef, bytes], asyncio.Task[Plan]] = {}
+
+    def at_hand(self, service: ServiceRef, caller: Caller) -> Plan | None:
+        """The cached plan, if there is one; starts its refresh where that is due. Never waits."""
+        entry = self._entries.get(service)
+        if entry is None:
+            return None
+        if self._clock() >= entry.refresh_at_s:
+            entry.refresh_at_s = self._clock() + _RETRY_S
+            self._tasks.start(self._refresh(service, caller))
+        return entry.plan
+
+    async def get(self, service: ServiceRef, caller: Caller) -> Plan:
+        """The cached plan, else a fetched one. Raises what the origin answered."""
+        return self.at_hand(service, caller) or await self.fetch(service, caller)
+
+    async def fetch(self, service: ServiceRef, caller: Caller) -> Plan:
+        """Fetch Metadata now, as this caller; callers of one credential share one call."""
+        key = (service, caller.key)
+        task = self._fetching.get(key)
+        if task is None:
+            task = self._fetching[key] = self._tasks.start(self._describe(service, caller))
+            task.add_done_callback(lambda _: self._fetching.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def prove(self, service: ServiceRef, caller: Caller) -> None:
+        """See to it that this caller may see this schema: under a grant, or because the origin shows it now."""
+        if not self._gate.holds(caller, service, self._clock(), May.DESCRIBE):
+            await self.fetch(service, caller)
+
+    async def corrected(self, service: ServiceRef, caller: Caller, wrong: Plan) -> Plan:
+        """The plan after a reply disagreed with `wrong`. Raises SchemaDisagreement where Metadata still says the same."""
+        entry = self._entries.get(service)
+        plan = entry.plan if entry is not None and entry.plan is not wrong else await self.fetch(service, caller)
+        if plan.schema == wrong.schema:
+            raise SchemaDisagreement(f"The feature store's replies for {service} do not have the names and types of its metadata.")
+        return plan
+
+    def learn_labels(self, service: ServiceRef, plan: Plan, labels: Mapping[str, Labels]) -> None:
+        """Keep the descriptions and tags that a reply brought, for replies from cache."""
+        entry = self._entries.get(service)
+        if entry is not None and entry.plan is plan:
+            entry.plan = self._compile(replace(plan.description, labels=labels))
+
+    async def _describe(self, service: ServiceRef, caller: Caller) -> Plan:
+        asked_s = self._clock()
+        try:
+            description = await self._origin.describe(service, caller, asyncio.get_running_loop().time() + self._patience_s)
+        except (Unauthenticated, PermissionDenied):
+            self._gate.refused(caller, service)
+            raise
+        except NotFound:
+            if self._gate.holds(caller, service, asked_s, May.DESCRIBE):  # to whom it was shown before, its absence is news
+                self._entries.pop(service, None)
+            raise
+        self._gate.answered(caller, service, asked_s, May.DESCRIBE)
+        known = self._entries.get(service)
+        if known is not None and description.labels is None:
+            description = replace(description, labels=known.plan.labels)
+        if known is not None and known.plan.description == description:
+            known.refresh_at_s = asked_s + self._ttl_s
+            return known.plan
+        plan = self._compile(description)
+        self._entries[service] = _Entry(plan, asked_s + self._ttl_s)
+        return plan
+
+    async def _refresh(self, service: ServiceRef, caller: Caller) -> None:
+        try:
+            await self.fetch(service, caller)
+        except GatewayError as error:
+            logger.warning("metadata not refreshed, the last good one is kept: %s", type(error).__name__)
