@@ -1,0 +1,223 @@
+"""The composition root: settings in, an ASGI application out. The only place that chooses an origin or touches the OpenTelemetry SDK."""
+
+import asyncio
+import importlib
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
+
+from gateway.access.gates import Gate, KeyRights, KeyTable, Open, Passthrough
+from gateway.access.grants import Grants
+from gateway.cache.flights import Flights
+from gateway.cache.keys import Namespaces
+from gateway.cache.policy import Policies
+from gateway.cache.store import FragmentStore
+from gateway.feature_server.definitions import Repository
+from gateway.feature_server.engine import Engine
+from gateway.feature_server.online.sqlite import SqliteStore
+from gateway.feature_server.origin import EmbeddedOrigin
+from gateway.feature_server.timestamps import parse_timestamp
+from gateway.origins.base import Description, Origin
+from gateway.origins.tecton import TectonOrigin, connect
+from gateway.serving.desk import Desk
+from gateway.serving.doors import doors
+from gateway.serving.gathering import Gatherer, Landed
+from gateway.serving.plan import Plan
+from gateway.serving.reader import FeatureReader
+from gateway.serving.schemas import Schemas
+from gateway.settings import Settings, SettingsError
+from gateway.tasks import Tasks
+from gateway.telemetry import Sampling, Telemetry
+from gateway.web.middleware import Problems
+from gateway.web.problems import status_of
+from gateway.web.routes import House, routes
+from gateway.wire.requests import Show, TectonReads
+
+ONLINE_STORE = "online.db"
+
+
+class Gateway(Starlette):
+    """Starlette with one middleware of our own around its router: its stock pair costs two more calls on every request."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Problems(self.router)
+
+
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """What tests and embedders may put in the place of the real thing. `span_processor` None: what the OTEL_* variables say."""
+
+    clock: Callable[[], float] = time.monotonic
+    origin: Origin | None = None
+    span_processor: SpanProcessor | None = None
+    environment: Mapping[str, str] | None = None
+
+
+def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
+    """The gateway as an ASGI application. Opens the embedded server's store; everything is closed by the application's lifespan.
+
+    Raises SettingsError, and what the feature server raises for definitions and stores that do not fit.
+    """
+    environment = os.environ if seams.environment is None else seams.environment
+    tasks = Tasks()
+    origin = seams.origin or open_origin(settings)
+    gate = open_gate(settings)
+    provider = tracer_provider(environment, seams.span_processor)
+    telemetry = Telemetry(
+        provider.get_tracer("feature-gateway", version("feature-gateway")) if provider is not None else None,
+        Sampling.named(environment.get("OTEL_TRACES_SAMPLER"), environment.get("OTEL_TRACES_SAMPLER_ARG"), settings.telemetry.sample_ratio),
+        settings.telemetry.slo_latency_ms / 1000,
+        status_of,
+    )
+    house = furnish(settings, origin, gate, telemetry, tasks, seams.clock)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await tasks.aclose()
+        await origin.aclose()
+        if provider is not None:
+            await asyncio.get_running_loop().run_in_executor(None, provider.shutdown)
+
+    app = Gateway(routes=routes(house), lifespan=lifespan)
+    app.router.redirect_slashes = False
+    return app
+
+
+def furnish(settings: Settings, origin: Origin, gate: Gate, telemetry: Telemetry, tasks: Tasks, clock: Callable[[], float]) -> House:
+    """The read path, put together."""
+    patience_s = settings.deadlines.read_s
+    store, namespaces, policies = FragmentStore(settings.cache.max_bytes), Namespaces(), policies_of(settings)
+
+    def compile_plan(description: Description) -> Plan:
+        return Plan(description, policies, namespaces)
+
+    schemas = Schemas(origin, gate, tasks, compile_plan, ttl_s=settings.metadata.ttl_s, patience_s=patience_s, clock=clock)
+    gatherer = Gatherer(
+        origin,
+        settings.origin.kind,
+        gate,
+        store,
+        Flights[Landed](tasks),
+        telemetry,
+        patience_s=patience_s,
+        clock=clock,
+        learn_labels=schemas.learn_labels,
+    )
+    tecton = TectonReads(settings.default_workspace, int(Show.NAMES | Show.DATA_TYPES) if settings.include_names_by_default else 0)
+    return House(
+        FeatureReader(gate, schemas, store, gatherer, telemetry, patience_s=patience_s, clock=clock),
+        Desk(gate, schemas, origin, patience_s=patience_s),
+        origin,
+        doors(tecton),
+        tecton,
+        settings.server.max_body_bytes,
+        version("feature-gateway"),
+    )
+
+
+def policies_of(settings: Settings) -> Policies:
+    return Policies(
+        settings.cache.ttl_s,
+        {name: service.ttl_s for name, service in settings.services.items() if service.ttl_s is not None},
+        {name: view.ttl_s for name, view in settings.views.items() if view.ttl_s is not None},
+    )
+
+
+def open_origin(settings: Settings) -> Origin:
+    """The origin that the settings name."""
+    if settings.origin.kind == "tecton":
+        assert settings.origin.url is not None  # settings.checked refuses it
+        client = connect(
+            settings.origin.url,
+            connect_timeout_s=settings.origin.connect_timeout_s,
+            max_connections=settings.origin.max_connections,
+        )
+        return TectonOrigin(
+            client,
+            ingest_url=settings.origin.ingest_url,
+            view_join_keys={name: view.join_keys for name, view in settings.views.items() if view.join_keys is not None},
+            max_reply_bytes=settings.origin.max_reply_bytes,
+            batch=settings.origin.batch,
+        )
+    return EmbeddedOrigin(open_engine(settings))
+
+
+def open_engine(settings: Settings) -> Engine:
+    """The embedded feature server on its data folder, which is made where it is missing."""
+    server = settings.feature_server
+    server.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        as_of_ns = parse_timestamp(server.as_of) if server.as_of is not None else None
+    except ValueError as error:
+        raise SettingsError("feature_server.as_of: not an RFC 3339 instant, e.g. 2013-01-14T23:00:00Z") from error
+    return Engine.open(repository(server.definitions), SqliteStore(server.data_dir / ONLINE_STORE), time.time_ns, as_of_ns)
+
+
+def repository(where: str) -> Repository:
+    """The feature repository at `module:attribute`. Raises SettingsError."""
+    module, _, attribute = where.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute or "REPOSITORY")
+    except (ImportError, AttributeError) as error:
+        raise SettingsError(f"feature_server.definitions: {where} cannot be imported ({error})") from error
+    if not isinstance(found, Repository):
+        raise SettingsError(f"feature_server.definitions: {where} is no Repository")
+    return found
+
+
+def open_gate(settings: Settings) -> Gate:
+    """Who may read, as `auth.mode` says."""
+    upstream = f"Tecton-key {settings.origin.api_key.get_secret_value()}" if settings.origin.api_key is not None else None
+    if settings.auth_mode == "passthrough":
+        return Passthrough(Grants(settings.auth.grant_life_s))
+    if settings.auth_mode == "open":
+        return Open(upstream)
+    keys = {bytes.fromhex(key.digest): KeyRights(key.workspaces, key.ingest) for key in settings.auth.keys.values()}
+    return KeyTable(keys, upstream)
+
+
+def tracer_provider(environment: Mapping[str, str], processor: SpanProcessor | None) -> TracerProvider | None:
+    """A tracer provider where spans have somewhere to go, else None. Sampling is decided before (`telemetry.Sampling`)."""
+    if processor is None:
+        exporter = span_exporter(environment)
+        if exporter is None:
+            return None
+        processor = BatchSpanProcessor(exporter)
+    provider = TracerProvider(
+        sampler=ALWAYS_ON,
+        resource=Resource.create({"service.name": environment.get("OTEL_SERVICE_NAME", "feature-gateway")}),
+        shutdown_on_exit=False,
+    )
+    provider.add_span_processor(processor)
+    return provider
+
+
+def span_exporter(environment: Mapping[str, str]) -> SpanExporter | None:
+    """By OTEL_TRACES_EXPORTER (otlp, console, none) and OTEL_EXPORTER_OTLP_*; nothing where neither names a receiver."""
+    named = environment.get("OTEL_TRACES_EXPORTER", "")
+    endpoint = environment.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or environment.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    if environment.get("OTEL_SDK_DISABLED", "").lower() == "true" or named == "none" or not (named or endpoint):
+        return None
+    if named == "console":
+        return ConsoleSpanExporter()
+    if named not in {"", "otlp"}:
+        raise SettingsError(f"OTEL_TRACES_EXPORTER: {named} is not one of otlp, console, none")
+    protocol = environment.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environment.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "http/protobuf"
+    if protocol == "grpc":  # imported only where chosen: grpc takes a third of a second
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter  # noqa: PLC0415
+
+        return GrpcExporter()
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter  # noqa: PLC0415
+
+    return HttpExporter()

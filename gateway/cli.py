@@ -1,0 +1,259 @@
+"""`feature-gateway`: the demo, the server, and keys for it. The only room that knows uvicorn and the terminal."""
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import uvicorn
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from gateway.access.keys import digest, new_key
+from gateway.app import create_app, open_engine
+from gateway.demo import definitions
+from gateway.demo.flights import ROWS
+from gateway.demo.load import load
+from gateway.errors import GatewayError
+from gateway.settings import Settings, SettingsError, checked
+from gateway.settings import load as load_settings
+
+KEEP_ALIVE_S = 75
+"""Longer than the idle time of common load balancers and clients, so that it is they who close."""
+_STEP = 3_000
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="feature-gateway")
+def main() -> None:
+    """Features by name, validated and cached, in front of a Tecton cluster or on the embedded feature server.
+
+    \b
+    Examples:
+      feature-gateway demo
+      feature-gateway serve --origin tecton --tecton-url https://mycluster.tecton.ai
+      feature-gateway serve --config gateway.toml
+    """
+
+
+@main.command()
+@click.option("--port", default=8080, show_default=True, help="Port on 127.0.0.1; 0 lets the system choose.")
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=lambda: Path(click.get_app_dir("feature-gateway")) / "demo",
+    show_default="a folder of your own",
+    help="Where the demo keeps its online store and its key.",
+)
+def demo(port: int, data_dir: Path) -> None:
+    """Two weeks of New York flights, served from the embedded feature server.
+
+    Loads 12,004 flights of January 2013 through the ingest path into SQLite (once: a second start finds them there), then serves
+    them on 127.0.0.1 as of the end of that data, and prints what to paste.
+
+    \b
+    Examples:
+      feature-gateway demo
+      feature-gateway demo --port 9000 --data-dir /tmp/flights
+    """
+    with _told_plainly():
+        key = _demo_key(data_dir)
+        settings = checked(
+            {
+                "server": {"port": port},
+                "auth": {"keys": {"demo": {"digest": digest(key), "workspaces": ["*"], "ingest": True}}},
+                "feature_server": {"definitions": "gateway.demo.definitions:REPOSITORY", "data_dir": data_dir, "as_of": definitions.AS_OF},
+            }
+        )
+        listener = _listen(settings)
+        _load_flights(settings)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        _serve(settings, listener, lambda: click.echo(_welcome(url, key)))
+
+
+@main.command()
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="TOML file of settings.")
+@click.option("--origin", type=click.Choice(["embedded", "tecton"]), help="Where features come from.")
+@click.option("--tecton-url", help="Base URL of the Tecton cluster.")
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=int, help="Port to listen on; 0 lets the system choose.")
+@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Folder of the embedded server's online store.")
+def serve(
+    config: Path | None, origin: str | None, tecton_url: str | None, host: str | None, port: int | None, data_dir: Path | None
+) -> None:
+    """Serve, by settings file, FEATURE_GATEWAY_* variables and these options (the later wins).
+
+    Before a cluster, callers' own credentials are passed through, and the cluster judges them. With one key for the cluster
+    (FEATURE_GATEWAY_ORIGIN__API_KEY), callers need keys of the gateway's own (see `feature-gateway new-key`).
+
+    \b
+    Examples:
+      feature-gateway serve --origin tecton --tecton-url https://mycluster.tecton.ai
+      FEATURE_GATEWAY_CACHE__TTL_S=300 feature-gateway serve --config gateway.toml --port 9000
+    """
+    overrides: dict[str, Any] = {
+        "origin": _given(kind=origin, url=tecton_url),
+        "server": _given(host=host, port=port),
+        "feature_server": _given(data_dir=data_dir),
+    }
+    with _told_plainly():
+        settings = load_settings(config, overrides)
+        if settings.auth_mode == "keys" and not settings.auth.keys:
+            raise SettingsError("auth.keys: there are none, so nobody could read. Make one with: feature-gateway new-key NAME")
+        if settings.auth_mode == "open":
+            click.secho("auth.mode is open: whoever reaches this port reads everything.", fg="red", bold=True, err=True)
+        listener = _listen(settings)
+        host, port = listener.getsockname()[:2]
+        _serve(
+            settings,
+            listener,
+            lambda: click.echo(f"Serving on http://{host}:{port} (origin: {settings.origin.kind}, auth: {settings.auth_mode})"),
+        )
+
+
+@main.command("new-key")
+@click.argument("name")
+@click.option("--workspace", "workspaces", multiple=True, default=["*"], show_default=True, help="Workspace it may read; may be repeated.")
+@click.option("--ingest", is_flag=True, help="Let it write to /ingest too.")
+def new_key_command(name: str, workspaces: tuple[str, ...], ingest: bool) -> None:  # noqa: FBT001 - click's signature
+    """Make an API key of the gateway's own: the key on stdout, once, and the settings that admit it on stderr.
+
+    \b
+    Example:
+      feature-gateway new-key fraud-model --workspace prod > fraud-model.key
+    """
+    key = new_key()
+    listed = ", ".join(f'"{workspace}"' for workspace in workspaces)
+    click.echo(f'[auth.keys."{name}"]\ndigest = "{digest(key)}"\nworkspaces = [{listed}]\ningest = {str(ingest).lower()}', err=True)
+    click.echo(key)
+
+
+def _given(**values: object) -> dict[str, object]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    """Errors of settings, stores and definitions, as one clear text and exit status 1 (2 for settings)."""
+    try:
+        yield
+    except SettingsError as error:
+        click.secho(f"These settings do not work:\n{error}", fg="red", err=True)
+        sys.exit(2)
+    except GatewayError as error:
+        click.secho(error.message, fg="red", err=True)
+        sys.exit(1)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """The listening socket, made before anything slow, so that a taken port is told at once."""
+    host, port = settings.server.host, settings.server.port
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048)
+    except OSError as error:
+        raise SettingsError(f"server.port: cannot listen on {host}:{port} ({error.strerror}). Choose another with --port.") from error
+
+
+def _demo_key(data_dir: Path) -> str:
+    """The demo's key: made at the first start, kept beside its data, readable by its owner alone."""
+    file = data_dir / "demo-key"
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as fresh:
+                fresh.write(new_key())
+        return file.read_text().strip()
+    except OSError as error:
+        raise SettingsError(f"--data-dir: {data_dir} cannot be used ({error.strerror})") from error
+
+
+def _load_flights(settings: Settings) -> None:
+    engine = open_engine(settings)
+    try:
+        if sys.stderr.isatty():
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            with Progress(*columns, console=Console(stderr=True)) as bar:
+                task = bar.add_task("Ingesting flights", total=ROWS)
+                load(engine, lambda stored: bar.update(task, completed=stored))
+        else:
+            load(engine, _plain_progress())
+    finally:
+        engine.close()
+
+
+def _plain_progress() -> Callable[[int], None]:
+    told = 0
+
+    def progress(stored: int) -> None:
+        nonlocal told
+        if stored - told >= _STEP or stored == ROWS:
+            told = stored
+            click.echo(f"Ingesting flights: {stored:,} of {ROWS:,}", err=True)
+
+    return progress
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, telling when it has begun to serve."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._tell_started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._tell_started()
+
+
+def _serve(settings: Settings, listener: socket.socket, started: Callable[[], None]) -> None:
+    config = uvicorn.Config(
+        create_app(settings),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+    )
+    _Server(config, started).run(sockets=[listener])
+
+
+def _welcome(url: str, key: str) -> str:
+    """What to paste: one read, on the named door and through the official client."""
+    return f"""
+Serving {url} as of {definitions.AS_OF}    docs: {url}/docs
+
+API key: {key}
+
+Features by name:
+
+  curl -s {url}/v1/workspaces/prod/feature-services/flight_delay/features \\
+    -H 'Authorization: Tecton-key {key}' \\
+    -d '{{"joinKeys":{{"origin":"JFK","dest":"LAX","carrier":"AA","tailnum":"N338AA"}},
+         "requestContext":{{"planned_air_time":330}}, "include":["source"]}}'
+
+The same through Tecton's own client (pip install tecton-client):
+
+  from tecton_client import MetadataOptions, TectonClient
+  client = TectonClient(
+      url="{url}",
+      api_key="{key}",
+      default_workspace_name="prod",
+  )
+  answer = client.get_features(
+      feature_service_name="flight_delay",
+      join_key_map={{"origin": "JFK", "dest": "LAX", "carrier": "AA", "tailnum": "N338AA"}},
+      request_context_map={{"planned_air_time": 330.0}},
+      metadata_options=MetadataOptions.all(),
+  )
+  print(answer.get_features_dict())
+
+Stop with Ctrl+C.
+"""

@@ -1,0 +1,117 @@
+"""The endpoints: bytes and headers in, the read path asked, bytes out. They hold no `try`: errors are the middleware's to tell."""
+
+from collections.abc import Callable
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from gateway.features import ServiceRef
+from gateway.origins.base import Origin
+from gateway.serving.desk import Desk
+from gateway.serving.doors import Door
+from gateway.serving.plan import Plan
+from gateway.serving.reader import Call, FeatureReader
+from gateway.web.exchange import answer, answer_json, header, read_body
+from gateway.web.problems import JSON
+from gateway.wire.metadata import named_schema, tecton_metadata
+
+
+def _path_service(scope: Scope) -> ServiceRef | None:
+    """The feature service that the path names, on doors whose paths do."""
+    params = scope["path_params"]
+    return ServiceRef(params["workspace"], params["feature_service"]) if params else None
+
+
+class ReadFeatures:
+    """A read door. A hit is answered by a plain function call; only what is not a hit awaits."""
+
+    def __init__(self, reader: FeatureReader, door: Door, route: str, max_body_bytes: int) -> None:
+        self._reader = reader
+        self._door = door
+        self._route = route
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await read_body(scope, receive, self._max_body_bytes)
+        if body is None:
+            return
+        authorization = header(scope, b"authorization")
+        call = Call(self._door, self._route, body, _path_service(scope), authorization, header(scope, b"traceparent"))
+        reply = self._reader.hit(call)
+        if reply is None:
+            reply = await self._reader.read(call)
+        await answer_json(scope, send, reply)
+
+
+class DescribeService:
+    """A metadata door: V1 (the body names the feature service), V2 and the named schema (the path does)."""
+
+    def __init__(self, desk: Desk, locate: Callable[[bytes], ServiceRef], encode: Callable[[Plan], bytes], max_body_bytes: int) -> None:
+        self._desk = desk
+        self._locate = locate
+        self._encode = encode
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await read_body(scope, receive, self._max_body_bytes)
+        if body is None:
+            return
+        service = _path_service(scope) or self._locate(body)
+        plan = await self._desk.plan(service, header(scope, b"authorization"))
+        await answer_json(scope, send, self._encode(plan))
+
+
+def as_metadata(plan: Plan) -> bytes:
+    told = plan.description
+    return tecton_metadata(told.kind, told.join_keys, told.context_keys, told.features, told.output_join_keys)
+
+
+def as_schema(plan: Plan) -> bytes:
+    told = plan.description
+    return named_schema(told.service, told.join_keys, told.context_keys, told.features, plan.about_view)
+
+
+class Ingest:
+    """`/ingest`: records in, by the origin's own rules."""
+
+    def __init__(self, desk: Desk, max_body_bytes: int) -> None:
+        self._desk = desk
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await read_body(scope, receive, self._max_body_bytes)
+        if body is None:
+            return
+        reply = await self._desk.ingest(body, header(scope, b"authorization"))
+        headers = [JSON, (b"content-length", b"%d" % len(reply.body))]
+        if reply.retry_after is not None:
+            headers.append((b"retry-after", reply.retry_after.encode("latin-1", "ignore")))
+        await answer(scope, send, reply.status, headers, reply.body)
+
+
+class Live:
+    """`/livez`: the process answers."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+        await answer_json(scope, send, b'{"status":"ok"}')
+
+
+class Ready:
+    """`/readyz`: reads can be answered now, as the origin and its stores say themselves. Raises what they raise."""
+
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+        await self._origin.ready()
+        await answer_json(scope, send, b'{"status":"ready"}')
+
+
+class Document:
+    """A JSON document made once."""
+
+    def __init__(self, document: object) -> None:
+        self._body = msgspec.json.encode(document)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+        await answer_json(scope, send, self._body)

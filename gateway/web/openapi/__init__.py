@@ -1,0 +1,65 @@
+"""The OpenAPI 3.1 document of the doors. Owns how they are described; what they do is in `web/` beside it, and nothing here is imported
+by it.
+
+One module per group of doors (`tecton`, `ingest`, `named`, `operations`), each with `paths()` and `schemas()`; `parts` holds what every
+operation is made of, `problems` the errors they share, `examples` the demo's answer in both spellings.
+"""
+
+from copy import deepcopy
+from typing import Any
+
+from gateway.web.openapi import ingest, named, operations, problems, tecton, types
+from gateway.web.openapi.parts import Node
+
+_DOORS = (tecton, named, ingest, operations)
+
+
+def document(*, server_url: str = "/", version: str) -> dict[str, Any]:
+    """A new document, ready to be encoded. `server_url` is where callers reach the gateway; "/" means: where this document came from."""
+    parts = {
+        "openapi": "3.1.0",
+        "info": _info(version),
+        "servers": [{"url": server_url}],
+        "tags": [tag for door in _DOORS for tag in door.TAGS],
+        "paths": {path: item for door in _DOORS for path, item in door.paths().items()},
+        "components": {
+            "securitySchemes": _security_schemes(),
+            "responses": problems.responses(),
+            "schemas": {name: schema for room in (*_DOORS, types, problems) for name, schema in room.schemas().items()},
+        },
+    }
+    return deepcopy(parts)  # its parts are partly constants of the modules, which the caller must not be able to change
+
+
+def _info(version: str) -> Node:
+    return {
+        "title": "Feature-serving gateway",
+        "version": version,
+        "summary": "Features for model services, by name or in Tecton's own HTTP API.",
+        "description": (
+            "The gateway answers reads of feature services from its cache where that is honest and from the feature store where it is "
+            "not.\n\n"
+            "* The **Tecton doors** speak Tecton's HTTP API unchanged: a client only changes its URL.\n"
+            "* The **named doors** take join keys and answer features by name.\n\n"
+            "Bodies are read as JSON whatever their Content-Type says. Numbers are strict: an integer beyond int64, NaN, a duplicate key "
+            "in an object and nesting deeper than 32 levels are refused with 400. Every error has the same body on every door but ingest: "
+            "`error`, `message` (the same text) and `code` (a gRPC status code)."
+        ),
+        "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    }
+
+
+def _security_schemes() -> Node:
+    return {
+        "TectonKey": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": "An API key. The header holds `Tecton-key <key>`, both words; the case of the first does not matter.",
+        },
+        "Bearer": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "The access token of an OAuth service account. Ingest does not take it.",
+        },
+    }

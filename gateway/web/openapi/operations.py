@@ -1,0 +1,57 @@
+"""The doors for operators and tools: liveness, readiness, this document, the page that shows it."""
+
+from gateway.web.openapi.parts import ANYONE, Node, operation
+from gateway.web.openapi.problems import problem_refs
+
+_TAG = "Operations"
+TAGS = ({"name": _TAG, "description": "For operators and tools. No credential is asked for."},)
+
+
+def paths() -> Node:
+    return {
+        "/livez": {"get": _livez()},
+        "/readyz": {"get": _readyz()},
+        "/openapi.json": {"get": _document()},
+        "/docs": {"get": _docs()},
+    }
+
+
+def schemas() -> Node:
+    return {}
+
+
+def _livez() -> Node:
+    return operation("livez", tag=_TAG, summary="Whether the process runs", security=ANYONE, responses={"200": {"description": "It does."}})
+
+
+def _readyz() -> Node:
+    return operation(
+        "readyz",
+        tag=_TAG,
+        summary="Whether reads can be answered now",
+        description="Really asks the feature store.",
+        security=ANYONE,
+        responses={"200": {"description": "They can."}} | problem_refs((503,)),
+    )
+
+
+def _document() -> Node:
+    content = {"application/json": {"schema": {"type": "object"}}}
+    return operation(
+        "openapi",
+        tag=_TAG,
+        summary="This document",
+        security=ANYONE,
+        responses={"200": {"description": "OpenAPI 3.1.", "content": content}},
+    )
+
+
+def _docs() -> Node:
+    content = {"text/html": {"schema": {"type": "string"}}}
+    return operation(
+        "docs",
+        tag=_TAG,
+        summary="This document as a page that works offline",
+        security=ANYONE,
+        responses={"200": {"description": "The page.", "content": content}},
+    )

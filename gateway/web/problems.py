@@ -1,0 +1,69 @@
+"""Errors as answers: one table from error type to status, one body for every door but ingest, which has a shape of its own.
+
+Looked up along the class's ancestry, so a new leaf inherits its parent's status until it is given one.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import msgspec
+
+from gateway import errors
+from gateway.wire.replies import error_body
+
+STATUS: Mapping[type, int] = MappingProxyType(
+    {
+        errors.InvalidRequest: 400,
+        errors.Unauthenticated: 401,
+        errors.PermissionDenied: 403,
+        errors.NotFound: 404,
+        errors.MethodNotAllowed: 405,
+        errors.BodyTooLarge: 413,
+        errors.OriginThrottled: 429,
+        errors.InternalError: 500,
+        errors.OnDemandFailed: 500,
+        errors.OriginFailed: 502,
+        errors.OriginMalformed: 502,
+        errors.OriginUnavailable: 503,
+        errors.OriginTimeout: 504,
+        errors.DeadlineExceeded: 504,
+    }
+)
+_TECTON_PATHS = ("/api/", "/v1/feature-service/", "/ingest", "/v2/ingest")
+_INGEST_PATHS = ("/ingest", "/v2/ingest")
+_INGEST_TYPES: Mapping[type, str] = MappingProxyType(
+    {errors.InvalidRequest: "RequestValidationError", errors.NotFound: "TectonObjectValidationError"}
+)
+
+Headers = list[tuple[bytes, bytes]]
+JSON: tuple[bytes, bytes] = (b"content-type", b"application/json")
+
+
+def status_of(error: errors.GatewayError) -> int:
+    for ancestor in type(error).__mro__:
+        if ancestor in STATUS:
+            return STATUS[ancestor]
+    return 500
+
+
+def answer(error: errors.GatewayError, path: str) -> tuple[int, Headers, bytes]:
+    """Status, headers and body. A wrong method is 501 on Tecton's own paths, as its gateway answers (contract §1.2), and 405 elsewhere."""
+    status = status_of(error)
+    headers: Headers = [JSON]
+    if isinstance(error, errors.MethodNotAllowed):
+        headers.append((b"allow", error.allowed.encode("latin-1")))
+        if path.startswith(_TECTON_PATHS):
+            status = 501
+    if isinstance(error, errors.Unauthenticated):
+        headers.append((b"www-authenticate", b"Tecton-key"))
+    if isinstance(error, errors.OriginThrottled) and error.retry_after is not None:
+        headers.append((b"retry-after", error.retry_after.encode("latin-1", "ignore")))
+    body = ingest_body(error) if path in _INGEST_PATHS else error_body(error.message, int(error.code))
+    headers.append((b"content-length", b"%d" % len(body)))
+    return status, headers, body
+
+
+def ingest_body(error: errors.GatewayError) -> bytes:
+    """The ingest API's own error shape (contract §6)."""
+    kind = next((_INGEST_TYPES[ancestor] for ancestor in type(error).__mro__ if ancestor in _INGEST_TYPES), type(error).__name__)
+    return msgspec.json.encode({"requestError": {"errorMessage": error.message, "errorType": kind}})
