@@ -40,7 +40,7 @@ from gateway.tasks import Tasks
 from gateway.telemetry import Sampling, Telemetry
 from gateway.web.middleware import Problems
 from gateway.web.problems import status_of
-from gateway.web.routes import House, routes
+from gateway.web.routes import Directory, House, routes
 from gateway.wire.requests import Show, TectonReads
 
 ONLINE_STORE = "online.db"
@@ -50,7 +50,7 @@ class Gateway(Starlette):
     """Starlette with one middleware of our own around its router: its stock pair costs two more calls on every request."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Problems(self.router)
+        return Problems(Directory(self.router))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from gateway.demo import definitions
 from gateway.demo.flights import ROWS
 from gateway.demo.load import load
 from gateway.errors import GatewayError
-from gateway.settings import Settings, SettingsError, checked
+from gateway.settings import Settings, SettingsError
 from gateway.settings import load as load_settings
 
 KEEP_ALIVE_S = 75
@@ -62,8 +62,8 @@ def demo(port: int, data_dir: Path) -> None:
     """
     with _told_plainly():
         key = _demo_key(data_dir)
-        settings = checked(
-            {
+        settings = load_settings(
+            overrides={
                 "server": {"port": port},
                 "auth": {"keys": {"demo": {"digest": digest(key), "workspaces": ["*"], "ingest": True}}},
                 "feature_server": {"definitions": "gateway.demo.definitions:REPOSITORY", "data_dir": data_dir, "as_of": definitions.AS_OF},

@@ -3,12 +3,13 @@
 Knows nothing of HTTP, JSON, caches or stores.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import groupby
 from types import MappingProxyType
-from typing import NamedTuple
+
+import msgspec
 
 
 class Kind(StrEnum):
@@ -75,6 +76,8 @@ class Status(StrEnum):
     CACHED_UNKNOWN = "CACHED_UNKNOWN"
     TIME_OUT = "TIME_OUT"
 
+    __hash__ = str.__hash__  # an enum's own hash is a Python call
+
 
 CACHED = MappingProxyType(
     {
@@ -84,6 +87,28 @@ CACHED = MappingProxyType(
     }
 )
 """What a status becomes when its value is served from a cache. CACHED_* and TIME_OUT stay as they are."""
+
+_LETTERS = MappingProxyType(dict(zip(Status, "PMUpmuT", strict=True)))
+TIMED_OUT = _LETTERS[Status.TIME_OUT]
+_STATUSES = MappingProxyType({letter: status for status, letter in _LETTERS.items()})
+
+
+def pattern_of(statuses: Iterable[Status]) -> str:
+    """Statuses as a word of one letter each: a string hashes once in its life, a tuple of enums on every look-up."""
+    return "".join([_LETTERS[status] for status in statuses])
+
+
+_TO_CACHED = str.maketrans({_LETTERS[plain]: _LETTERS[cached] for plain, cached in CACHED.items()})
+
+
+def as_cached(pattern: str) -> str:
+    """The pattern of the same values served from a cache."""
+    return pattern.translate(_TO_CACHED)
+
+
+def statuses_of(pattern: str) -> tuple[Status, ...]:
+    return tuple([_STATUSES[letter] for letter in pattern])
+
 
 UNCACHED = MappingProxyType({cached: plain for plain, cached in CACHED.items()})
 
@@ -95,6 +120,8 @@ class Source(StrEnum):
     CACHE = "cache"
     COMPUTED = "computed"
     TIMEOUT = "timeout"
+
+    __hash__ = str.__hash__
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +194,12 @@ class ViewValues:
     effective_times: tuple[str | None, ...]
     complete: bool = True
 
+    @property
+    def pattern(self) -> str:
+        return pattern_of(self.statuses)
 
-@dataclass(frozen=True, slots=True)
-class SloInfo:
+
+class SloInfo(msgspec.Struct, frozen=True, gc=False):
     """What the origin says of its own service of one read. Times in seconds, sizes in bytes; None where it did not say."""
 
     eligible: bool = True
@@ -181,7 +211,7 @@ class SloInfo:
     ineligibility_reasons: tuple[str, ...] = ()
 
 
-class ServiceRef(NamedTuple):
+class ServiceRef(msgspec.Struct, frozen=True, gc=False):
     """A feature service as a caller names it: by name, or by its 32-hex-digit id."""
 
     workspace: str

@@ -1,9 +1,10 @@
 """The cached unit: one view's values for one set of that view's join keys, immutable and already encoded."""
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.features import Status, ViewValues
+from gateway.features import Status, ViewValues, as_cached, statuses_of
 
 OVERHEAD_BYTES = 640
 """What an entry costs beside its text: the fragment, two bytes objects, the key's tuple and short strings, the store's own tables.
@@ -12,18 +13,27 @@ Measured with tracemalloc over 100,000 entries of two string keys: 560-640 bytes
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """`stored_at`: when the origin had answered, on the cache's monotonic clock, in seconds."""
+    """`pattern`: the statuses, a letter each (`features.pattern_of`); `cached_pattern`: the same, told as cached. Both words are shared by
+    all fragments that have them.
+
+    `stored_at`: when the origin was asked, on the cache's monotonic clock, in seconds.
+    """
 
     positional: bytes
     named: bytes
-    statuses: tuple[Status, ...]
+    pattern: str
+    cached_pattern: str
     effective_times: tuple[str | None, ...]
     stored_at: float
 
     @classmethod
     def of(cls, values: ViewValues, stored_at: float) -> "Fragment":
-        named = values.named if values.named != values.positional else values.positional
-        return cls(values.positional, named, values.statuses, values.effective_times, stored_at)
+        pattern = sys.intern(values.pattern)
+        return cls(values.positional, values.named, pattern, sys.intern(as_cached(pattern)), values.effective_times, stored_at)
+
+    @property
+    def statuses(self) -> tuple[Status, ...]:
+        return statuses_of(self.pattern)
 
     @property
     def size_bytes(self) -> int:

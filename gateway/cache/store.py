@@ -1,7 +1,8 @@
-"""The fragments at hand: least recently used, bounded in bytes.
+"""The fragments at hand: least recently used first to go, bounded in bytes.
 
-Expiry is the reader's decision (it knows the policy of the service it reads for), so an entry carries its time and the container does not:
-cachetools' LRUCache looks up in a quarter of the time of its TTLCache. Belongs to one event loop; not for threads.
+Expiry is the reader's decision (it knows the policy of the service it reads for), so an entry carries its time and the container does not.
+Look-ups are the hit path: they read a plain dict and note the key; cachetools' order is brought up to date with the notes when something
+is stored, which is the only time it matters. That is a quarter of the price of touching it on every look-up. For one event loop only.
 """
 
 from cachetools import LRUCache
@@ -10,24 +11,55 @@ from gateway.cache.fragments import Fragment, size_of
 from gateway.cache.keys import Key
 
 
+class _Ordered(LRUCache[Key, Fragment]):
+    """cachetools' LRU order and byte count, telling what it evicts."""
+
+    def __init__(self, max_bytes: int, index: dict[Key, Fragment]) -> None:
+        super().__init__(maxsize=max_bytes, getsizeof=size_of)
+        self._index = index
+
+    def popitem(self) -> tuple[Key, Fragment]:
+        key, fragment = super().popitem()
+        del self._index[key]
+        return key, fragment
+
+
 class FragmentStore:
     """`max_bytes` counts encoded text and an allowance per entry. A fragment larger than the whole store is not kept."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._entries: LRUCache[Key, Fragment] = LRUCache(maxsize=max_bytes, getsizeof=size_of)
-        self.lookup = self._entries.get
-        """`lookup(key) -> Fragment | None`, the bare container's: the hit path calls it once per view."""
+        self._index: dict[Key, Fragment] = {}
+        self._ordered = _Ordered(max_bytes, self._index)
+        self._used: set[Key] = set()
+
+    def lookup(self, key: Key) -> Fragment | None:
+        """The fragment, whatever its age."""
+        fragment = self._index.get(key)
+        if fragment is not None:
+            self._used.add(key)
+        return fragment
 
     def put(self, key: Key, fragment: Fragment) -> None:
-        if fragment.size_bytes <= self._entries.maxsize:
-            self._entries[key] = fragment
+        if fragment.size_bytes > self._ordered.maxsize:
+            return
+        self._settle()
+        self._ordered[key] = fragment
+        self._index[key] = fragment
 
     def drop(self, key: Key) -> None:
-        self._entries.pop(key, None)
+        if self._index.pop(key, None) is not None:
+            del self._ordered[key]
+            self._used.discard(key)
+
+    def _settle(self) -> None:
+        """Bring the order up to date with the look-ups since the last time. There are at most as many notes as entries."""
+        for key in self._used:
+            self._ordered.get(key)
+        self._used.clear()
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._index)
 
     @property
     def size_bytes(self) -> int:
-        return int(self._entries.currsize)
+        return int(self._ordered.currsize)

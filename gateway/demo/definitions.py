@@ -27,6 +27,7 @@ AS_OF_NS = parse_timestamp(AS_OF)
 WORKSPACE = "prod"
 SOURCE = "flights"
 SERVICE = "flight_delay"
+HISTORY_SERVICE = "flight_history"
 BOARD_SERVICE = "airport_board"
 _WEEK_S = 7 * DAY_S
 _TTL_S = 30 * DAY_S
@@ -120,6 +121,7 @@ PLANE_HISTORY = FeatureView(
         Aggregation("arr_delay", "last", DAY_S, description="Arrival delay of the plane's latest flight, in minutes"),
         Aggregation("cancelled", "last", _WEEK_S, description="Whether the plane's latest flight was cancelled"),
         Aggregation("departed_at", "last", _WEEK_S, description="When the plane last left New York"),
+        Aggregation("origin", "last", _WEEK_S, description="The airport that the plane last left, or should have"),
         Aggregation("dest", "last_n", _WEEK_S, n=5, description="The plane's five latest destinations, the latest last"),
     ),
     description="What a plane has been doing",
@@ -155,6 +157,11 @@ REPOSITORY = Repository(
                     name=SERVICE,
                     views=("planned_flight", "airport_departures", "carrier_performance", "route_history", "plane_history"),
                     description="What a model needs to say how late a flight will be",
+                ),
+                FeatureService(
+                    name=HISTORY_SERVICE,
+                    views=("airport_departures", "carrier_performance", "route_history", "plane_history"),
+                    description="The same history without a plan to compare it with",
                 ),
                 FeatureService(
                     name=BOARD_SERVICE,

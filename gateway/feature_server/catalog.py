@@ -206,8 +206,7 @@ def _join_keys(
     workspace: Workspace, on_demand: Sequence[OnDemandView], everything: Sequence[ViewRuntime], views: Mapping[str, ViewRuntime]
 ) -> tuple[Field, ...]:
     """Typed, in the order in which the served views first need them."""
-    needed = [views[name] for view in on_demand for name, _ in view.inputs] + list(everything)
+    needed = [*(views[name] for view in on_demand for name, _ in view.inputs), *everything]
     dtypes = {(source.name, column.name): column.dtype for source in workspace.sources for column in source.columns}
-    found = {key: Field(key, dtypes[view.view.source, key]) for view in reversed(needed) for key in reversed(view.view.join_keys)}
-    ordered = dict.fromkeys(key for view in needed for key in view.view.join_keys)
-    return tuple(found[key] for key in ordered)
+    typed = {key: dtypes[view.view.source, key] for view in needed for key in view.view.join_keys}
+    return tuple(Field(key, dtype) for key, dtype in typed.items())

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import msgspec
 
-from gateway.errors import InvalidRequest, NotFound, OriginThrottled
+from gateway.errors import InvalidRequest, NotFound, OriginFailed, OriginThrottled, OriginUnavailable
 from gateway.feature_server.catalog import Catalog, ServiceRuntime, ViewRuntime
 from gateway.feature_server.definitions import Repository
 from gateway.feature_server.functions import Value
@@ -77,7 +77,8 @@ class Engine:
 
     @classmethod
     def open(cls, repository: Repository, store: OnlineStore, now_ns: Callable[[], int], as_of_ns: int | None = None) -> Self:
-        """Time is `now_ns()` (nanoseconds since 1970), or stands still at `as_of_ns`. Raises DefinitionError and StoreMismatch."""
+        """Time is `now_ns()` (nanoseconds since 1970), or stands still at `as_of_ns`. Raises DefinitionError and StoreMismatch;
+        the store is the engine's to close only once this has returned."""
         catalog = Catalog(repository)
         ids = store.prepare(catalog.fingerprint, catalog.stored_names)
         return cls(catalog, store, ids, now_ns if as_of_ns is None else lambda: as_of_ns)
@@ -124,9 +125,9 @@ class Engine:
             raise OriginThrottled("Ingest exceeded the concurrent request limit, please retry later", retry_after="1")
         try:
             under_way = self._writer.submit(self._ingest, body, max_records)
-        except RuntimeError:
+        except RuntimeError as error:  # all that submit raises: the thread is shut down
             self._waiting.release()
-            raise
+            raise OriginUnavailable("The feature server is shutting down.") from error
         under_way.add_done_callback(lambda _done: self._waiting.release())
         return under_way
 
@@ -205,8 +206,11 @@ class _Reading:
         # One msgpack list of all tiles, decoded at once: a call per tile would cost as much as the decoding
         joined = b"".join([states for _, states in stored])
         self._bytes += len(joined)
-        values = plan.values(end, [tile for tile, _ in stored], _unpack(_LIST_HEADER.pack(_LIST_32, len(stored)) + joined))
-        return self._finished(runtime, values, newest_ns)
+        try:
+            states = _unpack(_LIST_HEADER.pack(_LIST_32, len(stored)) + joined)
+        except msgspec.DecodeError as error:
+            raise OriginFailed(f"A stored tile of feature view {runtime.name} cannot be read.") from error
+        return self._finished(runtime, plan.values(end, [tile for tile, _ in stored], states), newest_ns)
 
     def _finished(self, runtime: ViewRuntime, values: Sequence[Value | None], newest_ns: int | None) -> ViewRead:
         """No data is MISSING_DATA, even where the caller would rather see its count as zero."""

@@ -75,11 +75,13 @@ def store_events(transaction: Transaction, source: SourceRuntime, rows: Sequence
     changes = [_ViewChanges(transaction, view, ids[view.stored_as]) for view in source.views]
     newest_ns = max(row[source.timestamp_column] for row in rows)
     for row in rows:
-        at_ns, record_key = row[source.timestamp_column], source.record_key(row)
-        written = transaction.put_event(ids[source.stored_as], record_key, at_ns, _pack(row))
-        replaced = None if written.replaced is None else _unpack(written.replaced)
+        at_ns, record_key, payload = row[source.timestamp_column], source.record_key(row), _pack(row)
+        written = transaction.put_event(ids[source.stored_as], record_key, at_ns, payload)
         # Without a record key of the source's own, a view's join keys and the timestamp are the whole identity
         identity = record_key if source.source.record_key else b""
+        if identity and written.replaced == payload:
+            continue  # sent again after a lost answer: nothing changes, and making tiles anew is the dearest thing here
+        replaced = None if written.replaced is None else _unpack(written.replaced)
         for view in changes:
             view.take(at_ns, identity, row, written, replaced)
     for view in changes:

@@ -6,15 +6,17 @@ Serves stored views; on-demand views are the gateway's to compute. Writers are c
 import asyncio
 from collections.abc import Sequence
 
-from gateway.errors import OriginFailed
+from gateway.errors import OriginTimeout
 from gateway.feature_server.catalog import ViewRuntime
 from gateway.feature_server.engine import Engine, ReadRow, RowRead, ViewRead
 from gateway.feature_server.timestamps import format_timestamp_ns
 from gateway.features import Caller, ServiceRef, SloInfo, ViewValues
-from gateway.origins.base import Description, Fetch, Fetched, FetchedRow, IngestReply
+from gateway.origins.base import Description, Fetch, Fetched, FetchedRow, FetchRow, IngestReply
 from gateway.wire.values import Writer, compile_writer
 
 BATCH_LIMIT = 1_000
+_SLICE_ROWS = 20
+"""Of a batch, read without a pause: about 10 ms at half a millisecond each."""
 
 
 class EmbeddedOrigin:
@@ -31,11 +33,26 @@ class EmbeddedOrigin:
         return self._engine.describe(service)
 
     async def fetch(self, fetch: Fetch) -> Fetched:
-        """Runs without awaiting: a read takes less time than handing it to another thread would."""
-        rows = self._engine.read(fetch.service, [ReadRow(row.join_keys, row.views) for row in fetch.rows], fetch.options)
+        """Reads inline: one takes less time than handing it to another thread would. Between slices of a long batch others have their
+        turn, so each slice is a snapshot of its own; a row never spans two."""
+        rows: list[FetchedRow] = []
+        for start in range(0, len(fetch.rows) or 1, _SLICE_ROWS):
+            if start:
+                await self._make_way(fetch.deadline)
+            rows += self._slice(fetch, fetch.rows[start : start + _SLICE_ROWS])
         labels = self._engine.describe(fetch.service).labels if fetch.want_labels else None
+        return Fetched(tuple(rows), labels)
+
+    @staticmethod
+    async def _make_way(deadline: float) -> None:
+        await asyncio.sleep(0)
+        if asyncio.get_running_loop().time() > deadline:
+            raise OriginTimeout("Timed out")
+
+    def _slice(self, fetch: Fetch, rows: Sequence[FetchRow]) -> list[FetchedRow]:
+        read = self._engine.read(fetch.service, [ReadRow(row.join_keys, row.views) for row in rows], fetch.options)
         encoded: dict[int, ViewValues] = {}
-        return Fetched(tuple(self._row(row, encoded) for row in rows), labels)
+        return [self._row(row, encoded) for row in read]
 
     def _row(self, row: RowRead, encoded: dict[int, ViewValues]) -> FetchedRow:
         """`encoded` by the identity of the read, so that rows that share one share its encoding."""
@@ -78,10 +95,7 @@ class _Encoder:
         ]
 
     def encode(self, read: ViewRead) -> ViewValues:
-        try:
-            spelled = [(prefix, write(value)) for (prefix, write), value in zip(self._writers, read.values, strict=True)]
-        except ValueError as error:
-            raise OriginFailed(f"A stored value of feature view {self._layout.view} does not have the type of its feature.") from error
+        spelled = [(prefix, write(value)) for (prefix, write), value in zip(self._writers, read.values, strict=True)]
         effective_time = None if read.newest_ns is None else format_timestamp_ns(read.newest_ns)
         return ViewValues(
             layout=self._layout,

@@ -14,12 +14,12 @@ from gateway.cache.fragments import Fragment
 from gateway.cache.keys import Key, Namespaces, context_part, picker
 from gateway.cache.policy import Policies
 from gateway.errors import InvalidRequest, OnDemandFailed, OriginMalformed
-from gateway.features import Status, ViewLayout, ViewValues, split_views
+from gateway.features import TIMED_OUT, Feature, Source, Status, ViewLayout, ViewValues, pattern_of, split_views
 from gateway.on_demand import OnDemandView
 from gateway.origins.base import Description, ViewFacts
 from gateway.schema import Schema
-from gateway.wire.replies import EncodedView, ViewText
-from gateway.wire.values import compile_plain, compile_writer
+from gateway.wire.replies import VectorText
+from gateway.wire.values import Encoded, MembersReader, compile_writer
 
 _REMEMBERED_PROJECTIONS = 1024
 
@@ -34,65 +34,89 @@ class StoredView:
     pick: Callable[[tuple[Any, ...]], Hashable]
     context_keys: tuple[str, ...]
     ttl_s: float
-    text: ViewText
     timed_out: Fragment
 
     def key(self, values: tuple[Any, ...], context: Mapping[str, Any], variant: tuple[object, ...] | None) -> Key:
-        key: Key = (self.namespace, self.pick(values))
-        if self.context_keys:
-            key += (context_part(context, self.context_keys),)
-        return key if variant is None else (*key, variant)
+        if variant is None and not self.context_keys:
+            return (self.namespace, self.pick(values))
+        return (self.namespace, self.pick(values), context_part(context, self.context_keys), variant)
+
+
+class Computed(msgspec.Struct, gc=False):
+    """An on-demand view's values (`wire.replies.EncodedView`), put together in the spelling of the one door that asks."""
+
+    view: "ComputedView"
+    encoded: list[Encoded]
+
+    @property
+    def positional(self) -> bytes:
+        return b",".join([positional for positional, _ in self.encoded])
+
+    @property
+    def named(self) -> bytes:
+        return b",".join([name + named for name, (_, named) in zip(self.view.names, self.encoded, strict=True)])
+
+    @property
+    def pattern(self) -> str:
+        return self.view.pattern
+
+    @property
+    def cached_pattern(self) -> str:
+        return self.view.pattern
+
+    @property
+    def stored_at(self) -> float:
+        """Made at the moment it is served: its age is never asked for."""
+        return 0.0
+
+    @property
+    def effective_times(self) -> tuple[str | None, ...]:
+        return (None,) * len(self.encoded)
 
 
 class ComputedView:
     """An on-demand view, computed in the gateway from fragments and the request context."""
 
-    def __init__(self, view: OnDemandView, layout: ViewLayout, text: ViewText, stored: Sequence[StoredView]) -> None:
+    def __init__(self, view: OnDemandView, layout: ViewLayout, stored: Sequence[StoredView]) -> None:
         self.view = view
         self.layout = layout
-        self.text = text
+        self.timed_out = Fragment.of(timed_out(layout), 0.0)
+        self.pattern = pattern_of([Status.PRESENT] * len(layout))  # what the reference server always says of on-demand features
+        self.names = [msgspec.json.encode(name) + b":" for name in layout.names]
         self._writers = [compile_writer(feature.dtype) for feature in layout.features]
-        self._names = [msgspec.json.encode(name) for name in layout.names]
-        self._present = (Status.PRESENT,) * len(layout)
-        self._no_times = (None,) * len(layout)
-        self.timed_out = timed_out(layout)
-        self.inputs = [index for index, one in enumerate(stored) if one.layout.view in dict(view.inputs)]
-        self._readers: list[tuple[str, list[tuple[int, str, str, Callable[[Any], Any] | None]]]] = []
-        for source, wanted in view.inputs:
-            held = {feature.name: (index, feature.dtype) for index in self.inputs for feature in stored[index].layout.features}
-            fields: list[tuple[int, str, str, Callable[[Any], Any] | None]] = []
-            for name in wanted:
-                full = f"{source}.{name}"
-                if full not in held:
-                    raise OriginMalformed(f"On-demand view {view.name} needs {full}, which the feature service does not have.")
-                index, dtype = held[full]
-                fields.append((index, name, full, compile_plain(dtype)))
-            self._readers.append((source, fields))
+        self._readers = _input_readers(view, stored)
+        self.inputs = sorted({index for index, _, _ in self._readers})
 
-    def compute(self, fragments: Sequence[EncodedView | None], context: Mapping[str, Any]) -> ViewValues:
+    def compute(self, fragments: Sequence[Fragment | None], context: Mapping[str, Any]) -> Computed | Fragment:
         """The view's values. Where an input timed out, so does the view (contract §3: never partially returned). Raises OnDemandFailed."""
-        decoded: dict[int, dict[str, Any]] = {}
-        for index in self.inputs:
+        inputs: dict[str, dict[str, Any]] = {}
+        for index, source, reader in self._readers:
             fragment = fragments[index]
-            if fragment is None or Status.TIME_OUT in fragment.statuses:
+            if fragment is None or TIMED_OUT in fragment.pattern:
                 return self.timed_out
-            decoded[index] = msgspec.json.decode(b"{%b}" % fragment.named)
-        inputs = {
-            source: {name: decoded[index][full] if plain is None else plain(decoded[index][full]) for index, name, full, plain in fields}
-            for source, fields in self._readers
-        }
+            values = reader.read(fragment.named)
+            inputs[source] = values if source not in inputs else inputs[source] | values
         answers = self.view.compute(context, inputs)
         try:
             encoded = [write(answer) for write, answer in zip(self._writers, answers, strict=True)]
         except ValueError as error:
             raise OnDemandFailed(f"On-demand view {self.view.name} returned a value of the wrong type: {error}.") from None
-        return ViewValues(
-            self.layout,
-            b",".join([positional for positional, _ in encoded]),
-            b",".join([b"%b:%b" % (name, named) for name, (_, named) in zip(self._names, encoded, strict=True)]),
-            self._present,
-            self._no_times,
-        )
+        return Computed(self, encoded)
+
+
+def _input_readers(view: OnDemandView, stored: Sequence[StoredView]) -> list[tuple[int, str, MembersReader]]:
+    """For each fragment that an on-demand view reads: its index, the view's name, and a reader of just the features that are wanted."""
+    held = {feature.name: (index, feature) for index, one in enumerate(stored) for feature in one.layout.features}
+    readers: list[tuple[int, str, MembersReader]] = []
+    for source, wanted in view.inputs:
+        by_fragment: dict[int, dict[str, Feature]] = {}
+        for name in wanted:
+            if f"{source}.{name}" not in held:
+                raise OriginMalformed(f"On-demand view {view.name} needs {source}.{name}, which the feature service does not have.")
+            index, feature = held[f"{source}.{name}"]
+            by_fragment.setdefault(index, {})[name] = feature
+        readers += [(index, source, MembersReader(fields)) for index, fields in by_fragment.items()]
+    return readers
 
 
 def timed_out(layout: ViewLayout) -> ViewValues:
@@ -111,16 +135,23 @@ class Emission(NamedTuple):
     """One view of a reply. `positions` picks features of the view; None: all of them."""
 
     view: int | ComputedView
-    text: ViewText
     positions: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """`needed`: indices of the stored views that must be at hand. `emissions`: what is served, in order."""
+    """`needed`: indices of the stored views that must be at hand, `looked_up` the same with the views. `emissions`: what is served, in
+    order, and `text` what is said of it.
+
+    `cached_sources`: where the views of a hit come from. `whole`: no view is cut.
+    """
 
     needed: tuple[int, ...]
+    looked_up: tuple[tuple[int, StoredView], ...]
     emissions: tuple[Emission, ...]
+    text: VectorText
+    cached_sources: tuple[Source, ...]
+    whole: bool
 
 
 class Plan:
@@ -138,11 +169,9 @@ class Plan:
         self.stored = tuple(
             self._stored(layout, policies, namespaces) for layout in (*emitted, *hidden) if layout.view not in description.on_demand
         )
+        self.timed_out = [view.timed_out for view in self.stored]
         self.by_layout = {view.layout: index for index, view in enumerate(self.stored)}
-        self._computed = {
-            layout: ComputedView(description.on_demand[layout.view], layout, ViewText(layout, self.labels), self.stored)
-            for layout in computed
-        }
+        self._computed = {layout: ComputedView(description.on_demand[layout.view], layout, self.stored) for layout in computed}
         self.everything = self._project([(layout, None) for layout in emitted])
         self._projections: dict[tuple[str, ...], Projection] = {}
 
@@ -168,7 +197,6 @@ class Plan:
             picker([self._positions[field.name] for field in join_keys]),
             tuple(field.name for field in context_keys),
             policies.ttl_s(self.service.workspace, self.service.name, layout.view),
-            ViewText(layout, self.labels),
             Fragment.of(timed_out(layout), 0.0),
         )
 
@@ -191,8 +219,7 @@ class Plan:
                 raise InvalidRequest(f"features[{index}] is no feature (view.feature) and no view (view.*) of this feature service.")
             chosen |= matches
         picked: list[tuple[ViewLayout, tuple[int, ...] | None]] = []
-        for emission in self.everything.emissions:
-            layout = emission.text.layout
+        for layout in split_views(self.schema.features):
             positions = tuple(index for index, name in enumerate(layout.names) if name in chosen)
             if positions:
                 picked.append((layout, None if len(positions) == len(layout) else positions))
@@ -201,15 +228,16 @@ class Plan:
     def _project(self, picked: Sequence[tuple[ViewLayout, tuple[int, ...] | None]]) -> Projection:
         needed: set[int] = set()
         emissions: list[Emission] = []
+        features: list[Feature] = []
         for layout, positions in picked:
             computed = self._computed.get(layout)
             needed.update([self.by_layout[layout]] if computed is None else computed.inputs)
-            view = self.by_layout[layout] if computed is None else computed
-            text = computed.text if computed is not None else self.stored[self.by_layout[layout]].text
-            if positions is not None:
-                text = ViewText(ViewLayout(layout.view, tuple(layout.features[index] for index in positions)), self.labels)
-            emissions.append(Emission(view, text, positions))
-        return Projection(tuple(sorted(needed)), tuple(emissions))
+            emissions.append(Emission(self.by_layout[layout] if computed is None else computed, positions))
+            features += layout.features if positions is None else [layout.features[index] for index in positions]
+        sources = tuple(Source.CACHE if isinstance(emission.view, int) else Source.COMPUTED for emission in emissions)
+        whole = all(positions is None for _, positions in picked)
+        looked_up = tuple((index, self.stored[index]) for index in sorted(needed))
+        return Projection(tuple(sorted(needed)), looked_up, tuple(emissions), VectorText(features, self.labels), sources, whole)
 
     def about_view(self, view: str) -> dict[str, Any]:
         """What the named door's schema says of a view."""

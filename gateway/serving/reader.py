@@ -8,8 +8,8 @@ A caller gets cached values only under a grant (`access`). Nothing on the way of
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from opentelemetry.trace import Span
 
@@ -17,15 +17,17 @@ from gateway.access.gates import Gate
 from gateway.cache.fragments import Fragment
 from gateway.cache.store import FragmentStore
 from gateway.errors import GatewayError, InvalidRequest, SchemaDisagreement
-from gateway.features import Caller, ServiceRef, SloInfo, Source, Status
+from gateway.features import PLAIN, Caller, ServiceRef, Source, Status, statuses_of
 from gateway.serving.doors import Answers, Door
 from gateway.serving.gathering import Errand, Gatherer, RowWork
 from gateway.serving.plan import ComputedView, Plan, Projection
 from gateway.serving.schemas import Schemas
 from gateway.telemetry import ReadFacts, Telemetry
-from gateway.wire.replies import EncodedView, Served, Vector, cut
+from gateway.wire.replies import EncodedView, Vector, cut
 from gateway.wire.requests import ReadRequest, RowInput, Show
 
+_LABELS = Show.LABELS.value
+_CACHE = Source.CACHE
 _GOOD = (Status.PRESENT, Status.CACHED_PRESENT)
 
 
@@ -73,20 +75,42 @@ class FeatureReader:
             if plan is None or not self._from_cache(request, plan, caller, now_s):
                 return None
             projection = plan.projection(request.selectors)
-            vectors: list[Vector] = []
+            vectors: list[Vector | GatewayError] = []
             for row in request.rows:
-                work = self._look_up(plan, projection, request, row, now_s)
-                if work.missing(projection.needed):
+                vector = self._cached_vector(plan, projection, request, row, now_s)
+                if vector is None:
                     return None
-                vectors.append(_vector(projection, work, now_s))
+                vectors.append(vector)
         except GatewayError:
             return None
         elapsed_s = time.perf_counter() - started_s
-        answers = Answers(vectors, [_served_from_cache(elapsed_s)] * len(vectors), partial=False, server_time_s=elapsed_s)
+        answers = Answers(vectors, elapsed_s)
         reply = call.door.encode(request, answers)
         if self._telemetry.samples(call.traceparent):
             self._tell(call, _facts(plan, answers), elapsed_s)
         return reply
+
+    def _cached_vector(self, plan: Plan, projection: Projection, request: ReadRequest, row: RowInput, now_s: float) -> Vector | None:
+        """One row, if all it needs is at hand. Raises InvalidRequest and OnDemandFailed."""
+        options = request.options
+        values = plan.schema.join_values(row.join_keys)
+        context = plan.schema.context_values(row.context, ignore_extra_fields=options.ignore_extra_request_context_fields)
+        variant = None if options is PLAIN else options.variant
+        found = plan.timed_out.copy()
+        lookup, max_age_s = self._store.lookup, request.max_age_s
+        for index, view in projection.looked_up:
+            fragment = lookup(view.key(values, context, variant))
+            if fragment is None:
+                return None
+            age_s = now_s - fragment.stored_at
+            if age_s >= view.ttl_s or (max_age_s is not None and age_s >= max_age_s):
+                return None
+            found[index] = fragment
+        if not projection.whole:
+            return _vector(projection, found, [_CACHE] * len(found), context, now_s)
+        views = [view.compute(found, context) if isinstance(view, ComputedView) else found[view] for view, _ in projection.emissions]
+        told = "".join([view.cached_pattern for view in views])
+        return Vector(projection.text, views, projection.cached_sources, now_s, told)
 
     async def read(self, call: Call) -> bytes:
         """The reply, whatever it takes within the deadline. Raises GatewayError."""
@@ -148,14 +172,13 @@ class FeatureReader:
         answered_s = self._clock()
         outcomes = [row.error or _vector_or_error(projection, row, answered_s) for row in rows]
         elapsed_s = time.perf_counter() - started_s
-        return Answers(outcomes, [_slo(row.slo, elapsed_s) for row in rows], any(row.partial for row in rows), elapsed_s)
+        return Answers(outcomes, elapsed_s, [row.slo for row in rows], partial=any(row.partial for row in rows))
 
     def _from_cache(self, request: ReadRequest, plan: Plan, caller: Caller, now_s: float) -> bool:
         """Whether this caller, with these options, may be served from the cache at all."""
         return (
-            request.options.read_from_cache
-            and request.options.high_watermark_override is None
-            and not (request.show & Show.LABELS and plan.labels is None)
+            (request.options is PLAIN or (request.options.read_from_cache and request.options.high_watermark_override is None))
+            and not (request.show & _LABELS and plan.labels is None)
             and self._gate.holds(caller, request.service, now_s)
         )
 
@@ -198,58 +221,37 @@ def _usable_s(ttl_s: float, max_age_s: float | None) -> float:
     return ttl_s if max_age_s is None else min(ttl_s, max_age_s)
 
 
-def _vector(projection: Projection, row: RowWork, now_s: float) -> Vector:
+def _vector(
+    projection: Projection, found: Sequence[Fragment | None], sources: Sequence[Source], context: Mapping[str, Any], now_s: float
+) -> Vector:
     """The row's views in served order: fragments as they are, on-demand views computed. Raises OnDemandFailed."""
-    vector: list[Served] = []
-    for view, text, positions in projection.emissions:
-        values: EncodedView
-        age_s = 0.0
+    values: list[EncodedView] = []
+    came_from: list[Source] = []
+    for view, positions in projection.emissions:
         if isinstance(view, ComputedView):
-            values = view.compute(row.found, row.context)
-            source = Source.TIMEOUT if values is view.timed_out else Source.COMPUTED
+            computed = view.compute(found, context)
+            one: EncodedView = computed
+            came_from.append(Source.TIMEOUT if computed is view.timed_out else Source.COMPUTED)
         else:
-            fragment = row.found[view]
+            fragment = found[view]
             assert fragment is not None  # a row that still lacks something has an error and no vector
-            values, source = fragment, row.sources[view]
-            if source is Source.CACHE:
-                age_s = now_s - fragment.stored_at
-        vector.append(Served(text, values if positions is None else cut(values, positions), source, age_s))
-    return vector
+            one = fragment
+            came_from.append(sources[view])
+        values.append(one if positions is None else cut(one, positions))
+    return Vector.of(projection.text, values, came_from, now_s)
 
 
 def _vector_or_error(projection: Projection, row: RowWork, now_s: float) -> Vector | GatewayError:
     try:
-        return _vector(projection, row, now_s)
+        return _vector(projection, row.found, row.sources, row.context, now_s)
     except GatewayError as error:
         return error
 
 
-def _served_from_cache(elapsed_s: float) -> SloInfo:
-    """`sloInfo` of a read that no store was asked for."""
-    return SloInfo(
-        eligible=True, server_time_s=elapsed_s, slo_server_time_s=elapsed_s, store_max_latency_s=0.0, store_response_size_bytes=0
-    )
-
-
-def _slo(of_origin: SloInfo | None, elapsed_s: float) -> SloInfo:
-    """`sloInfo` of a read: what the origin says of its store, and the gateway's own time for the whole."""
-    if of_origin is None:
-        return _served_from_cache(elapsed_s)
-    return SloInfo(
-        of_origin.eligible,
-        elapsed_s,
-        elapsed_s,
-        of_origin.store_max_latency_s,
-        of_origin.store_response_size_bytes,
-        of_origin.dynamodb_response_size_bytes,
-        of_origin.ineligibility_reasons,
-    )
-
-
 def _facts(plan: Plan, answers: Answers, *, bypass: bool = False) -> ReadFacts:
     """What the span tells of a read."""
-    served = [one for row in answers.rows if not isinstance(row, GatewayError) for one in row]
-    sources = [one.source for one in served]
+    vectors = [row for row in answers.rows if not isinstance(row, GatewayError)]
+    sources = [source for vector in vectors for source in vector.sources]
     hits, computed = sources.count(Source.CACHE), sources.count(Source.COMPUTED)
     missed = len(sources) - hits - computed
     return ReadFacts(
@@ -260,7 +262,7 @@ def _facts(plan: Plan, answers: Answers, *, bypass: bool = False) -> ReadFacts:
         hits,
         missed,
         computed,
-        max((one.age_s for one in served if one.source is Source.CACHE), default=0.0),
-        sum(status not in _GOOD for one in served for status in one.values.statuses),
-        answers.slos[0] if answers.slos else None,
+        max((age_s for vector in vectors for age_s in vector.ages_s()), default=0.0),
+        sum(status not in _GOOD for vector in vectors for status in statuses_of(vector.told)),
+        answers.slos()[0],
     )

@@ -8,8 +8,6 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from cachetools import LRUCache
-
 from gateway.access.gates import Gate
 from gateway.access.grants import May
 from gateway.errors import GatewayError, NotFound, PermissionDenied, SchemaDisagreement, Unauthenticated
@@ -50,7 +48,7 @@ class Schemas:
         self._ttl_s = ttl_s
         self._patience_s = patience_s
         self._clock = clock
-        self._entries: LRUCache[ServiceRef, _Entry] = LRUCache(maxsize=_KEPT)
+        self._entries: dict[ServiceRef, _Entry] = {}
         self._fetching: dict[tuple[ServiceRef, bytes], asyncio.Task[Plan]] = {}
 
     def at_hand(self, service: ServiceRef, caller: Caller) -> Plan | None:
@@ -58,8 +56,9 @@ class Schemas:
         entry = self._entries.get(service)
         if entry is None:
             return None
-        if self._clock() >= entry.refresh_at_s:
-            entry.refresh_at_s = self._clock() + _RETRY_S
+        now_s = self._clock()
+        if now_s >= entry.refresh_at_s:
+            entry.refresh_at_s = now_s + _RETRY_S
             self._tasks.start(self._refresh(service, caller))
         return entry.plan
 
@@ -114,6 +113,8 @@ class Schemas:
             known.refresh_at_s = asked_s + self._ttl_s
             return known.plan
         plan = self._compile(description)
+        if len(self._entries) >= _KEPT:
+            del self._entries[next(iter(self._entries))]  # the oldest; only services that exist are ever kept
         self._entries[service] = _Entry(plan, asked_s + self._ttl_s)
         return plan
 

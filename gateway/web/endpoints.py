@@ -11,15 +11,9 @@ from gateway.serving.desk import Desk
 from gateway.serving.doors import Door
 from gateway.serving.plan import Plan
 from gateway.serving.reader import Call, FeatureReader
-from gateway.web.exchange import answer, answer_json, header, read_body
+from gateway.web.exchange import STARTED, answer, answer_json, credentials, read_body
 from gateway.web.problems import JSON
 from gateway.wire.metadata import named_schema, tecton_metadata
-
-
-def _path_service(scope: Scope) -> ServiceRef | None:
-    """The feature service that the path names, on doors whose paths do."""
-    params = scope["path_params"]
-    return ServiceRef(params["workspace"], params["feature_service"]) if params else None
 
 
 class ReadFeatures:
@@ -32,15 +26,22 @@ class ReadFeatures:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await read_body(scope, receive, self._max_body_bytes)
-        if body is None:
-            return
-        authorization = header(scope, b"authorization")
-        call = Call(self._door, self._route, body, _path_service(scope), authorization, header(scope, b"traceparent"))
+        message = await receive()
+        body: bytes | None = message.get("body")
+        if body is None or len(body) > self._max_body_bytes or message.get("more_body"):
+            body = await read_body(scope, receive, self._max_body_bytes, message)
+            if body is None:
+                return
+        params = scope["path_params"]
+        path = ServiceRef(params["workspace"], params["feature_service"]) if params else None
+        authorization, traceparent = credentials(scope)
+        call = Call(self._door, self._route, body, path, authorization, traceparent)
         reply = self._reader.hit(call)
         if reply is None:
             reply = await self._reader.read(call)
-        await answer_json(scope, send, reply)
+        scope[STARTED] = True
+        await send({"type": "http.response.start", "status": 200, "headers": [JSON, (b"content-length", b"%d" % len(reply))]})
+        await send({"type": "http.response.body", "body": reply})
 
 
 class DescribeService:
@@ -53,11 +54,12 @@ class DescribeService:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await read_body(scope, receive, self._max_body_bytes)
+        body = await read_body(scope, receive, self._max_body_bytes, await receive())
         if body is None:
             return
-        service = _path_service(scope) or self._locate(body)
-        plan = await self._desk.plan(service, header(scope, b"authorization"))
+        params = scope["path_params"]
+        service = ServiceRef(params["workspace"], params["feature_service"]) if params else self._locate(body)
+        plan = await self._desk.plan(service, credentials(scope)[0])
         await answer_json(scope, send, self._encode(plan))
 
 
@@ -79,10 +81,10 @@ class Ingest:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await read_body(scope, receive, self._max_body_bytes)
+        body = await read_body(scope, receive, self._max_body_bytes, await receive())
         if body is None:
             return
-        reply = await self._desk.ingest(body, header(scope, b"authorization"))
+        reply = await self._desk.ingest(body, credentials(scope)[0])
         headers = [JSON, (b"content-length", b"%d" % len(reply.body))]
         if reply.retry_after is not None:
             headers.append((b"retry-after", reply.retry_after.encode("latin-1", "ignore")))

@@ -1,6 +1,6 @@
 """One request's body in, one answer out, over bare ASGI: no request or response objects, because hits pay for each."""
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from gateway.errors import BodyTooLarge
 from gateway.web.problems import JSON, Headers
@@ -9,26 +9,20 @@ STARTED = "feature_gateway.started"
 """Set in the scope once an answer has begun: after that no other may be sent."""
 
 
-async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes | None:
-    """The whole body; None when the client went away first. Raises BodyTooLarge as soon as that is known."""
-    message = await receive()
-    if message["type"] != "http.request":
-        return None
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body", False) and len(body) <= max_bytes:
-        return body
+async def read_body(scope: Scope, receive: Receive, max_bytes: int, message: Message) -> bytes | None:
+    """The whole body, of which `message` is the first part; None when the client went away. Raises BodyTooLarge as soon as it is known."""
     _check_announced(scope, max_bytes)
-    chunks = [body]
-    size = len(body)
-    while message.get("more_body", False) and size <= max_bytes:
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
+    chunks: list[bytes] = []
+    size = 0
+    while message["type"] == "http.request":
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
-    if size > max_bytes:
-        raise BodyTooLarge(f"The body is larger than {max_bytes} bytes.")
-    return b"".join(chunks)
+        if size > max_bytes:
+            raise BodyTooLarge(f"The body is larger than {max_bytes} bytes.")
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+        message = await receive()
+    return None
 
 
 def _check_announced(scope: Scope, max_bytes: int) -> None:
@@ -47,7 +41,12 @@ async def answer(scope: Scope, send: Send, status: int, headers: Headers, body: 
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 
-def header(scope: Scope, wanted: bytes) -> bytes | None:
-    """A header's value; several of the same name are joined, so that no one of them is believed alone."""
-    values: list[bytes] = [value for name, value in scope["headers"] if name == wanted]
-    return b", ".join(values) if values else None
+def credentials(scope: Scope) -> tuple[bytes | None, bytes | None]:
+    """Authorization and traceparent. A header that comes twice is believed neither time: its values are joined, which nothing accepts."""
+    authorization = traceparent = None
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            authorization = value if authorization is None else authorization + b", " + value
+        elif name == b"traceparent":
+            traceparent = value if traceparent is None else traceparent + b", " + value
+    return authorization, traceparent

@@ -7,10 +7,11 @@ named          POST /v1/workspaces/{w}/feature-services/{fs}/features, …/featu
 operations     GET /livez, /readyz, /openapi.json, /docs
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.origins.base import Origin
 from gateway.serving.desk import Desk
@@ -37,6 +38,26 @@ class House:
     tecton: TectonReads
     max_body_bytes: int
     version: str
+
+
+class Directory:
+    """The router, behind a table of the paths that have no parameters: those cost one look-up, not a regular expression per route."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router.app
+        self._exact: dict[tuple[str, str], ASGIApp] = {}
+        for route in router.routes:
+            if isinstance(route, Route) and not route.param_convertors:
+                for method in route.methods or ():
+                    self._exact.setdefault((method, route.path), route.app)
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Hands back what the endpoint hands back: one coroutine less on every request."""
+        app = self._exact.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        if app is None:
+            return self._router(scope, receive, send)
+        scope["path_params"] = {}
+        return app(scope, receive, send)
 
 
 def routes(house: House) -> Sequence[BaseRoute]:

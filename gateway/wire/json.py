@@ -29,7 +29,10 @@ def decode_strict(body: bytes) -> Any:
     # the colons it left account for all there were, none was dropped. Escapes can hide a colon: those go the slow way, 4 times as long.
     unaccounted = body.count(b":") - _members(value, MAX_DEPTH)
     if unaccounted and (b"\\" in body or unaccounted != _colons(value)):
-        json.loads(body, object_pairs_hook=_refuse_duplicates)
+        try:
+            json.loads(body, object_pairs_hook=_refuse_duplicates)
+        except RecursionError:  # inside a duplicate that the decoder had dropped
+            raise MalformedBody(_TOO_DEEP) from None
     return value
 
 

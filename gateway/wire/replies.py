@@ -1,158 +1,199 @@
 """What callers get: vectors spliced from already encoded views into the JSON of either door.
 
-A vector is a list of `Served`, one per view in served order. Values are never decoded or rebuilt here: a reply is a join of bytes. What
-depends on a view's layout alone (names, types, labels, and each pattern of statuses that was seen) is encoded once and remembered.
+Values are never decoded or rebuilt here: a reply is a join of bytes. What does not change from read to read (names, types, labels, and
+each pattern of statuses that was seen) is encoded once per feature service and remembered (`VectorText`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
 
 from gateway.errors import GatewayError
-from gateway.features import CACHED, UNCACHED, Labels, SloInfo, Source, Status, ViewLayout
+from gateway.features import UNCACHED, Feature, Labels, SloInfo, Source, as_cached, statuses_of
 from gateway.wire.requests import Show
 from gateway.wire.types import encode_type
 
 _encode = msgspec.json.encode
-_REMEMBERED_PATTERNS = 1024
+_astuple = msgspec.structs.astuple
+# Plain ints: `&` on an IntFlag makes a new flag, at twenty times the price.
+_NAMES, _TYPES, _TIMES, _STATUSES = Show.NAMES.value, Show.DATA_TYPES.value, Show.EFFECTIVE_TIMES.value, Show.STATUSES.value
+_DESCRIPTIONS, _TAGS, _SLO, _ITEMS = Show.DESCRIPTIONS.value, Show.TAGS.value, Show.SLO_INFO.value, Show.ITEMS.value
+_UNTIMED = frozenset({Source.CACHE, Source.COMPUTED})
+"""Sources whose values are told without effective times."""
+_REMEMBERED = 4096
 
 
 class EncodedView(Protocol):
-    """What a reply needs of a fragment, or of values fresh from an origin."""
+    """What a reply needs of a view: of a fragment, of values fresh from an origin, of computed ones."""
 
     @property
     def positional(self) -> bytes: ...
     @property
     def named(self) -> bytes: ...
     @property
-    def statuses(self) -> tuple[Status, ...]: ...
+    def pattern(self) -> str: ...
+    @property
+    def stored_at(self) -> float: ...
     @property
     def effective_times(self) -> tuple[str | None, ...]: ...
 
 
-class Served(NamedTuple):
-    """One view in one reply. `age_s`: seconds since the origin answered it."""
+class VectorText:
+    """The encoded text of a feature vector's layout: whatever a reply says beside the values. `features` in served order."""
 
-    labels: "ViewText"
-    values: EncodedView
-    source: Source
-    age_s: float
-
-
-Vector = Sequence[Served]
-
-
-class ViewText:
-    """The encoded text of one layout: whatever a reply says of a view beside its values."""
-
-    def __init__(self, layout: ViewLayout, labels: Mapping[str, Labels] | None = None) -> None:
-        self.layout = layout
-        self._names = [_encode(name) for name in layout.names]
-        self._types = [_encode(encode_type(feature.dtype)) for feature in layout.features]
-        self._labels = [(labels or {}).get(name, Labels()) for name in layout.names]
-        self._patterns: dict[tuple[int, tuple[Status, ...]], bytes] = {}
+    def __init__(self, features: Sequence[Feature], labels: Mapping[str, Labels] | None = None) -> None:
+        self.features = tuple(features)
+        self._names = [_encode(feature.name) for feature in features]
+        self._types = [_encode(encode_type(feature.dtype)) for feature in features]
+        self._labels = [(labels or {}).get(feature.name, Labels()) for feature in features]
+        self._known: dict[tuple[object, str], bytes] = {}
         self.data_types = self.members(self._types)
 
     def members(self, texts: Iterable[bytes]) -> bytes:
         """`"view.feature":text,…` for the named door's maps."""
         return b",".join([b"%b:%b" % pair for pair in zip(self._names, texts, strict=True)])
 
-    def items(self, show: int, statuses: tuple[Status, ...]) -> bytes:
-        """`metadata.features` items without effective times; remembered, because few patterns of statuses occur."""
-        pattern = (show, statuses)
-        text = self._patterns.get(pattern)
+    def items(self, show: int, told: str) -> bytes:
+        """`metadata.features` without effective times, for statuses as they are told (`features.pattern_of`). Few patterns occur."""
+        text = self._known.get((show, told))
         if text is None:
-            text = self.items_with(show, [_encode(status) for status in statuses], (None,) * len(statuses))
-            if len(self._patterns) < _REMEMBERED_PATTERNS:
-                self._patterns[pattern] = text
+            statuses = statuses_of(told)
+            text = self._remember((show, told), self.items_with(show, [_encode(status) for status in statuses], [None] * len(statuses)))
+        return text
+
+    def status_map(self, pattern: str) -> bytes:
+        """The named door's `status`. There `source` tells what is cached, not the status."""
+        text = self._known.get(("status", pattern))
+        if text is None:
+            statuses = [_encode(UNCACHED.get(status, status)) for status in statuses_of(pattern)]
+            text = self._remember(("status", pattern), self.members(statuses))
+        return text
+
+    def source_map(self, sources: tuple[Source, ...], sizes: Sequence[int]) -> bytes:
+        """The named door's `source`: one source per view, `sizes` features each."""
+        text = self._known.get((sources, "source"))
+        if text is None:
+            texts = [_encode(source) for source, size in zip(sources, sizes, strict=True) for _ in range(size)]
+            text = self._remember((sources, "source"), self.members(texts))
         return text
 
     def items_with(self, show: int, statuses: Sequence[bytes], effective_times: Sequence[str | None]) -> bytes:
-        """`metadata.features` items. `statuses` are JSON: a string each, or in a batch a list each."""
+        """`metadata.features`. `statuses` are JSON: a string each, or in a batch a list each."""
         items: list[bytes] = []
         for index, (name, labels) in enumerate(zip(self._names, self._labels, strict=True)):
             members: list[bytes] = []
-            if show & Show.NAMES:
+            if show & _NAMES:
                 members.append(b'"name":' + name)
-            if show & Show.EFFECTIVE_TIMES and (moment := effective_times[index]) is not None:
+            if show & _TIMES and (moment := effective_times[index]) is not None:
                 members.append(b'"effectiveTime":' + _encode(moment))
-            if show & Show.DATA_TYPES:
+            if show & _TYPES:
                 members.append(b'"dataType":' + self._types[index])
-            if show & Show.STATUSES:
+            if show & _STATUSES:
                 members.append(b'"status":' + statuses[index])
-            if show & Show.DESCRIPTIONS and labels.description is not None:
+            if show & _DESCRIPTIONS and labels.description is not None:
                 members.append(b'"description":' + _encode(labels.description))
-            if show & Show.TAGS:
+            if show & _TAGS:
                 members.append(b'"tags":' + _encode(dict(labels.tags)))
             items.append(b"{%b}" % b",".join(members))
         return b",".join(items)
 
-
-def told_statuses(served: Served) -> tuple[Status, ...]:
-    """Statuses as the Tecton doors tell them: CACHED_* for what came from the gateway's cache (contract §10)."""
-    if served.source is Source.CACHE:
-        return tuple([CACHED.get(status, status) for status in served.values.statuses])
-    return served.values.statuses
+    def _remember(self, known: tuple[object, str], text: bytes) -> bytes:
+        if len(self._known) < _REMEMBERED:
+            self._known[known] = text
+        return text
 
 
-def told_times(served: Served) -> tuple[str | None, ...]:
-    """Effective times as the Tecton doors tell them: dropped for cached values (contract §10)."""
-    return (None,) * len(served.values.statuses) if served.source is Source.CACHE else served.values.effective_times
+class Vector(msgspec.Struct, gc=False):
+    """The answer to one row: its views in served order, where each came from, and the time at which it was put together.
+
+    `told`: statuses as the Tecton doors tell them, a letter per feature: CACHED_* for what came from the gateway's cache (contract §10).
+    """
+
+    text: VectorText
+    values: Sequence[EncodedView]
+    sources: Sequence[Source]
+    now_s: float
+    told: str
+
+    @classmethod
+    def of(cls, text: VectorText, values: Sequence[EncodedView], sources: Sequence[Source], now_s: float) -> "Vector":
+        told = [as_cached(one.pattern) if source is Source.CACHE else one.pattern for one, source in zip(values, sources, strict=True)]
+        return cls(text, values, sources, now_s, "".join(told))
+
+    def ages_s(self) -> list[float]:
+        """Per view, in seconds: how long ago the origin was asked for what is served from the cache; 0 for everything else."""
+        return [
+            self.now_s - one.stored_at if source is Source.CACHE else 0.0 for one, source in zip(self.values, self.sources, strict=True)
+        ]
+
+    def told_times(self) -> list[str | None]:
+        """Effective times as the Tecton doors tell them: dropped for cached values (contract §10)."""
+        times: list[str | None] = []
+        for values, source in zip(self.values, self.sources, strict=True):
+            times += [None] * len(values.pattern) if source is Source.CACHE else values.effective_times
+        return times
+
+    def per_feature(self, texts: Iterable[bytes]) -> list[bytes]:
+        """One text per view → one per feature."""
+        return [text for values, text in zip(self.values, texts, strict=True) for _ in values.pattern]
 
 
-def slo_members(slo: SloInfo) -> dict[str, object]:
+class _Slo(msgspec.Struct, rename="camel", omit_defaults=True):
     """`sloInfo` (contract §4.3), with just what is known."""
-    told: dict[str, object] = {
-        "sloEligible": slo.eligible,
-        "sloServerTimeSeconds": slo.slo_server_time_s,
-        "dynamodbResponseSizeBytes": slo.dynamodb_response_size_bytes,
-        "serverTimeSeconds": slo.server_time_s,
-        "storeMaxLatency": slo.store_max_latency_s,
-        "storeResponseSizeBytes": slo.store_response_size_bytes,
-        "sloIneligibilityReasons": slo.ineligibility_reasons or None,
-    }
-    return {name: value for name, value in told.items() if value is not None}
+
+    slo_eligible: bool
+    server_time_seconds: float | None = None
+    slo_server_time_seconds: float | None = None
+    store_max_latency: float | None = None
+    store_response_size_bytes: int | None = None
+    dynamodb_response_size_bytes: int | None = None
+    slo_ineligibility_reasons: tuple[str, ...] = ()
+
+
+def _slo(slo: SloInfo) -> bytes:
+    return _encode(_Slo(*_astuple(slo)))
 
 
 def tecton_single(vector: Vector, show: int, slo: SloInfo, *, partial: bool = False) -> bytes:
     """The reply of GetFeatures (contract §2.1). Without any flag there is no `metadata` at all."""
-    values = b",".join([served.values.positional for served in vector])
+    values = b",".join([view.positional for view in vector.values])
+    if not show and not partial:
+        return b'{"result":{"features":[%b]}}' % values
     metadata: list[bytes] = []
-    if show & Show.ITEMS:
-        metadata.append(b'"features":[%b]' % b",".join([_items(served, show) for served in vector]))
-    if show & Show.SLO_INFO:
-        metadata.append(b'"sloInfo":' + _encode(slo_members(slo)))
+    if show & _ITEMS:
+        metadata.append(b'"features":[%b]' % _items(vector, show))
+    if show & _SLO:
+        metadata.append(b'"sloInfo":' + _slo(slo))
     if partial:
         metadata.append(b'"partialResults":true')
-    if not metadata:
-        return b'{"result":{"features":[%b]}}' % values
     return b'{"result":{"features":[%b]},"metadata":{%b}}' % (values, b",".join(metadata))
 
 
-def _items(served: Served, show: int) -> bytes:
-    if show & Show.EFFECTIVE_TIMES and any(times := told_times(served)):
-        return served.labels.items_with(show, [_encode(status) for status in told_statuses(served)], times)
-    return served.labels.items(show, told_statuses(served))
+def _items(vector: Vector, show: int) -> bytes:
+    if show & _TIMES and not _UNTIMED.issuperset(vector.sources):
+        return vector.text.items_with(show, [_encode(status) for status in statuses_of(vector.told)], vector.told_times())
+    return vector.text.items(show, vector.told)
 
 
 def tecton_batch(vectors: Sequence[Vector], show: int, slos: Sequence[SloInfo], total: SloInfo) -> bytes:
     """The reply of GetFeaturesBatch (contract §2.2): `status` is a list with an entry per row, the rest of an item is said once."""
-    rows = b",".join([b'{"features":[%b]}' % b",".join([served.values.positional for served in vector]) for vector in vectors])
+    rows = b",".join([b'{"features":[%b]}' % b",".join([view.positional for view in vector.values]) for vector in vectors])
     metadata: list[bytes] = []
-    if show & Show.ITEMS:
-        metadata.append(b'"features":[%b]' % b",".join([_batch_items(column, show) for column in zip(*vectors, strict=True)]))
-    if show & Show.SLO_INFO:
-        metadata.append(b'"sloInfo":' + _encode([slo_members(slo) for slo in slos]))
-        metadata.append(b'"batchSloInfo":' + _encode(slo_members(total)))
+    if show & _ITEMS:
+        metadata.append(b'"features":[%b]' % _batch_items(vectors, show))
+    if show & _SLO:
+        metadata.append(b'"sloInfo":' + b"[%b]" % b",".join([_slo(slo) for slo in slos]))
+        metadata.append(b'"batchSloInfo":' + _slo(total))
     return b'{"result":[%b],"metadata":{%b}}' % (rows, b",".join(metadata))
 
 
-def _batch_items(column: Sequence[Served], show: int) -> bytes:
-    """One view's items over all rows. The single effective time of an item is the newest that any row has."""
-    statuses = [_encode(told) for told in zip(*[told_statuses(served) for served in column], strict=True)]
-    times = [max((moment for moment in told if moment is not None), default=None) for told in zip(*map(told_times, column), strict=True)]
-    return column[0].labels.items_with(show, statuses, times)
+def _batch_items(vectors: Sequence[Vector], show: int) -> bytes:
+    """The items over all rows. The single effective time of an item is the newest that any row has."""
+    statuses = [_encode(column) for column in zip(*[statuses_of(vector.told) for vector in vectors], strict=True)]
+    columns = zip(*[vector.told_times() for vector in vectors], strict=True)
+    times = [max((moment for moment in column if moment is not None), default=None) for column in columns]
+    return vectors[0].text.items_with(show, statuses, times)
 
 
 def batch_slo(slos: Sequence[SloInfo], server_time_s: float) -> SloInfo:
@@ -168,33 +209,31 @@ def batch_slo(slos: Sequence[SloInfo], server_time_s: float) -> SloInfo:
 
 def named_single(vector: Vector, show: int) -> bytes:
     """The named door's reply: features by name, and one map by name for each thing that was asked for."""
-    members = [b'"features":{%b}' % b",".join([served.values.named for served in vector])]
-    members += [b'"%b":{%b}' % (field, b",".join([text(served) for served in vector])) for flag, field, text in _NAMED_MAPS if show & flag]
-    return b"{%b}" % b",".join(members)
+    features = b",".join([view.named for view in vector.values])
+    if not show:
+        return b'{"features":{%b}}' % features
+    maps = b"".join([b',"%b":{%b}' % (name, text(vector)) for flag, name, text in _NAMED_MAPS if show & flag])
+    return b'{"features":{%b}%b}' % (features, maps)
 
 
-def _status_map(served: Served) -> bytes:
-    return served.labels.members([_encode(UNCACHED.get(status, status)) for status in served.values.statuses])
+def _time_map(vector: Vector) -> bytes:
+    return vector.text.members([_encode(moment) for view in vector.values for moment in view.effective_times])
 
 
-def _time_map(served: Served) -> bytes:
-    return served.labels.members([_encode(moment) for moment in served.values.effective_times])
+def _age_map(vector: Vector) -> bytes:
+    return vector.text.members(vector.per_feature([b"%.3f" % age_s for age_s in vector.ages_s()]))
 
 
-def _age_map(served: Served) -> bytes:
-    return served.labels.members([b"%.3f" % served.age_s] * len(served.values.statuses))
+def _source_map(vector: Vector) -> bytes:
+    return vector.text.source_map(tuple(vector.sources), [len(one.pattern) for one in vector.values])
 
 
-def _source_map(served: Served) -> bytes:
-    return served.labels.members([_encode(served.source)] * len(served.values.statuses))
-
-
-_NAMED_MAPS = (
-    (Show.STATUSES.value, b"status", _status_map),
+_NAMED_MAPS: tuple[tuple[int, bytes, Callable[[Vector], bytes]], ...] = (
+    (Show.STATUSES.value, b"status", lambda vector: vector.text.status_map(vector.told)),
     (Show.EFFECTIVE_TIMES.value, b"effectiveTime", _time_map),
     (Show.AGES.value, b"ageSeconds", _age_map),
     (Show.SOURCES.value, b"source", _source_map),
-    (Show.DATA_TYPES.value, b"dataType", lambda served: served.labels.data_types),
+    (Show.DATA_TYPES.value, b"dataType", lambda vector: vector.text.data_types),
 )
 
 
@@ -208,8 +247,16 @@ def named_batch(rows: Iterable[Vector | GatewayError], show: int) -> bytes:
 
 
 def error_body(message: str, code: int) -> bytes:
-    """The error body of every door (contract §1.5). Official clients need valid JSON with `message`, and `code` as an integer."""
+    """The error body of every door but ingest (contract §1.5). Official clients need valid JSON with `message`, and an integer `code`."""
     return _encode({"error": message, "message": message, "code": code})
+
+
+class _Cut(NamedTuple):
+    positional: bytes
+    named: bytes
+    pattern: str
+    stored_at: float
+    effective_times: tuple[str | None, ...]
 
 
 def cut(values: EncodedView, positions: Sequence[int]) -> EncodedView:
@@ -218,13 +265,7 @@ def cut(values: EncodedView, positions: Sequence[int]) -> EncodedView:
     return _Cut(
         b"",
         b",".join([b"%b:%b" % (_encode(members[index][0]), members[index][1]) for index in positions]),
-        tuple([values.statuses[index] for index in positions]),
+        "".join([values.pattern[index] for index in positions]),
+        values.stored_at,
         tuple([values.effective_times[index] for index in positions]),
     )
-
-
-class _Cut(NamedTuple):
-    positional: bytes
-    named: bytes
-    statuses: tuple[Status, ...]
-    effective_times: tuple[str | None, ...]

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.features import DataType, Kind
+from gateway.features import DataType, Feature, Kind
 
 Encoded = tuple[bytes, bytes]
 Writer = Callable[[Any], Encoded]
@@ -29,6 +29,7 @@ Reader = Callable[[bytes], Encoded]
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 NULL: Encoded = (b"null", b"null")
 _encode = msgspec.json.encode
+_astuple = msgspec.structs.astuple
 _NON_FINITE = {b'"NaN"', b'"Infinity"', b'"-Infinity"'}
 _NON_FINITE_TEXT = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
@@ -41,6 +42,9 @@ def _wrong(dtype: DataType) -> ValueError:
 
 def compile_writer(dtype: DataType) -> Writer:
     """value → (positional, named). int64: int; float: float or int; timestamp: RFC 3339 text or an aware datetime; struct: mapping."""
+    fast = _FAST_WRITERS.get(dtype.kind)
+    if fast is not None:
+        return fast
     positional, named = _positional(dtype), _named(dtype)
     if not respelled(dtype):
         return lambda value: (encoded := _encode(positional(value)), encoded)
@@ -259,3 +263,77 @@ def compile_plain(dtype: DataType) -> Callable[[Any], Any] | None:
     if dtype.kind is Kind.MAP:
         return lambda value: value and {name: inner(one) for name, one in value.items()}
     return lambda value: value and [inner(one) for one in value]
+
+
+def _write_float(value: Any) -> Encoded:
+    if type(value) is float and value - value == 0.0:  # finite: the others give NaN
+        text = _encode(value)
+        return text, text
+    if value is None:
+        return NULL
+    return _write_checked(value, Kind.FLOAT64)
+
+
+def _write_int64(value: Any) -> Encoded:
+    if type(value) is int and INT64_MIN <= value <= INT64_MAX:
+        digits = b"%d" % value
+        return b'"%b"' % digits, digits
+    if value is None:
+        return NULL
+    raise _wrong(DataType(Kind.INT64))
+
+
+def _write_boolean(value: Any) -> Encoded:
+    if value is True:
+        return _TRUE
+    if value is False:
+        return _FALSE
+    return NULL if value is None else _write_checked(value, Kind.BOOLEAN)
+
+
+def _write_string(value: Any) -> Encoded:
+    if value is None:
+        return NULL
+    return _write_checked(value, Kind.STRING)
+
+
+def _write_checked(value: Any, kind: Kind) -> Encoded:
+    try:
+        text = _encode(_CHECKS[kind](value))
+    except ValueError:
+        raise _wrong(DataType(kind)) from None
+    return text, text
+
+
+_TRUE: Encoded = (b"true", b"true")
+_FALSE: Encoded = (b"false", b"false")
+_FAST_WRITERS: dict[Kind, Writer] = {
+    Kind.FLOAT64: _write_float,
+    Kind.FLOAT32: _write_float,
+    Kind.INT64: _write_int64,
+    Kind.BOOLEAN: _write_boolean,
+    Kind.STRING: _write_string,
+}
+
+
+class MembersReader:
+    """Reads some features back out of the named spelling of a view: the rest is skipped, not decoded."""
+
+    def __init__(self, fields: Mapping[str, Feature]) -> None:
+        """`fields`: the name each value is wanted under, and the feature it is."""
+        slots = {name: f"f{index}" for index, name in enumerate(fields)}
+        struct = msgspec.defstruct(
+            "Members",
+            [(slot, Any, None) for slot in slots.values()],
+            rename={slots[name]: feature.name for name, feature in fields.items()},
+        )
+        self._decode = msgspec.json.Decoder(struct).decode
+        self._names = tuple(fields)
+        self._plain = [(name, plain) for name, feature in fields.items() if (plain := compile_plain(feature.dtype)) is not None]
+
+    def read(self, named: bytes) -> dict[str, Any]:
+        """Plain Python values by name (see `on_demand`)."""
+        values = dict(zip(self._names, _astuple(self._decode(b"{%b}" % named)), strict=True))
+        for name, plain in self._plain:
+            values[name] = plain(values[name])
+        return values

@@ -1,0 +1,1 @@
+"""Where events and tiles are kept: the seam (`base`) and its stores."""

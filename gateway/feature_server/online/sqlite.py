@@ -118,9 +118,13 @@ class SqliteStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _translated():
             self._writer = _connect(path)
-            _use_wal(self._writer)
-            self._writer.execute("PRAGMA synchronous = FULL")
-            self._reader = _connect(path)
+            try:
+                _use_wal(self._writer)
+                self._writer.execute("PRAGMA synchronous = FULL")
+                self._reader = _connect(path)
+            except BaseException:
+                self._writer.close()
+                raise
         self._snapshot = SqliteSnapshot(self._reader)
 
     def prepare(self, fingerprint: str, names: Sequence[str]) -> Mapping[str, int]:
