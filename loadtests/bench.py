@@ -1,0 +1,240 @@
+"""`python -m loadtests.bench hit`: the gateway's hits against a bare ASGI application, in one run, as a ratio.
+
+Both are served by uvicorn with the same options and the same reply bytes, pinned to one core, the driver to another; they are driven in
+turn, A B A B …, so that a machine whose speed drifts drifts for both. The gateway runs with authorisation, validation and telemetry on: one
+read in a hundred is sampled, and its span exported over OTLP to a receiver in this process.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from statistics import median
+
+import click
+import httpx
+import msgspec
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from loadtests.drivers import Load, Target, drive, driver_name
+
+_SHOW_ALL = {
+    "includeNames": True,
+    "includeDataTypes": True,
+    "includeServingStatus": True,
+    "includeSloInfo": True,
+    "includeEffectiveTimes": True,
+}
+_JOIN_KEYS = {"origin": "JFK", "dest": "LAX", "carrier": "AA", "tailnum": "N338AA"}
+_CONTEXT = {"planned_air_time": 330.5}
+_TECTON = "/api/v1/feature-service/get-features"
+_NAMED = "/v1/workspaces/prod/feature-services/flight_delay/features"
+SCENARIOS = {
+    "tecton, 4 views": (
+        _TECTON,
+        {
+            "params": {
+                "workspaceName": "prod",
+                "featureServiceName": "flight_history",
+                "joinKeyMap": _JOIN_KEYS,
+                "metadataOptions": _SHOW_ALL,
+            }
+        },
+    ),
+    "tecton, 4 views and an on-demand view": (
+        _TECTON,
+        {
+            "params": {
+                "workspaceName": "prod",
+                "featureServiceName": "flight_delay",
+                "joinKeyMap": _JOIN_KEYS,
+                "requestContextMap": _CONTEXT,
+                "metadataOptions": _SHOW_ALL,
+            }
+        },
+    ),
+    "named, 4 views": (
+        _NAMED.replace("flight_delay", "flight_history"),
+        {"joinKeys": _JOIN_KEYS, "include": ["status", "source"]},
+    ),
+    "named, 4 views and an on-demand view": (
+        _NAMED,
+        {"joinKeys": _JOIN_KEYS, "requestContext": _CONTEXT, "include": ["status", "source"]},
+    ),
+}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Benchmarks of the gateway on this machine, as ratios within one run."""
+
+
+@main.command()
+@click.option("--seconds", default=4.0, show_default=True, help="Length of one measurement.")
+@click.option("--rounds", default=5, show_default=True, help="Pairs of measurements per scenario.")
+@click.option("--connections", default=16, show_default=True, help="Connections of the closed loop.")
+@click.option("--scenario", "names", multiple=True, type=click.Choice(list(SCENARIOS)), help="Just these; all by default.")
+def hit(seconds: float, rounds: int, connections: int, names: tuple[str, ...]) -> None:
+    """Cache hits, against a bare ASGI application that returns the same bytes.
+
+    \b
+    Example:
+      python -m loadtests.bench hit --rounds 3 --seconds 2
+    """
+    console = Console()
+    table = Table("door", "reply bytes", "rate, of bare ASGI", "the same by CPU time", "CPU µs/hit", "hits/s", "p50 ms", "p99 ms", "errors")
+    with _span_receiver() as receiver, _gateway(receiver) as (pid, port, key):
+        for name in names or SCENARIOS:
+            path, body = SCENARIOS[name]
+            headers = {"Authorization": f"Tecton-key {key}", "Content-Type": "application/json"}
+            target = Target(port, path, headers, msgspec.json.encode(body))
+            reply = _warm(target)
+            with _bare(reply) as (bare_pid, bare_port):
+                yardstick = Target(bare_port, path, headers, target.body)
+                pairs = [
+                    (_measure(pid, target, connections, seconds), _measure(bare_pid, yardstick, connections, seconds))
+                    for _ in track(range(rounds), description=name, console=console, transient=True)
+                ]
+            ratios = [ours.load.requests_per_s / bare.load.requests_per_s for ours, bare in pairs]
+            cpu_ratios = [bare.cpu_us / ours.cpu_us for ours, bare in pairs]
+            loads = [ours.load for ours, _ in pairs]
+            table.add_row(
+                name,
+                str(len(reply)),
+                _spread(ratios),
+                _spread(cpu_ratios),
+                f"{median(ours.cpu_us for ours, _ in pairs):.0f}",
+                f"{median(one.requests_per_s for one in loads):,.0f}",
+                f"{median(one.p50_ms for one in loads):.2f}",
+                f"{median(one.p99_ms for one in loads):.2f}",
+                str(sum(one.errors for one in loads)),
+            )
+    console.print(
+        f"{connections} connections, {rounds} x {seconds:g} s, driver: {driver_name()}, Python {sys.version.split()[0]}, cores {_CPUS}"
+    )
+    console.print(table)
+
+
+_ALLOWED = sorted(os.sched_getaffinity(0))
+_CPUS = (_ALLOWED[0], _ALLOWED[-1])
+"""The servers' core and the driver's."""
+
+
+def _spread(figures: list[float]) -> str:
+    return f"{median(figures):.2f} [{min(figures):.2f}-{max(figures):.2f}]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """A run, and what it cost the server: CPU microseconds per request, which other work on the machine does not disturb."""
+
+    load: Load
+    cpu_us: float
+
+
+def _measure(pid: int, target: Target, connections: int, seconds: float) -> _Measured:
+    before_s = _cpu_s(pid)
+    load = drive(target, connections=connections, seconds=seconds, cpu=_CPUS[1])
+    return _Measured(load, (_cpu_s(pid) - before_s) / (load.requests_per_s * max(1, round(seconds))) * 1e6)
+
+
+def _cpu_s(pid: int) -> float:
+    """User and system time of a process and its threads (proc(5), /proc/pid/stat, fields 14 and 15)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _warm(target: Target) -> bytes:
+    """Ask until the answer comes from cache; its bytes."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{target.port}", headers=dict(target.headers), trust_env=False) as client:
+        for _ in range(2):
+            client.post(target.path, content=target.body).raise_for_status()
+        return client.post(target.path, content=target.body).content
+
+
+@contextmanager
+def _process(command: list[str], environment: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    os.sched_setaffinity(process.pid, {_CPUS[0]})
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@contextmanager
+def _bare(reply: bytes) -> Iterator[tuple[int, int]]:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "reply"
+        file.write_bytes(reply)
+        with _process([sys.executable, "-m", "loadtests.bare", str(file)], dict(os.environ)) as process:
+            assert process.stdout is not None
+            port = int(process.stdout.readline())
+            _wait_for(port)
+            yield process.pid, port
+
+
+@contextmanager
+def _gateway(receiver_port: int) -> Iterator[tuple[int, int, str]]:
+    """The demo, with its cache at a TTL that outlives the run. Its process id, its port and its key."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = dict(os.environ) | {
+            "FEATURE_GATEWAY_CACHE__TTL_S": "86400",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{receiver_port}",
+        }
+        command = [sys.executable, "-m", "gateway", "demo", "--port", "0", "--data-dir", folder]
+        with _process(command, environment) as process:
+            assert process.stdout is not None
+            port = key = None
+            for line in process.stdout:
+                if found := re.match(r"Serving http://127\.0\.0\.1:(\d+) ", line):
+                    port = int(found[1])
+                if found := re.match(r"API key: (\S+)", line):
+                    key = found[1]
+                    break
+            if port is None or key is None:
+                raise click.ClickException("the demo did not start; run `feature-gateway demo` to see why")
+            yield process.pid, port, key
+
+
+def _wait_for(port: int) -> None:
+    with httpx.Client(transport=httpx.HTTPTransport(retries=10), trust_env=False) as client:
+        client.post(f"http://127.0.0.1:{port}/")
+
+
+class _Receiver(BaseHTTPRequestHandler):
+    """Takes spans over OTLP/HTTP and forgets them."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@contextmanager
+def _span_receiver() -> Iterator[int]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Receiver)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Closed-loop load: a number of connections, each sending the same request again as soon as it is answered, for some seconds.
+
+`wrk` drives where it is installed; else a driver of our own, in its own process, which is about half as fast and loads both sides alike.
+"""
+
+import asyncio
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One request to one server."""
+
+    port: int
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    def wire(self) -> bytes:
+        told = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
+        return f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{told}Content-Length: {len(self.body)}\r\n\r\n".encode() + self.body
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a run gave. `errors`: replies that were not 200, and broken connections."""
+
+    requests_per_s: float
+    p50_ms: float
+    p99_ms: float
+    errors: int
+
+
+def drive(target: Target, *, connections: int, seconds: float, cpu: int | None = None) -> Load:
+    """Drive one server. `cpu` pins the driver."""
+    pin = ["taskset", "-c", str(cpu)] if cpu is not None and shutil.which("taskset") else []
+    if shutil.which("wrk"):
+        return _wrk(target, connections, seconds, pin)
+    told = json.dumps({"wire": target.wire().decode(), "port": target.port, "connections": connections, "seconds": seconds})
+    run = subprocess.run([*pin, sys.executable, "-m", "loadtests.drivers"], input=told, capture_output=True, text=True, check=True)
+    return Load(**json.loads(run.stdout))
+
+
+def driver_name() -> str:
+    return "wrk" if shutil.which("wrk") else "built-in driver"
+
+
+_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
+
+
+def _wrk(target: Target, connections: int, seconds: float, pin: list[str]) -> Load:
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "post.lua"
+        headers = "".join(f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}\n" for name, value in target.headers.items())
+        script.write_text(f'wrk.method = "POST"\nwrk.body = {json.dumps(target.body.decode())}\n{headers}')
+        command = [*pin, "wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency", "-s", str(script)]
+        said = subprocess.run([*command, f"http://127.0.0.1:{target.port}{target.path}"], capture_output=True, text=True, check=True).stdout
+
+    def latency(percentile: str) -> float:
+        found = re.search(rf"{percentile}%\s+([\d.]+)(us|ms|s|m)\b", said)
+        return float(found[1]) * _UNITS[found[2]] if found else float("nan")
+
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
+    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
+    broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
+    errors = (int(bad[1]) if bad else 0) + (sum(map(int, broken.groups())) if broken else 0)
+    return Load(float(rate[1]) if rate else 0.0, latency("50"), latency("99"), errors)
+
+
+class _Connection(asyncio.Protocol):
+    """One keep-alive connection in closed loop. Replies carry Content-Length, as the gateway's do."""
+
+    def __init__(self, wire: bytes, latencies_s: list[float]) -> None:
+        self._wire = wire
+        self._latencies_s = latencies_s
+        self._received = b""
+        self.errors = 0
+        self.stopping = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._send()
+
+    def _send(self) -> None:
+        self._sent_s = time.perf_counter()
+        self._transport.write(self._wire)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, found, body = self._received.partition(b"\r\n\r\n")
+        if not found:
+            return
+        length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+        if len(body) < int(length[1] if length else 0):
+            return
+        self._latencies_s.append(time.perf_counter() - self._sent_s)
+        self.errors += not head.startswith(b"HTTP/1.1 200 ")
+        self._received = b""
+        if self.stopping:
+            self._transport.close()
+        else:
+            self._send()
+
+
+async def _closed_loop(wire: bytes, port: int, connections: int, seconds: float) -> Load:
+    loop = asyncio.get_running_loop()
+    latencies_s: list[float] = []
+    started_s = time.perf_counter()
+    opened = [await loop.create_connection(lambda: _Connection(wire, latencies_s), "127.0.0.1", port) for _ in range(connections)]
+    await asyncio.sleep(seconds)
+    for _, connection in opened:
+        connection.stopping = True
+    elapsed_s = time.perf_counter() - started_s
+    ordered = sorted(latencies_s) or [0.0]
+    errors = sum(connection.errors for _, connection in opened)
+    return Load(len(latencies_s) / elapsed_s, ordered[len(ordered) // 2] * 1e3, ordered[len(ordered) * 99 // 100] * 1e3, errors)
+
+
+def main() -> None:
+    told = json.load(sys.stdin)
+    load = uvloop.run(_closed_loop(told["wire"].encode(), told["port"], told["connections"], told["seconds"]))
+    print(json.dumps({name: getattr(load, name) for name in Load.__slots__}))
+
+
+if __name__ == "__main__":
+    main()
