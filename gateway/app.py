@@ -150,13 +150,16 @@ def open_origin(settings: Settings) -> Origin:
             max_reply_bytes=settings.origin.max_reply_bytes,
             batch=settings.origin.batch,
         )
-    return EmbeddedOrigin(open_engine(settings))
+    return EmbeddedOrigin(open_engine(settings), records_per_source=settings.feature_server.ingest_records_per_source)
 
 
 def open_engine(settings: Settings) -> Engine:
     """The embedded feature server on its data folder, which is made where it is missing."""
     server = settings.feature_server
-    server.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        server.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"feature_server.data_dir: {server.data_dir} cannot be used ({error.strerror})") from error
     try:
         as_of_ns = parse_timestamp(server.as_of) if server.as_of is not None else None
     except ValueError as error:

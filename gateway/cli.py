@@ -17,8 +17,10 @@ from gateway.access.keys import digest, new_key
 from gateway.app import create_app, open_engine
 from gateway.demo import definitions
 from gateway.demo.flights import ROWS
-from gateway.demo.load import load
+from gateway.demo.load import load, loaded
 from gateway.errors import GatewayError
+from gateway.feature_server.online.base import StoreMismatch
+from gateway.feature_server.validation import DefinitionError
 from gateway.settings import Settings, SettingsError
 from gateway.settings import load as load_settings
 
@@ -144,6 +146,9 @@ def _told_plainly() -> Iterator[None]:
     except SettingsError as error:
         click.secho(f"These settings do not work:\n{error}", fg="red", err=True)
         sys.exit(2)
+    except (DefinitionError, StoreMismatch) as error:
+        click.secho(str(error), fg="red", err=True)
+        sys.exit(2)
     except GatewayError as error:
         click.secho(error.message, fg="red", err=True)
         sys.exit(1)
@@ -155,7 +160,9 @@ def _listen(settings: Settings) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048)
     except OSError as error:
-        raise SettingsError(f"server.port: cannot listen on {host}:{port} ({error.strerror}). Choose another with --port.") from error
+        raise SettingsError(
+            f"server.port: cannot listen on {host}:{port} ({os.strerror(error.errno or 0)}). Choose another with --port."
+        ) from error
 
 
 def _demo_key(data_dir: Path) -> str:
@@ -172,8 +179,11 @@ def _demo_key(data_dir: Path) -> str:
 
 
 def _load_flights(settings: Settings) -> None:
+    """Bring in what the store lacks. Says nothing where it lacks nothing."""
     engine = open_engine(settings)
     try:
+        if loaded(engine):
+            return
         if sys.stderr.isatty():
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
             with Progress(*columns, console=Console(stderr=True)) as bar:

@@ -161,7 +161,7 @@ class SchemaDisagreement(OriginMalformed):
 
 
 class InternalError(GatewayError):
-    def __init__(self, message: str = "Internal error. The request id is in the gateway's log.") -> None:
+    def __init__(self, message: str = "Internal error.") -> None:
         super().__init__(message)
 
 

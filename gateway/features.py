@@ -209,6 +209,7 @@ class SloInfo(msgspec.Struct, frozen=True, gc=False):
     store_response_size_bytes: int | None = None
     dynamodb_response_size_bytes: int | None = None
     ineligibility_reasons: tuple[str, ...] = ()
+    store_time_s: float | None = None
 
 
 class ServiceRef(msgspec.Struct, frozen=True, gc=False):
@@ -247,8 +248,18 @@ class ReadOptions:
     @property
     def variant(self) -> tuple[object, ...] | None:
         """What of these changes values, as a part of the cache key; None for a plain read."""
-        chosen = (self.coerce_null_counts_to_zero, self.aggregation_leading_edge, self.ignore_extra_request_context_fields or None)
-        return None if chosen == (None, None, None) else chosen
+        chosen = (
+            self.coerce_null_counts_to_zero,
+            self.aggregation_leading_edge,
+            self.ignore_extra_request_context_fields or None,
+            self.high_watermark_override,
+        )
+        return None if chosen == (None, None, None, None) else chosen
+
+    @property
+    def stored(self) -> bool:
+        """Whether what is fetched may be stored. A read as of a moment of its own is worth no one else's memory."""
+        return self.write_to_cache and self.high_watermark_override is None
 
 
 PLAIN = ReadOptions()

@@ -10,20 +10,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.errors import OnDemandFailed
-from gateway.features import DataType, Feature
+from gateway.features import DataType, Feature, Labels
 
 Function = Callable[[Mapping[str, Any], Mapping[str, Mapping[str, Any]]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class OnDemandView:
-    """`inputs` maps each input view to the features that are read of it (without prefix); `outputs` are in served order."""
+    """`inputs` maps each input view to the features that are read of it (without prefix); `outputs` are in served order.
+
+    `labels` are said of every output.
+    """
 
     name: str
     function: Function
     context_keys: tuple[str, ...]
     inputs: tuple[tuple[str, tuple[str, ...]], ...]
     outputs: tuple[tuple[str, DataType], ...]
+    labels: Labels = Labels()  # noqa: RUF009 - immutable
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -33,8 +37,9 @@ class OnDemandView:
         """The outputs in served order. Whatever the function raises becomes OnDemandFailed, which names the view and no value."""
         try:
             answer = self.function(context, inputs)
-            return [answer[output] for output, _ in self.outputs]
-        except KeyError as error:
-            raise OnDemandFailed(f"On-demand view {self.name} did not return one of its declared outputs.") from error
         except Exception as error:
             raise OnDemandFailed(f"On-demand view {self.name} failed: its function raised {type(error).__name__}.") from error
+        try:
+            return [answer[output] for output, _ in self.outputs]
+        except (KeyError, TypeError) as error:
+            raise OnDemandFailed(f"On-demand view {self.name} did not return all of its declared outputs.") from error

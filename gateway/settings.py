@@ -4,12 +4,16 @@ Nested names join with two underscores: `FEATURE_GATEWAY_ORIGIN__URL`. Importing
 from the file or the environment only, and print as asterisks.
 """
 
+import os
+import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as PydanticSettingsError
 
 PREFIX = "FEATURE_GATEWAY_"
 Seconds = Annotated[float, Field(gt=0, le=86_400 * 365)]
@@ -173,8 +177,24 @@ def load(file: Path | None = None, overrides: dict[str, Any] | None = None) -> S
         raise SettingsError(f"{file}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file} is not TOML: {error}") from error
-    environment = EnvSettingsSource(_Environment)()
-    return checked(_merged(_merged(told, environment), overrides or {}))
+    return checked(_merged(_merged(told, _environment()), overrides or {}))
+
+
+def _environment() -> dict[str, Any]:
+    """What the FEATURE_GATEWAY_* variables say, as a nested mapping. Raises SettingsError, which names the variable and not its value."""
+    unknown = [
+        name
+        for name in os.environ
+        if name.upper().startswith(PREFIX) and name[len(PREFIX) :].lower().partition("__")[0] not in Settings.model_fields
+    ]
+    if unknown:
+        raise SettingsError("\n".join(f"{name}: there is no such setting" for name in sorted(unknown)))
+    try:
+        return EnvSettingsSource(_Environment)()
+    except PydanticSettingsError as error:
+        named = re.search(r'field "(\w+)"', str(error))
+        field = named[1] if named else "?"
+        raise SettingsError(f"{field}: its variable ({PREFIX}{field.upper()}…) is not valid JSON") from None
 
 
 def checked(tree: dict[str, Any]) -> Settings:
@@ -184,15 +204,24 @@ def checked(tree: dict[str, Any]) -> Settings:
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False, include_url=False)]
         raise SettingsError("\n".join(lines)) from None
-    if settings.origin.kind == "tecton" and not settings.origin.url:
-        raise SettingsError('origin.url: needed for origin.kind = "tecton", e.g. https://<cluster>.tecton.ai')
-    if settings.origin.url and not settings.origin.url.startswith(("http://", "https://")):
-        raise SettingsError("origin.url: must start with https:// (or http://)")
-    if settings.auth_mode == "passthrough" and settings.origin.kind == "embedded":
-        raise SettingsError("auth.mode: passthrough needs a cluster to judge credentials; use keys or open")
-    if settings.auth_mode == "open" and settings.server.host not in {"127.0.0.1", "::1", "localhost"}:
-        raise SettingsError("auth.mode: open is for loopback only; set server.host to 127.0.0.1 or use keys")
+    contradictions = list(_contradictions(settings))
+    if contradictions:
+        raise SettingsError("\n".join(contradictions))
     return settings
+
+
+def _contradictions(settings: Settings) -> Iterator[str]:
+    """Settings that are well formed each, and do not fit together."""
+    origin = settings.origin
+    if origin.kind == "tecton" and not origin.url:
+        yield 'origin.url: needed for origin.kind = "tecton", e.g. https://<cluster>.tecton.ai'
+    for name, url in (("url", origin.url), ("ingest_url", origin.ingest_url)):
+        if url and not url.startswith(("http://", "https://")):
+            yield f"origin.{name}: must start with https:// (or http://)"
+    if settings.auth_mode == "passthrough" and origin.kind == "embedded":
+        yield "auth.mode: passthrough needs a cluster to judge credentials; use keys or open"
+    if settings.auth_mode == "open" and settings.server.host not in {"127.0.0.1", "::1", "localhost"}:
+        yield "auth.mode: open is for loopback only; set server.host to 127.0.0.1 or use keys"
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

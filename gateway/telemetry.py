@@ -35,13 +35,16 @@ ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "feature_gateway.cache.views_hit": ("{view}", "Views served from cache, over all rows."),
         "feature_gateway.cache.views_missed": ("{view}", "Views served from the origin, over all rows."),
         "feature_gateway.cache.views_computed": ("{view}", "On-demand views computed in the gateway, over all rows."),
-        "feature_gateway.cache.oldest_age": ("s", "Age of the oldest cached value served: seconds since the origin answered it."),
+        "feature_gateway.cache.oldest_age": ("s", "Age of the oldest cached value served: seconds since the origin was asked for it."),
         "feature_gateway.features.missing": ("{feature}", "Values served as null with a missing, unknown or timed-out status."),
         "feature_gateway.slo.objective": ("s", "Latency objective of the read."),
         "feature_gateway.slo.met": ("", "Whether the read was answered without a server error within the objective."),
         "feature_gateway.slo.eligible": ("", "`sloInfo.sloEligible` of the origin; true for a read served from cache alone."),
         "feature_gateway.slo.ineligibility_reasons": ("", "`sloInfo.sloIneligibilityReasons` of the origin."),
-        "feature_gateway.slo.server_time": ("s", "`sloInfo.serverTimeSeconds` of the origin."),
+        "feature_gateway.slo.server_time": (
+            "s",
+            "`sloInfo.serverTimeSeconds` of the origin; the gateway's own for a read served from cache alone.",
+        ),
         "feature_gateway.slo.slo_server_time": ("s", "`sloInfo.sloServerTimeSeconds` of the origin."),
         "feature_gateway.slo.store_max_latency": ("s", "`sloInfo.storeMaxLatency` of the origin."),
         "feature_gateway.slo.store_response_size": ("By", "`sloInfo.storeResponseSizeBytes` of the origin."),
@@ -50,7 +53,7 @@ ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 """Every attribute that spans carry, with its unit and its meaning; the README's table is held to this by a test."""
 
-_TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+_TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 _SAMPLED_DIGITS = b"13579bdf"
 """The last hex digits of trace flags whose lowest bit, sampled, is set."""
 _random = random.Random()  # noqa: S311 - sampling, not secrecy
@@ -108,10 +111,10 @@ class Telemetry:
         self._status_of = status_of
 
     def samples(self, traceparent: bytes | None) -> bool:
-        """Whether the read with this traceparent header gets spans. Plain comparisons: this is on the hit path."""
+        """Whether the read with this traceparent header gets spans. On the hit path."""
         if self._tracer is None:
             return False
-        if traceparent is not None and self._sampling.follow_parent and len(traceparent) == 55:
+        if traceparent is not None and self._sampling.follow_parent and _TRACEPARENT.fullmatch(traceparent) is not None:
             return traceparent[54] in _SAMPLED_DIGITS
         return _random.random() < self._sampling.ratio
 
@@ -194,7 +197,7 @@ def _end(span: Span, told: Mapping[str, object], error: BaseException | None, *,
 def _parent(traceparent: bytes | None) -> Context | None:
     """The caller's span as a context (W3C Trace Context, version 00); None, so a new trace, where the header is missing or malformed."""
     match = _TRACEPARENT.fullmatch(traceparent or b"")
-    if match is None or match[1] == b"0" * 32 or match[2] == b"0" * 16:
+    if match is None:
         return None
     remote = SpanContext(int(match[1], 16), int(match[2], 16), is_remote=True, trace_flags=TraceFlags(int(match[3], 16)))
     return trace.set_span_in_context(NonRecordingSpan(remote))

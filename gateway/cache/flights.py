@@ -21,11 +21,12 @@ Cargo = TypeVar("Cargo")
 
 
 class Flight(Generic[Cargo]):
-    """One fetch. `keys` are the fragments it was started for, `leader` the credential key it flies under."""
+    """One fetch. `keys` are the fragments it was started for, `leader` the credential key it flies under, `started_s` when it began."""
 
-    def __init__(self, keys: tuple[Key, ...], leader: bytes, task: asyncio.Task[Mapping[Key, Cargo]]) -> None:
+    def __init__(self, keys: tuple[Key, ...], leader: bytes, started_s: float, task: asyncio.Task[Mapping[Key, Cargo]]) -> None:
         self.keys = keys
         self.leader = leader
+        self.started_s = started_s
         self.task = task
 
     def cargo(self) -> Mapping[Key, Cargo]:
@@ -39,17 +40,18 @@ class Flights(Generic[Cargo]):
     def __init__(self, tasks: Tasks) -> None:
         self._tasks = tasks
         self._by_key: dict[Key, Flight[Cargo]] = {}
+        self._by_leader: dict[tuple[Key, bytes], Flight[Cargo]] = {}
 
     def find(self, key: Key, caller: bytes, *, granted: bool) -> Flight[Cargo] | None:
         """The flight that fetches this key, if this caller may join it."""
-        flight = self._by_key.get(key)
-        return flight if flight is not None and (granted or flight.leader == caller) else None
+        return self._by_key.get(key) if granted else self._by_leader.get((key, caller))
 
-    def lead(self, keys: Iterable[Key], caller: bytes, fetch: Coroutine[Any, Any, Mapping[Key, Cargo]]) -> Flight[Cargo]:
-        """Start the fetch of these keys. Where another credential's flight is under way for a key, that one stays the one to be found."""
-        flight = Flight(tuple(keys), caller, self._tasks.start(fetch))
+    def lead(self, keys: Iterable[Key], caller: bytes, started_s: float, fetch: Coroutine[Any, Any, Mapping[Key, Cargo]]) -> Flight[Cargo]:
+        """Start the fetch of these keys. Where a flight is under way for a key, that one stays the one that others find."""
+        flight = Flight(tuple(keys), caller, started_s, self._tasks.start(fetch))
         for key in flight.keys:
             self._by_key.setdefault(key, flight)
+            self._by_leader.setdefault((key, caller), flight)
         flight.task.add_done_callback(lambda _: self._land(flight))
         return flight
 
@@ -57,6 +59,8 @@ class Flights(Generic[Cargo]):
         for key in flight.keys:
             if self._by_key.get(key) is flight:
                 del self._by_key[key]
+            if self._by_leader.get((key, flight.leader)) is flight:
+                del self._by_leader[key, flight.leader]
 
     def __len__(self) -> int:
         return len(self._by_key)

@@ -30,17 +30,19 @@ class FragmentStore:
     def __init__(self, max_bytes: int) -> None:
         self._index: dict[Key, Fragment] = {}
         self._ordered = _Ordered(max_bytes, self._index)
-        self._used: set[Key] = set()
+        self._used: dict[Key, None] = {}
 
     def lookup(self, key: Key) -> Fragment | None:
         """The fragment, whatever its age."""
         fragment = self._index.get(key)
         if fragment is not None:
-            self._used.add(key)
+            self._used.pop(key, None)  # a dict keeps the first place of a key that is set again; the last use counts
+            self._used[key] = None
         return fragment
 
     def put(self, key: Key, fragment: Fragment) -> None:
         if fragment.size_bytes > self._ordered.maxsize:
+            self.drop(key)
             return
         self._settle()
         self._ordered[key] = fragment
@@ -49,7 +51,7 @@ class FragmentStore:
     def drop(self, key: Key) -> None:
         if self._index.pop(key, None) is not None:
             del self._ordered[key]
-            self._used.discard(key)
+            self._used.pop(key, None)
 
     def _settle(self) -> None:
         """Bring the order up to date with the look-ups since the last time. There are at most as many notes as entries."""

@@ -19,7 +19,7 @@ from gateway.feature_server.definitions import (
     Workspace,
 )
 from gateway.feature_server.timestamps import parse_timestamp
-from gateway.features import BOOLEAN, FLOAT64, INT64, STRING, TIMESTAMP, Field
+from gateway.features import BOOLEAN, FLOAT64, INT64, STRING, TIMESTAMP, Field, Labels
 from gateway.on_demand import OnDemandView
 
 AS_OF = "2013-01-14T23:00:00Z"
@@ -142,6 +142,7 @@ PLANNED_FLIGHT = OnDemandView(
     context_keys=("planned_air_time",),
     inputs=(("route_history", (_USUAL,)),),
     outputs=(("usual_air_time", FLOAT64), ("minutes_over_usual", FLOAT64), ("longer_than_usual", BOOLEAN)),
+    labels=Labels("The planned air time held against what the route usually takes, in minutes", (("computed", "on demand"),)),
 )
 
 REPOSITORY = Repository(

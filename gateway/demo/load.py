@@ -39,6 +39,11 @@ def load(engine: Engine, progress: Callable[[int], None], batch_records: int = B
     return loaded
 
 
+def loaded(engine: Engine) -> bool:
+    """Whether the store holds all of the flights already."""
+    return not engine.missing(WORKSPACE, SOURCE, list(read_flights()))
+
+
 def _ingest(engine: Engine, records: Sequence[Mapping[str, Any]]) -> None:
     request = {"workspace_name": WORKSPACE, "records": {SOURCE: [{"record": record} for record in records]}}
     reply = engine.ingest(msgspec.json.encode(request), max_records=len(records))

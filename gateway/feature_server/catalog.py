@@ -177,7 +177,7 @@ def _compile_service(workspace: Workspace, service: FeatureService, views: Mappi
     hidden = [views[name] for name in sorted(inputs - {view.name for view in served})]
     everything = (*emitted, *hidden)
     context = {key for view in on_demand for key in view.context_keys}
-    labels: dict[str, Labels] = {}
+    labels: dict[str, Labels] = {feature.name: view.labels for view in on_demand for feature in view.features}
     for runtime in emitted:
         labels |= runtime.view.labels()
     description = Description(

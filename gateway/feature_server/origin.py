@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from gateway.errors import OriginTimeout
 from gateway.feature_server.catalog import ViewRuntime
 from gateway.feature_server.engine import Engine, ReadRow, RowRead, ViewRead
+from gateway.feature_server.ingest import MAX_RECORDS
 from gateway.feature_server.timestamps import format_timestamp_ns
 from gateway.features import Caller, ServiceRef, SloInfo, ViewValues
 from gateway.origins.base import Description, Fetch, Fetched, FetchedRow, FetchRow, IngestReply
@@ -25,8 +26,10 @@ class EmbeddedOrigin:
     batch_limit = BATCH_LIMIT
     single_views = True
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, records_per_source: int = MAX_RECORDS) -> None:
+        """`records_per_source`: how many records one ingest request may carry for each stream source."""
         self._engine = engine
+        self._records_per_source = records_per_source
         self._encoders = {(view.workspace, view.name): _Encoder(view) for view in engine.catalog.views}
 
     async def describe(self, service: ServiceRef, _caller: Caller, _deadline: float) -> Description:
@@ -65,7 +68,7 @@ class EmbeddedOrigin:
 
     async def ingest(self, body: bytes, _caller: Caller, _deadline: float) -> IngestReply:
         """A caller that goes away takes its request along only while it waits in line; a write under way is finished."""
-        return await asyncio.wrap_future(self._engine.begin_ingest(body))
+        return await asyncio.wrap_future(self._engine.begin_ingest(body, self._records_per_source))
 
     async def ready(self) -> None:
         self._engine.ready()

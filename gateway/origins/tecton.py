@@ -15,6 +15,7 @@ Only the headers named here go out: no header of a caller is passed on but its c
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 
 import httpx
@@ -35,6 +36,7 @@ from gateway.features import Caller, ServiceRef
 from gateway.origins.base import Description, Fetch, Fetched, FetchedRow, IngestReply, ViewFacts
 from gateway.wire import upstream
 
+logger = logging.getLogger(__name__)
 _FEATURE_SERVICE = "/api/v1/feature-service/"
 _BATCH_LIMIT = 10
 _INGEST_STATUSES = range(200, 500)
@@ -70,10 +72,11 @@ class TectonOrigin:
         except (ValueError, RecursionError) as error:
             raise OriginMalformed(f"The feature store's metadata of {service} cannot be understood.") from error
         names = {field.name for field in join_keys}
-        views = {
-            view: ViewFacts(join_keys=tuple(key for key in keys if key in names), context_keys=())
-            for view, keys in self._view_join_keys.items()
-        }
+        for view, keys in self._view_join_keys.items():
+            if not names.issuperset(keys) and any(feature.view == view for feature in features):
+                logger.warning("views.%s.join_keys names a key that a feature service with this view does not have: ignored there", view)
+        # A view that is said to use a key this service does not have is not the view that was meant: it is keyed on everything.
+        views = {view: ViewFacts(tuple(keys), ()) for view, keys in self._view_join_keys.items() if names.issuperset(keys)}
         return Description(service, join_keys, context_keys, features, kind, output_keys, views)
 
     async def fetch(self, fetch: Fetch) -> Fetched:

@@ -38,6 +38,7 @@ class Answers(msgspec.Struct, gc=False):
             said.store_response_size_bytes,
             said.dynamodb_response_size_bytes,
             said.ineligibility_reasons,
+            said.store_time_s,
         )
 
 

@@ -11,6 +11,8 @@ Decide, then do: `_decide` says, without waiting, which flights to join and whic
 """
 
 import asyncio
+import logging
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -25,10 +27,12 @@ from gateway.cache.keys import Key
 from gateway.cache.store import FragmentStore
 from gateway.errors import DeadlineExceeded, GatewayError, PermissionDenied, SchemaDisagreement, Unauthenticated
 from gateway.features import Caller, Labels, ReadOptions, ServiceRef, SloInfo, Source
+from gateway.incidents import incident
 from gateway.origins.base import Fetch, Fetched, FetchRow, Origin
 from gateway.serving.plan import Plan
 from gateway.telemetry import Telemetry, traceparent_of
 
+logger = logging.getLogger(__name__)
 _ROUNDS = 2
 _GRACE_S = 0.025
 """How much longer than its latency budget a partial read waits for what the origin itself answers at the budget's end."""
@@ -52,7 +56,7 @@ class RowWork:
     """One row on its way: its typed keys and context, and, per stored view of the plan, key, values and source so far."""
 
     values: tuple[Any, ...] = field(repr=False)
-    context: Mapping[str, Any] = field(repr=False)
+    context: dict[str, Any] = field(repr=False)
     keys: list[Key] = field(repr=False)
     found: list[Fragment | None] = field(repr=False)
     sources: list[Source]
@@ -66,7 +70,8 @@ class RowWork:
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """For whom and how to gather. `deadline_s` is on the event loop's clock; `partial_at_deadline`: serve TIME_OUT instead of failing."""
+    """For whom and how to gather. `deadline_s` is on the event loop's clock; `partial_at_deadline`: serve TIME_OUT instead of failing.
+    `max_age_s`: a flight that has been in the air for longer brings nothing that is wanted."""
 
     plan: Plan
     service: ServiceRef
@@ -75,6 +80,7 @@ class Errand:
     needed: tuple[int, ...]
     deadline_s: float
     partial_at_deadline: bool
+    max_age_s: float | None
     want_labels: bool
     span: Span | None
     traceparent: bytes | None
@@ -123,7 +129,9 @@ class Gatherer:
         self, errand: Errand, rows: Sequence[RowWork], *, may_join: bool
     ) -> tuple[list[tuple[RowWork, int, Flight[Landed]]], set[Flight[Landed]]]:
         """Which flight each missing fragment waits on, and which of these flights are ours. Starts flights, waits for nothing."""
-        granted = self._gate.holds(errand.caller, errand.service, self._clock())
+        now_s = self._clock()
+        granted = self._gate.holds(errand.caller, errand.service, now_s)
+        not_before_s = -math.inf if errand.max_age_s is None else now_s - errand.max_age_s
         waits: list[tuple[RowWork, int, Flight[Landed]]] = []
         ours: dict[Key, list[tuple[RowWork, int]]] = {}
         to_lead: dict[int, tuple[RowWork, list[int]]] = {}
@@ -131,7 +139,7 @@ class Gatherer:
             for index in row.missing(errand.needed):
                 key = row.keys[index]
                 flight = self._flights.find(key, errand.caller.key, granted=granted) if may_join else None
-                if flight is not None:
+                if flight is not None and flight.started_s >= not_before_s:
                     waits.append((row, index, flight))
                     continue
                 if key not in ours:
@@ -142,7 +150,7 @@ class Gatherer:
         leads = iter(to_lead.values())
         while chunk := list(islice(leads, self._origin.batch_limit)):
             keys = self._chunk_keys(errand, chunk)
-            flight = self._flights.lead(keys, errand.caller.key, self._fetch(errand, chunk))
+            flight = self._flights.lead(keys, errand.caller.key, now_s, self._fetch(errand, chunk))
             led.add(flight)
             waits += [(row, index, flight) for key in keys for row, index in ours.get(key, ())]
         return waits, led
@@ -173,16 +181,22 @@ class Gatherer:
         )
         try:
             fetched = await self._origin.fetch(fetch)
-        except BaseException as error:
+        except GatewayError as error:
             if isinstance(error, Unauthenticated | PermissionDenied):
                 self._gate.refused(errand.caller, errand.service)
-            if span is not None:
-                self._telemetry.end_fetch(span, None, error)
+            self._end(span, error)
             raise
+        except Exception as error:  # whoever waits on this flight must be able to tell its crash from one of their own
+            self._end(span, error)
+            raise incident(error, logger) from error
         if span is not None:
             self._telemetry.end_fetch(span, fetched.rows[0].slo if fetched.rows else None)
         self._gate.answered(errand.caller, errand.service, asked_s)
         return self._receive(errand, chunk, fetched, asked_s)
+
+    def _end(self, span: Span | None, error: BaseException) -> None:
+        if span is not None:
+            self._telemetry.end_fetch(span, None, error)
 
     def _receive(self, errand: Errand, chunk: Sequence[tuple[RowWork, list[int]]], fetched: Fetched, asked_s: float) -> Cargo:
         """Hold the reply against the plan, and store what is whole. A fragment's age counts from when it was asked for."""
@@ -199,7 +213,7 @@ class Gatherer:
                 fragment = Fragment.of(values, asked_s)
                 complete = values.complete and not answer.partial
                 cargo[row.keys[index]] = Landed(fragment, complete, answer.slo, answer.partial)
-                if complete and errand.options.write_to_cache and errand.options.high_watermark_override is None:
+                if complete and errand.options.stored:
                     self._store.put(row.keys[index], fragment)
         if fetched.labels is not None:
             self._learn_labels(errand.service, plan, fetched.labels)
@@ -228,6 +242,8 @@ class Gatherer:
         return again
 
     def _take(self, errand: Errand, row: RowWork, flight: Flight[Landed], index: int, landed: Landed) -> None:
+        if landed.complete and errand.options.stored and self._store.lookup(row.keys[index]) is None:
+            self._store.put(row.keys[index], landed.fragment)  # whoever led the flight may have asked for it not to be stored
         row.found[index] = landed.fragment
         row.sources[index] = Source.ORIGIN
         row.slo = landed.slo or row.slo

@@ -6,6 +6,7 @@ on-demand view whose function is known here. A `Projection` is what one kind of 
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,7 +15,7 @@ from gateway.cache.fragments import Fragment
 from gateway.cache.keys import Key, Namespaces, context_part, picker
 from gateway.cache.policy import Policies
 from gateway.errors import InvalidRequest, OnDemandFailed, OriginMalformed
-from gateway.features import TIMED_OUT, Feature, Source, Status, ViewLayout, ViewValues, pattern_of, split_views
+from gateway.features import TIMED_OUT, Feature, Kind, Source, Status, ViewLayout, ViewValues, pattern_of, split_views
 from gateway.on_demand import OnDemandView
 from gateway.origins.base import Description, ViewFacts
 from gateway.schema import Schema
@@ -22,6 +23,7 @@ from gateway.wire.replies import VectorText
 from gateway.wire.values import Encoded, MembersReader, compile_writer
 
 _REMEMBERED_PROJECTIONS = 1024
+_NO_KEYS = (Kind.ARRAY, Kind.STRUCT, Kind.MAP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class ComputedView:
         self._readers = _input_readers(view, stored)
         self.inputs = sorted({index for index, _, _ in self._readers})
 
-    def compute(self, fragments: Sequence[Fragment | None], context: Mapping[str, Any]) -> Computed | Fragment:
+    def compute(self, fragments: Sequence[Fragment | None], context: dict[str, Any]) -> Computed | Fragment:
         """The view's values. Where an input timed out, so does the view (contract §3: never partially returned). Raises OnDemandFailed."""
         inputs: dict[str, dict[str, Any]] = {}
         for index, source, reader in self._readers:
@@ -96,7 +98,7 @@ class ComputedView:
                 return self.timed_out
             values = reader.read(fragment.named)
             inputs[source] = values if source not in inputs else inputs[source] | values
-        answers = self.view.compute(context, inputs)
+        answers = self.view.compute(MappingProxyType(context), inputs)
         try:
             encoded = [write(answer) for write, answer in zip(self._writers, answers, strict=True)]
         except ValueError as error:
@@ -160,6 +162,9 @@ class Plan:
     def __init__(self, description: Description, policies: Policies, namespaces: Namespaces) -> None:
         self.service = description.service
         self.description = description
+        for key in description.join_keys:
+            if key.dtype.kind in _NO_KEYS:
+                raise OriginMalformed(f"Join key {key.name} has the type {key.dtype}, by which nothing can be looked up.")
         self.schema = Schema(description.join_keys, description.context_keys, description.features)
         self.labels = description.labels
         self._positions = {field.name: index for index, field in enumerate(description.join_keys)}

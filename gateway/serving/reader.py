@@ -8,7 +8,7 @@ A caller gets cached values only under a grant (`access`). Nothing on the way of
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from opentelemetry.trace import Span
@@ -17,13 +17,13 @@ from gateway.access.gates import Gate
 from gateway.cache.fragments import Fragment
 from gateway.cache.store import FragmentStore
 from gateway.errors import GatewayError, InvalidRequest, SchemaDisagreement
-from gateway.features import PLAIN, Caller, ServiceRef, Source, Status, statuses_of
+from gateway.features import PLAIN, Caller, ServiceRef, SloInfo, Source, Status, statuses_of
 from gateway.serving.doors import Answers, Door
 from gateway.serving.gathering import Errand, Gatherer, RowWork
 from gateway.serving.plan import ComputedView, Plan, Projection
 from gateway.serving.schemas import Schemas
 from gateway.telemetry import ReadFacts, Telemetry
-from gateway.wire.replies import EncodedView, Vector, cut
+from gateway.wire.replies import EncodedView, Vector, batch_slo, cut
 from gateway.wire.requests import ReadRequest, RowInput, Show
 
 _LABELS = Show.LABELS.value
@@ -135,6 +135,7 @@ class FeatureReader:
         self._gate.admit(caller, request.service.workspace)
         facts.rows = len(request.rows)
         plan = await self._schemas.get(request.service, caller)
+        facts.workspace, facts.feature_service = plan.service.workspace, plan.service.name
         try:
             answers = await self._answer(call, request, plan, caller, span, started_s)
         except SchemaDisagreement:
@@ -164,11 +165,16 @@ class FeatureReader:
             projection.needed,
             asyncio.get_running_loop().time() + (self._patience_s if budget_ms is None else budget_ms / 1000),
             partial_at_deadline=budget_ms is not None,
+            max_age_s=request.max_age_s,
             want_labels=plan.labels is None,
             span=span,
             traceparent=call.traceparent,
         )
         await self._gatherer.gather(errand, rows)
+        if request.show & _LABELS and plan.labels is None:  # the reply may have brought them
+            labelled = self._schemas.at_hand(request.service, caller)
+            if labelled is not None and labelled.schema == plan.schema:
+                projection = labelled.projection(request.selectors)
         answered_s = self._clock()
         outcomes = [row.error or _vector_or_error(projection, row, answered_s) for row in rows]
         elapsed_s = time.perf_counter() - started_s
@@ -222,7 +228,7 @@ def _usable_s(ttl_s: float, max_age_s: float | None) -> float:
 
 
 def _vector(
-    projection: Projection, found: Sequence[Fragment | None], sources: Sequence[Source], context: Mapping[str, Any], now_s: float
+    projection: Projection, found: Sequence[Fragment | None], sources: Sequence[Source], context: dict[str, Any], now_s: float
 ) -> Vector:
     """The row's views in served order: fragments as they are, on-demand views computed. Raises OnDemandFailed."""
     values: list[EncodedView] = []
@@ -262,7 +268,18 @@ def _facts(plan: Plan, answers: Answers, *, bypass: bool = False) -> ReadFacts:
         hits,
         missed,
         computed,
-        max((age_s for vector in vectors for age_s in vector.ages_s()), default=0.0),
+        max(
+            (age_s for vector in vectors for age_s, source in zip(vector.ages_s(), vector.sources, strict=True) if source is _CACHE),
+            default=0.0,
+        ),
         sum(status not in _GOOD for vector in vectors for status in statuses_of(vector.told)),
-        answers.slos()[0],
+        _slo_of_origin(answers),
     )
+
+
+def _slo_of_origin(answers: Answers) -> SloInfo:
+    """What the origin says of its service of the read, over all rows; for a read that it was not asked for, what the gateway says."""
+    said = [slo for slo in answers.of_origin or () if slo is not None]
+    if len(said) <= 1:
+        return said[0] if said else answers.slos()[0]
+    return batch_slo(said, max(slo.server_time_s or 0.0 for slo in said))

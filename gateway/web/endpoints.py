@@ -11,7 +11,7 @@ from gateway.serving.desk import Desk
 from gateway.serving.doors import Door
 from gateway.serving.plan import Plan
 from gateway.serving.reader import Call, FeatureReader
-from gateway.web.exchange import STARTED, answer, answer_json, credentials, read_body
+from gateway.web.exchange import STARTED, answer, answer_json, read_body, read_headers
 from gateway.web.problems import JSON
 from gateway.wire.metadata import named_schema, tecton_metadata
 
@@ -26,15 +26,15 @@ class ReadFeatures:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        authorization, traceparent = read_headers(scope, self._max_body_bytes)
         message = await receive()
         body: bytes | None = message.get("body")
         if body is None or len(body) > self._max_body_bytes or message.get("more_body"):
-            body = await read_body(scope, receive, self._max_body_bytes, message)
+            body = await read_body(receive, self._max_body_bytes, message)
             if body is None:
                 return
         params = scope["path_params"]
         path = ServiceRef(params["workspace"], params["feature_service"]) if params else None
-        authorization, traceparent = credentials(scope)
         call = Call(self._door, self._route, body, path, authorization, traceparent)
         reply = self._reader.hit(call)
         if reply is None:
@@ -54,12 +54,13 @@ class DescribeService:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await read_body(scope, receive, self._max_body_bytes, await receive())
+        authorization, _ = read_headers(scope, self._max_body_bytes)
+        body = await read_body(receive, self._max_body_bytes, await receive())
         if body is None:
             return
         params = scope["path_params"]
         service = ServiceRef(params["workspace"], params["feature_service"]) if params else self._locate(body)
-        plan = await self._desk.plan(service, credentials(scope)[0])
+        plan = await self._desk.plan(service, authorization)
         await answer_json(scope, send, self._encode(plan))
 
 
@@ -81,10 +82,11 @@ class Ingest:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await read_body(scope, receive, self._max_body_bytes, await receive())
+        authorization, _ = read_headers(scope, self._max_body_bytes)
+        body = await read_body(receive, self._max_body_bytes, await receive())
         if body is None:
             return
-        reply = await self._desk.ingest(body, credentials(scope)[0])
+        reply = await self._desk.ingest(body, authorization)
         headers = [JSON, (b"content-length", b"%d" % len(reply.body))]
         if reply.retry_after is not None:
             headers.append((b"retry-after", reply.retry_after.encode("latin-1", "ignore")))

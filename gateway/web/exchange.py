@@ -9,9 +9,8 @@ STARTED = "feature_gateway.started"
 """Set in the scope once an answer has begun: after that no other may be sent."""
 
 
-async def read_body(scope: Scope, receive: Receive, max_bytes: int, message: Message) -> bytes | None:
+async def read_body(receive: Receive, max_bytes: int, message: Message) -> bytes | None:
     """The whole body, of which `message` is the first part; None when the client went away. Raises BodyTooLarge as soon as it is known."""
-    _check_announced(scope, max_bytes)
     chunks: list[bytes] = []
     size = 0
     while message["type"] == "http.request":
@@ -25,12 +24,6 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int, message: Mes
     return None
 
 
-def _check_announced(scope: Scope, max_bytes: int) -> None:
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and int(value) > max_bytes:
-            raise BodyTooLarge(f"The body is larger than {max_bytes} bytes.")
-
-
 async def answer_json(scope: Scope, send: Send, body: bytes, status: int = 200) -> None:
     await answer(scope, send, status, [JSON, (b"content-length", b"%d" % len(body))], body)
 
@@ -41,12 +34,17 @@ async def answer(scope: Scope, send: Send, status: int, headers: Headers, body: 
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 
-def credentials(scope: Scope) -> tuple[bytes | None, bytes | None]:
-    """Authorization and traceparent. A header that comes twice is believed neither time: its values are joined, which nothing accepts."""
+def read_headers(scope: Scope, max_body_bytes: int) -> tuple[bytes | None, bytes | None]:
+    """Authorization and traceparent. A header that comes twice is believed neither time: its values are joined, which nothing accepts.
+
+    Raises BodyTooLarge for a body that is announced so, before any of it is asked for.
+    """
     authorization = traceparent = None
     for name, value in scope["headers"]:
         if name == b"authorization":
             authorization = value if authorization is None else authorization + b", " + value
         elif name == b"traceparent":
             traceparent = value if traceparent is None else traceparent + b", " + value
+        elif name == b"content-length" and value.isdigit() and int(value) > max_body_bytes:
+            raise BodyTooLarge(f"The body is larger than {max_body_bytes} bytes.")
     return authorization, traceparent

@@ -1,12 +1,12 @@
 """The one middleware: whatever goes wrong inside becomes one JSON answer."""
 
 import logging
-import secrets
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.errors import GatewayError, InternalError, MethodNotAllowed, UnknownRoute
+from gateway.errors import GatewayError, MethodNotAllowed, UnknownRoute
+from gateway.incidents import incident
 from gateway.web.exchange import STARTED, answer
 from gateway.web.problems import answer as problem
 
@@ -33,14 +33,7 @@ class Problems:
         except Exception as error:
             if scope.get(STARTED):
                 raise
-            incident = secrets.token_hex(8)
-            # The type and the place, not the text: an exception's text may quote a value.
-            place = error.__traceback__
-            while place is not None and place.tb_next is not None:
-                place = place.tb_next
-            where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place is not None else "?"
-            logger.error("incident %s: %s at %s", incident, type(error).__name__, where)  # noqa: TRY400 - see above
-            await self._tell(InternalError(f"Internal error. It stands in the gateway's log as incident {incident}."), scope, send)
+            await self._tell(incident(error, logger), scope, send)
 
     @staticmethod
     async def _tell(error: GatewayError, scope: Scope, send: Send) -> None:

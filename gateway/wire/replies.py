@@ -13,6 +13,7 @@ from gateway.errors import GatewayError
 from gateway.features import UNCACHED, Feature, Labels, SloInfo, Source, as_cached, statuses_of
 from gateway.wire.requests import Show
 from gateway.wire.types import encode_type
+from gateway.wire.values import instant
 
 _encode = msgspec.json.encode
 _astuple = msgspec.structs.astuple
@@ -21,6 +22,7 @@ _NAMES, _TYPES, _TIMES, _STATUSES = Show.NAMES.value, Show.DATA_TYPES.value, Sho
 _DESCRIPTIONS, _TAGS, _SLO, _ITEMS = Show.DESCRIPTIONS.value, Show.TAGS.value, Show.SLO_INFO.value, Show.ITEMS.value
 _UNTIMED = frozenset({Source.CACHE, Source.COMPUTED})
 """Sources whose values are told without effective times."""
+_ASKED_FOR = (Source.CACHE, Source.ORIGIN)
 _REMEMBERED = 4096
 
 
@@ -122,10 +124,8 @@ class Vector(msgspec.Struct, gc=False):
         return cls(text, values, sources, now_s, "".join(told))
 
     def ages_s(self) -> list[float]:
-        """Per view, in seconds: how long ago the origin was asked for what is served from the cache; 0 for everything else."""
-        return [
-            self.now_s - one.stored_at if source is Source.CACHE else 0.0 for one, source in zip(self.values, self.sources, strict=True)
-        ]
+        """Per view, in seconds: how long ago the origin was asked for what is served; 0 for what was not asked of it."""
+        return [self.now_s - one.stored_at if source in _ASKED_FOR else 0.0 for one, source in zip(self.values, self.sources, strict=True)]
 
     def told_times(self) -> list[str | None]:
         """Effective times as the Tecton doors tell them: dropped for cached values (contract §10)."""
@@ -149,6 +149,7 @@ class _Slo(msgspec.Struct, rename="camel", omit_defaults=True):
     store_response_size_bytes: int | None = None
     dynamodb_response_size_bytes: int | None = None
     slo_ineligibility_reasons: tuple[str, ...] = ()
+    store_time_seconds: float | None = None
 
 
 def _slo(slo: SloInfo) -> bytes:
@@ -192,7 +193,7 @@ def _batch_items(vectors: Sequence[Vector], show: int) -> bytes:
     """The items over all rows. The single effective time of an item is the newest that any row has."""
     statuses = [_encode(column) for column in zip(*[statuses_of(vector.told) for vector in vectors], strict=True)]
     columns = zip(*[vector.told_times() for vector in vectors], strict=True)
-    times = [max((moment for moment in column if moment is not None), default=None) for column in columns]
+    times = [max((moment for moment in column if moment is not None), key=instant, default=None) for column in columns]
     return vectors[0].text.items_with(show, statuses, times)
 
 

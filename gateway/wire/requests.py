@@ -8,16 +8,20 @@ Errors: InvalidRequest and MalformedBody, which name the field and never show it
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntFlag
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from gateway.errors import InvalidRequest
 from gateway.features import PLAIN, ReadOptions, ServiceRef
 from gateway.wire.json import decode_strict
+from gateway.wire.values import INT64_MAX, INT64_MIN
+
+T = TypeVar("T")
 
 TECTON_BATCH_LIMIT = 10
 _MOST_SHOWN = 1024
+_MOST_MS = 2**31 - 1
 NAMED_BATCH_LIMIT = 1000
 
 
@@ -94,14 +98,17 @@ _PARAMS = _spellings(
 _ROW = _spellings({"join_key_map": "join_key_map", "request_context_map": "request_context_map"})
 _METADATA = _spellings(
     {
-        "include_names": Show.NAMES.value,
-        "include_data_types": Show.DATA_TYPES.value,
-        "include_effective_times": Show.EFFECTIVE_TIMES.value,
-        "include_serving_status": Show.STATUSES.value,
-        "include_slo_info": Show.SLO_INFO.value,
-        "include_feature_descriptions": Show.DESCRIPTIONS.value,
-        "include_feature_tags": Show.TAGS.value,
-        "include_types": Show.DATA_TYPES.value,
+        name: (name, flag.value)
+        for name, flag in {
+            "include_names": Show.NAMES,
+            "include_data_types": Show.DATA_TYPES,
+            "include_effective_times": Show.EFFECTIVE_TIMES,
+            "include_serving_status": Show.STATUSES,
+            "include_slo_info": Show.SLO_INFO,
+            "include_feature_descriptions": Show.DESCRIPTIONS,
+            "include_feature_tags": Show.TAGS,
+            "include_types": Show.DATA_TYPES,
+        }.items()
     }
 )
 _NAMED = _spellings({name: name for name in ("join_keys", "request_context", "features", "include", "max_age_ms", "deadline_ms", "rows")})
@@ -129,9 +136,9 @@ def _fields(given: Any, table: Mapping[str, str], where: str, *, strict: bool = 
         if target is None:
             if strict:
                 raise InvalidRequest(f"{where} has an unknown field. Expected one of: [{' '.join(_camel_only(table))}]")
-        elif target in known:
-            raise InvalidRequest(f"{where} has {target} twice, in camelCase and in snake_case.")
         elif value is not None:
+            if target in known:
+                raise InvalidRequest(f"{where} has {target} twice, in camelCase and in snake_case.")
             known[target] = value
     return known
 
@@ -165,12 +172,12 @@ def _boolean(value: Any, spoken: str) -> bool:
 
 def _positive(value: Any, spoken: str, *, least: int = 1) -> int:
     """Numbers may come as strings (contract §1.2)."""
-    if type(value) is str and len(value) < 10 and value.isascii() and value.isdigit():
+    if type(value) is str and len(value) <= 10 and value.isascii() and value.isdigit():
         value = int(value)
     if type(value) is float and value.is_integer():
         value = int(value)
-    if type(value) is not int or not least <= value < 2**31:
-        raise InvalidRequest(f"{spoken} must be a whole number of milliseconds, at least {least}.")
+    if type(value) is not int or not least <= value <= _MOST_MS:
+        raise InvalidRequest(f"{spoken} must be a whole number of milliseconds, from {least} to {_MOST_MS}.")
     return value
 
 
@@ -178,12 +185,24 @@ def _show(given: Any) -> int:
     if type(given) is not dict:
         raise InvalidRequest("metadataOptions must be a JSON object.")
     show = 0
-    for name, value in given.items():
-        if value is True:
-            show |= _METADATA.get(name, 0)
-        elif value is not False and value is not None and name in _METADATA:
-            raise InvalidRequest(f"{name} must be true or false.")
+    for name, flag, value in _chosen(given, _METADATA, "metadataOptions"):
+        if _boolean(value, name):
+            show |= flag
     return show
+
+
+def _chosen(given: Mapping[str, Any], table: Mapping[str, tuple[str, T]], where: str) -> list[tuple[str, T, Any]]:
+    """The options that are known and set: the name as it is spelled, what the table says of it, the value."""
+    chosen: list[tuple[str, T, Any]] = []
+    fields: set[str] = set()
+    for name, value in given.items():
+        known = table.get(name)
+        if known is not None and value is not None:
+            if known[0] in fields:
+                raise InvalidRequest(f"{where} has {known[0]} twice, in camelCase and in snake_case.")
+            fields.add(known[0])
+            chosen.append((name, known[1], value))
+    return chosen
 
 
 _LEADING_EDGES = ("AGGREGATION_MODE_WALL_CLOCK_TIME", "AGGREGATION_MODE_LATEST_EVENT_TIME")
@@ -195,28 +214,28 @@ def _leading_edge(value: Any, spoken: str) -> str:
     return str(value)
 
 
-_OPTIONS: dict[str, tuple[str, Callable[[Any, str], Any]]] = _spellings(
+_OPTIONS: dict[str, tuple[str, tuple[str, Callable[[Any, str], Any]]]] = _spellings(
     {
-        "read_from_cache": ("read_from_cache", _boolean),
-        "write_to_cache": ("write_to_cache", _boolean),
-        "ignore_extra_request_context_fields": ("ignore_extra_request_context_fields", _boolean),
-        "latency_budget_ms": ("latency_budget_ms", _positive),
-        "coerce_null_counts_to_zero": ("coerce_null_counts_to_zero", _boolean),
-        "aggregation_leading_edge": ("aggregation_leading_edge", _leading_edge),
-        "high_watermark_override": ("high_watermark_override", _string),
+        name: (name, (name, read))
+        for name, read in {
+            "read_from_cache": _boolean,
+            "write_to_cache": _boolean,
+            "ignore_extra_request_context_fields": _boolean,
+            "latency_budget_ms": _positive,
+            "coerce_null_counts_to_zero": _boolean,
+            "aggregation_leading_edge": _leading_edge,
+            "high_watermark_override": _string,
+        }.items()
     }
 )
 
 
 def _options(given: Any, *, allow_partial_results: bool) -> ReadOptions:
-    chosen: dict[str, Any] = {"allow_partial_results": True} if allow_partial_results else {}
     if type(given) is not dict:
         raise InvalidRequest("requestOptions must be a JSON object.")
-    for name, value in given.items():
-        option = _OPTIONS.get(name)
-        if option is not None and value is not None:
-            target, read = option
-            chosen[target] = read(value, name)
+    chosen = {option: read(value, name) for name, (option, read), value in _chosen(given, _OPTIONS, "requestOptions")}
+    if allow_partial_results:
+        chosen["allow_partial_results"] = True
     return ReadOptions(**chosen) if chosen else PLAIN
 
 
@@ -239,7 +258,9 @@ def _params(body: bytes) -> dict[str, Any]:
     return _fields(envelope["params"], _PARAMS, "params")
 
 
-_PlainContext = dict[str, str | int | float | bool | None]
+_Int64 = Annotated[int, msgspec.Meta(ge=INT64_MIN, le=INT64_MAX)]
+_PlainJoinKeys = dict[str, str | _Int64 | None]
+_PlainContext = dict[str, str | _Int64 | float | bool | None]
 
 
 class _PlainParams(msgspec.Struct, rename="camel", forbid_unknown_fields=True, gc=False):
@@ -247,7 +268,7 @@ class _PlainParams(msgspec.Struct, rename="camel", forbid_unknown_fields=True, g
 
     feature_service_name: str
     workspace_name: str
-    join_key_map: dict[str, str | int | None]
+    join_key_map: _PlainJoinKeys
     request_context_map: _PlainContext | None = None
     metadata_options: dict[str, bool] | None = None
     request_options: dict[str, bool] | None = None
@@ -261,7 +282,7 @@ class _PlainEnvelope(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 class _PlainNamed(msgspec.Struct, rename="camel", forbid_unknown_fields=True, gc=False):
     """The plain case of the named door: camelCase, scalar values, no deadline or age of its own."""
 
-    join_keys: dict[str, str | int | None]
+    join_keys: _PlainJoinKeys
     request_context: _PlainContext | None = None
     features: list[str] | None = None
     include: list[str] | None = None
@@ -354,12 +375,11 @@ class TectonReads:
 
     def _request(self, fields: Mapping[str, Any], path: ServiceRef | None, rows: tuple[RowInput, ...]) -> ReadRequest:
         partial = _boolean(fields.get("allow_partial_results", False), "allowPartialResults")
-        options = fields.get("request_options")
         return ReadRequest(
             _locate(fields, self.default_workspace, path),
             rows,
             _show(fields.get("metadata_options", _NOTHING)) or self.show_by_default,
-            PLAIN if not options and not partial else _options(options or {}, allow_partial_results=partial),
+            _options(fields.get("request_options", _NOTHING), allow_partial_results=partial),
         )
 
 

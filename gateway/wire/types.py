@@ -38,6 +38,8 @@ def decode_type(text: Any, depth: int = 0) -> DataType:
         fields = text.get("fields")
         if not isinstance(fields, list) or not all(isinstance(one, dict) and isinstance(one.get("name"), str) for one in fields):
             raise ValueError("struct type without named fields")
+        if len({one["name"] for one in fields}) != len(fields):
+            raise ValueError("struct type with two fields of one name")
         return DataType(
             kind, fields=tuple((one["name"], decode_type(one.get("dataType", one.get("data_type")), depth + 1)) for one in fields)
         )

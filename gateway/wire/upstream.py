@@ -4,6 +4,7 @@ A reply is believed only where it is whole: as many values as items, every item 
 ValueError (whose text holds no value) says what is wrong; the origin turns it into OriginMalformed.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,11 +12,13 @@ import msgspec
 
 from gateway.features import Feature, Field, Labels, ReadOptions, ServiceRef, SloInfo, Status, ViewValues, split_views
 from gateway.wire.types import decode_type
-from gateway.wire.values import Reader, compile_reader
+from gateway.wire.values import Reader, compile_reader, is_timestamp
 
 _encode = msgspec.json.encode
 _ALIASES = {"UNKNOWN": Status.UNKNOWN, "CACHED": Status.CACHED_PRESENT}
 _REMEMBERED_SHAPES = 4096
+_REASONS = ("UNKNOWN", "DYNAMODB_RESPONSE_SIZE_LIMIT_EXCEEDED", "REDIS_RESPONSE_SIZE_LIMIT_EXCEEDED", "REDIS_LATENCY_LIMIT_EXCEEDED")
+"""All that clients know: the Java client throws on any other (contract §4.3)."""
 _INCOMPLETE = {Status.TIME_OUT, Status.UNKNOWN, Status.CACHED_UNKNOWN}
 _WANTED = {
     "includeNames": True,
@@ -35,6 +38,7 @@ class _Slo(msgspec.Struct, rename="camel"):
     store_response_size_bytes: int | None = None
     dynamodb_response_size_bytes: int | None = None
     slo_ineligibility_reasons: list[str] = []
+    store_time_seconds: float | None = None
 
 
 class _Item(msgspec.Struct, rename="camel"):
@@ -97,9 +101,11 @@ def _locator(service: ServiceRef) -> dict[str, Any]:
 
 
 def _wire(value: Any) -> Any:
-    """A typed Python value as a request spells it: every int64 a string (contract §2.1)."""
+    """A typed Python value as a request spells it: every int64 a string, NaN and the infinities by name (contract §2.1)."""
     if type(value) is int:
         return str(value)
+    if type(value) is float and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if type(value) is dict:
         return {name: _wire(inner) for name, inner in value.items()}
     return [_wire(inner) for inner in value] if type(value) is list else value
@@ -153,11 +159,11 @@ def read_metadata(body: bytes) -> tuple[str, tuple[Field, ...], tuple[Field, ...
     reply = _decode_metadata(body)
 
     def fields(keys: list[_Key]) -> tuple[Field, ...]:
+        if len({key.name for key in keys}) != len(keys):
+            raise ValueError("metadata names something twice")
         return tuple(Field(key.name, decode_type(key.data_type if key.data_type is not None else key.type)) for key in keys)
 
     features = tuple(Feature(field.name, field.dtype) for field in fields(reply.feature_values))
-    if len({feature.name for feature in features}) != len(features):
-        raise ValueError("metadata names a feature twice")
     return (
         reply.feature_service_type,
         fields(reply.input_join_keys),
@@ -227,7 +233,8 @@ def _slo(slo: _Slo | None) -> SloInfo | None:
         slo.store_max_latency,
         slo.store_response_size_bytes,
         slo.dynamodb_response_size_bytes,
-        tuple(slo.slo_ineligibility_reasons),
+        tuple(reason if reason in _REASONS else "UNKNOWN" for reason in slo.slo_ineligibility_reasons),
+        slo.store_time_seconds,
     )
 
 
@@ -256,6 +263,8 @@ class ReplyReader:
         if len(results) != rows:
             raise ValueError(f"{len(results)} results for {rows} rows")
         items = metadata.features
+        if not all(item.effective_time is None or is_timestamp(item.effective_time) for item in items):
+            raise ValueError("an effective time that is no timestamp")
         shape = self._shape(items)
         slos = metadata.slo_info if isinstance(metadata.slo_info, list) else [metadata.slo_info] * rows
         read: list[ReplyRow] = []

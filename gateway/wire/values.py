@@ -32,7 +32,7 @@ _encode = msgspec.json.encode
 _astuple = msgspec.structs.astuple
 _NON_FINITE = {b'"NaN"', b'"Infinity"', b'"-Infinity"'}
 _NON_FINITE_TEXT = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _DECIMAL = re.compile(rb"-?(0|[1-9][0-9]{0,18})")
 
 
@@ -144,7 +144,10 @@ def _float(value: Any) -> float | str:
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError from None
     if math.isfinite(number):
         return number
     return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
@@ -163,7 +166,7 @@ def _string(value: Any) -> str:
 
 
 def _timestamp(value: Any) -> str:
-    if isinstance(value, datetime):
+    if isinstance(value, datetime) and value.tzinfo is not None:
         return format_timestamp(value)
     if isinstance(value, str) and _TIMESTAMP.fullmatch(value):
         return value
@@ -183,6 +186,22 @@ _CHECKS: dict[Kind, Callable[[Any], Any]] = {
 def format_timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC with Z; microseconds only where there are any."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+def is_timestamp(text: str) -> bool:
+    """Whether this is RFC 3339 text, with an offset and up to nine fractional digits, of a moment that exists."""
+    try:
+        return bool(instant(text))
+    except ValueError:
+        return False
+
+
+def instant(text: str) -> tuple[datetime, str]:
+    """A timestamp as something to order by: the moment to the microsecond, and its fraction of a second to the last digit."""
+    match = _TIMESTAMP.fullmatch(text)
+    if match is None:
+        raise ValueError("expected timestamp")
+    return datetime.fromisoformat(text), (match[1] or ".").ljust(10, "0")
 
 
 def compile_reader(dtype: DataType) -> Reader:
@@ -219,7 +238,12 @@ def _read_float(raw: bytes) -> Encoded:
 def _read_string(raw: bytes) -> Encoded:
     if raw[:1] != b'"' and raw != b"null":
         raise ValueError("expected string or null")
+    if b"\\" in raw or not raw.isascii():  # a value that is passed on undecoded has only been skipped over: its text is not checked yet
+        _decode_string(raw)
     return raw, raw
+
+
+_decode_string = msgspec.json.Decoder(str).decode
 
 
 def _read_boolean(raw: bytes) -> Encoded:
@@ -237,7 +261,6 @@ def _read_timestamp(raw: bytes) -> Encoded:
 _FAST_READERS: dict[Kind, Reader] = {
     Kind.INT64: _read_int64,
     Kind.FLOAT64: _read_float,
-    Kind.FLOAT32: _read_float,
     Kind.STRING: _read_string,
     Kind.BOOLEAN: _read_boolean,
     Kind.TIMESTAMP: _read_timestamp,
@@ -309,7 +332,6 @@ _TRUE: Encoded = (b"true", b"true")
 _FALSE: Encoded = (b"false", b"false")
 _FAST_WRITERS: dict[Kind, Writer] = {
     Kind.FLOAT64: _write_float,
-    Kind.FLOAT32: _write_float,
     Kind.INT64: _write_int64,
     Kind.BOOLEAN: _write_boolean,
     Kind.STRING: _write_string,

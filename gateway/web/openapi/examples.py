@@ -34,18 +34,26 @@ class Served:
     effective_time: str | None
     status: Status = Status.PRESENT
     source: Source = Source.ORIGIN
+    other_status: Status = Status.PRESENT
 
 
+_NEWEST = "2013-01-14T22:58:00Z"
+_USUAL, _OTHER_USUAL = 345.2307692307692, 359.7291666666667
 SERVED = (
-    Served(Feature("planned_flight.minutes_over_usual", FLOAT64), 1.4, 15.9, None, source=Source.COMPUTED),
-    Served(Feature("airport_departures.dep_delay_mean_1h", FLOAT64), 14.25, 6.5, "2013-06-14T12:00:00Z"),
-    Served(Feature("airport_departures.flights_1h", INT64), 21, 18, "2013-06-14T12:00:00Z"),
-    Served(Feature("carrier_performance.delayed_share_1d", FLOAT64), 0.19, 0.22, "2013-06-14T00:00:00Z"),
-    Served(Feature("plane_history.arr_delay_mean_7d", FLOAT64), None, 3.75, "2013-06-14T00:00:00Z", Status.MISSING_DATA),
-    Served(Feature("plane_history.last_airports", array_of(STRING)), ["LAX", "JFK", "SFO"], ["ORD"], "2013-06-14T11:20:00Z"),
-    Served(Feature("route_history.air_time_mean_30d", FLOAT64), 328.6, 345.1, "2013-06-14T00:00:00Z"),
+    Served(Feature("planned_flight.minutes_over_usual", FLOAT64), -15.230769230769226, 1.2708333333333144, None, source=Source.COMPUTED),
+    Served(Feature("airport_departures.dep_delay_mean_1h_10m", FLOAT64), 2.9583333333333335, -0.52, _NEWEST),
+    Served(Feature("airport_departures.flight_count_1h_10m", INT64), 24, 25, _NEWEST),
+    Served(Feature("carrier_performance.arr_delay_mean_1d_1h", FLOAT64), 9.2, 9.48407643312102, _NEWEST),
+    Served(Feature("plane_history.arr_delay_last_1d_1h", FLOAT64), 8.0, None, _NEWEST, other_status=Status.MISSING_DATA),
+    Served(
+        Feature("plane_history.dest_last_5_7d_1h", array_of(STRING)),
+        ["LAX", "LAX", "SFO", "LAX", "SFO"],
+        ["MIA", "BOS", "TPA", "BOS"],
+        _NEWEST,
+    ),
+    Served(Feature("route_history.air_time_mean_7d_1h", FLOAT64), _USUAL, _OTHER_USUAL, _NEWEST),
 )
-"""In served order: on-demand views first, then the others by name (contract §2.1)."""
+"""Some of the demo's features, as it serves them; in served order: on-demand views first, then the others by name (contract §2.1)."""
 
 
 def positional(value: Any, dtype: DataType) -> Any:

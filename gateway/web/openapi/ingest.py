@@ -28,7 +28,7 @@ TAGS = (
         ),
     },
 )
-_SOURCE = "departures"
+_SOURCE = "flights"
 _VIEW = "airport_departures"
 
 
@@ -52,13 +52,22 @@ def _ingest(operation_id: str, summary: str) -> Node:
 
 
 def _records(*, dry_run: bool) -> Example:
-    flight = {"timestamp": "2013-06-14T12:05:00Z", "origin": "JFK", "carrier": "AA", "tailnum": "N338AA", "dep_delay": 7.0}
+    flight = {
+        "scheduled_departure": "2013-01-14T22:45:00Z",
+        "carrier": "AA",
+        "flight": "1",
+        "origin": "JFK",
+        "dest": "LAX",
+        "tailnum": "N338AA",
+        "dep_delay": 7.0,
+        "cancelled": False,
+    }
     body = {"workspaceName": WORKSPACE, "dryRun": dry_run, "records": {_SOURCE: [{"record": flight}]}}
     return Example("Checked and not written" if dry_run else "One departure", body)
 
 
 def _written() -> Example:
-    counted = {"featureViewName": _VIEW, "onlineRecordIngestCount": "1", "offlineRecordIngestCount": "1"}
+    counted = {"featureViewName": _VIEW, "onlineRecordIngestCount": "1", "offlineRecordIngestCount": "0"}
     metrics = {"featureViewIngestMetrics": [{**counted, "featureViewId": "0123456789abcdef0123456789abcdef"}]}
     return Example("One record reached one view", {"workspaceName": WORKSPACE, "ingestMetrics": metrics})
 

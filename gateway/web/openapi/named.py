@@ -62,7 +62,7 @@ def paths() -> Node:
 
 def _read() -> Node:
     everything = {"joinKeys": JOIN_KEYS, "requestContext": CONTEXT, "include": _INCLUDE, "deadlineMs": 200}
-    some = {"joinKeys": JOIN_KEYS, "requestContext": CONTEXT, "features": ["route_history.*", "airport_departures.flights_1h"]}
+    some = {"joinKeys": JOIN_KEYS, "requestContext": CONTEXT, "features": ["route_history.*", "airport_departures.flight_count_1h_10m"]}
     return operation(
         "readFeatures",
         tag=_TAG,
@@ -102,7 +102,9 @@ def _values() -> Node:
 
 def _selection() -> Node:
     return {
-        name: value for name, value in _values().items() if name.startswith("route_history.") or name == "airport_departures.flights_1h"
+        name: value
+        for name, value in _values().items()
+        if name.startswith("route_history.") or name == "airport_departures.flight_count_1h_10m"
     }
 
 
@@ -130,7 +132,10 @@ def _batch() -> Node:
         "readFeaturesBatch",
         tag=_TAG,
         summary=f"Read features by name for up to {NAMED_BATCH_LIMIT:,} rows",
-        description="One answer per row, in order: its features, or its own error. `features`, `include` and `deadlineMs` go for all rows.",
+        description=(
+            "One answer per row, in order: its features, or its own error. "
+            "`features`, `include`, `maxAgeMs` and `deadlineMs` go for all rows."
+        ),
         body=request_body("BatchRequest", three_rows=Example("Three flights, one of them without all join keys", {"rows": rows})),
         responses={
             "200": answer(
@@ -156,7 +161,7 @@ def _schema() -> Node:
 
 def _schema_example() -> Node:
     stored = [
-        {"name": view, "joinKeys": keys, "contextKeys": [], "onDemand": False, "ttlSeconds": 30.0} for view, keys in VIEW_KEYS.items()
+        {"name": view, "joinKeys": keys, "contextKeys": [], "onDemand": False, "ttlSeconds": 60.0} for view, keys in VIEW_KEYS.items()
     ]
     computed = {
         "name": ON_DEMAND_VIEW,
@@ -199,11 +204,15 @@ def _keys() -> dict[str, Node]:
 def _choices() -> dict[str, Node]:
     return {
         "features": listing(
-            {"type": "string", "examples": ["route_history.*", "airport_departures.flights_1h"]},
+            {"type": "string", "examples": ["route_history.*", "airport_departures.flight_count_1h_10m"]},
             "Which features are wanted: `view.feature`, or `view.*` for all of a view. Left out: all of the service.",
         ),
         "include": listing({"type": "string", "enum": list(_INCLUDE)}, "What is wanted beside the values."),
-        "deadlineMs": whole("How long the read may take, in milliseconds. Past it: 504.", minimum=1),
+        "maxAgeMs": whole("How old a cached value may be, in milliseconds. 0: fetch now.", minimum=0),
+        "deadlineMs": whole(
+            "How long the read may take, in milliseconds. What has not come by then is null, with status TIME_OUT and source timeout.",
+            minimum=1,
+        ),
     }
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gateway.features import CACHED, Status
+from gateway.features import CACHED
 from gateway.web.openapi.examples import (
     CONTEXT,
     CONTEXT_TYPES,
@@ -93,7 +93,7 @@ def batch(*, in_path: bool) -> Exchange:
         {"features": [positional(one.value, one.feature.dtype) for one in SERVED]},
         {"features": [positional(one.other_value, one.feature.dtype) for one in SERVED]},
     ]
-    features = [{"name": one.feature.name, "status": [one.status.value, Status.PRESENT.value]} for one in SERVED]
+    features = [{"name": one.feature.name, "status": [one.status.value, one.other_status.value]} for one in SERVED]
     answered = Example("Two flights", {"result": result, "metadata": {"features": features}})
     return Exchange({"two_flights": asked}, {"two_flights": answered})
 

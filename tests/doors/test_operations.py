@@ -1,0 +1,50 @@
+"""Liveness, readiness, the API's own description and its page."""
+
+import httpx
+
+from gateway.errors import OriginUnavailable
+from tests.doors.flights import problem
+from tests.harness.cluster import Cluster
+from tests.harness.houses import House, cluster_settings, open_house
+
+
+def test_a_live_process_says_so_to_anybody(busy_demo: House) -> None:
+    with busy_demo.as_caller(None) as nobody:
+        reply = nobody.get("/livez")
+        assert (reply.status_code, reply.json()) == (200, {"status": "ok"})
+
+
+def test_readiness_asks_the_origin(demo: House) -> None:
+    assert demo.client.get("/readyz").json() == {"status": "ready"}
+    demo.origin.unready = OriginUnavailable("The online store cannot be used now (SQLITE_BUSY).")
+    assert problem(demo.client.get("/readyz")) == (503, 14, "The online store cannot be used now (SQLITE_BUSY).")
+    assert demo.client.get("/livez").status_code == 200
+
+
+def test_readiness_before_a_cluster_asks_the_cluster(cluster: Cluster) -> None:
+    with open_house(cluster_settings(cluster.url), None) as house:
+        assert house.client.get("/readyz").status_code == 200  # it answered 401, so it is there
+        [asked] = cluster.asked("metadata")
+        assert "authorization" not in asked.headers
+        cluster.stop()
+        assert problem(house.client.get("/readyz"))[:2] == (503, 14)
+        assert house.client.get("/livez").status_code == 200
+
+
+def test_head_gets_the_headers_alone(busy_demo: House) -> None:
+    reply = busy_demo.client.head("/livez")
+    assert (reply.status_code, reply.content) == (200, b"")
+
+
+def test_the_api_describes_itself_and_has_a_page(busy_demo: House) -> None:
+    document = busy_demo.client.get("/openapi.json")
+    assert document.headers["content-type"] == "application/json"
+    assert document.json()["openapi"].startswith("3.1")
+    page = busy_demo.client.get("/docs")
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+
+
+def test_the_server_does_not_say_what_it_is(busy_demo: House) -> None:
+    with httpx.Client(base_url=busy_demo.url) as client:
+        assert "server" not in client.get("/livez").headers

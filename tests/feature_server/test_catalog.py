@@ -1,0 +1,71 @@
+from dataclasses import replace
+
+import pytest
+
+from gateway.feature_server.catalog import Catalog, ViewRuntime
+from gateway.feature_server.definitions import Aggregation, FeatureService, Repository, Workspace
+from gateway.feature_server.validation import DefinitionError
+from tests.feature_server.purchases import BY_SHOP, BY_USER, PURCHASES, REPOSITORY
+
+[SHOP] = REPOSITORY.workspaces
+CATALOG = Catalog(REPOSITORY)
+
+
+def fingerprint(workspace: Workspace) -> str:
+    return Catalog(Repository((workspace,))).fingerprint
+
+
+def view(name: str) -> ViewRuntime:
+    return next(one for one in CATALOG.views if one.name == name)
+
+
+def with_user_view(**changes: object) -> Workspace:
+    return replace(SHOP, views=(replace(BY_USER, **changes), *SHOP.views[1:]), services=(), on_demand=())  # type: ignore[arg-type]
+
+
+def test_a_catalog_of_definitions_that_make_no_sense_cannot_be_made() -> None:
+    with pytest.raises(DefinitionError):
+        Catalog(Repository((SHOP, SHOP)))
+
+
+def test_what_shapes_stored_tiles_changes_the_fingerprint() -> None:
+    ours = fingerprint(SHOP)
+    different = {
+        fingerprint(with_user_view(interval_s=30)),
+        fingerprint(with_user_view(join_keys=("user", "shop"))),
+        fingerprint(with_user_view(aggregations=(*BY_USER.aggregations, Aggregation("amount", "last", 60)))),
+        fingerprint(replace(SHOP, sources=(replace(PURCHASES, record_key=("order", "user")), *SHOP.sources[1:]))),
+        fingerprint(replace(SHOP, name="shop2")),
+    }
+    assert ours not in different
+    assert len(different) == 5
+
+
+def test_what_does_not_leaves_it_alone() -> None:
+    renamed = replace(SHOP, services=(FeatureService("other", ("by_user",)),), on_demand=(), context=())
+    assert fingerprint(renamed) == fingerprint(SHOP)
+    assert fingerprint(with_user_view(description="something else", tags={}, ttl_s=10_000)) == fingerprint(SHOP)
+    assert fingerprint(with_user_view(aggregations=(*BY_USER.aggregations, Aggregation("amount", "sum", 120)))) == fingerprint(SHOP)
+
+
+def test_keys_are_typed_and_ordered_as_the_view_says() -> None:
+    keys = [
+        view("by_shop").key_of_request(keys) for keys in ({"shop": 1, "user": "1"}, {"user": "1", "shop": 1}, {"shop": "1", "user": "1"})
+    ]
+    assert keys[0] == keys[1] != keys[2]
+    assert view("by_shop").key_of_request({"shop": 1, "user": "1", "more": 2}) == keys[0]
+    assert len({view("by_user").key_of_request({"user": one}) for one in (1, "1", 1.0, True)}) == 4
+    assert view("by_user").key_of_request({"user": None}) is None
+
+
+def test_a_row_and_a_request_agree_on_the_key() -> None:
+    row = [0, "o1", "ann", 7, None, None, None, None, None]
+    assert view("by_shop").key_of_row(row) == view("by_shop").key_of_request({"user": "ann", "shop": 7})
+
+
+def test_sources_know_their_views_and_what_a_record_must_have() -> None:
+    purchases, visits = CATALOG.sources["shop", "purchases"], CATALOG.sources["shop", "visits"]
+    assert [one.view for one in purchases.views] == [BY_USER, BY_SHOP]
+    assert purchases.required == {"at", "order", "user", "shop"}
+    assert visits.required == {"at", "user", "shop"}
+    assert visits.record_key([0, "ann", 7, 1]) == visits.record_key([5, "ann", 7, 2]) != visits.record_key([0, "bob", 7, 1])

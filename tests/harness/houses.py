@@ -1,0 +1,82 @@
+"""The gateway put together for a test, served on a socket, with its clock, its spans and its origin within reach."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from gateway.access.keys import digest
+from gateway.app import Seams, create_app, open_origin
+from gateway.demo import definitions
+from gateway.settings import checked
+from tests.harness.clock import Clock, wait_until
+from tests.harness.origins import CountingOrigin
+from tests.harness.serving import serve
+
+READER = "fgk_reader-of-everything-0123456789abcdef"
+WRITER = "fgk_reader-and-writer-0123456789abcdef"
+STRANGER = "fgk_reader-of-another-workspace-0123456789"
+KEYS: Mapping[str, Mapping[str, Any]] = {
+    "reader": {"digest": digest(READER), "workspaces": ["*"]},
+    "writer": {"digest": digest(WRITER), "workspaces": ["prod"], "ingest": True},
+    "stranger": {"digest": digest(STRANGER), "workspaces": ["elsewhere"]},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """A gateway that is serving. `client` speaks to it as READER, or as the credential it was opened with."""
+
+    url: str
+    client: httpx.Client
+    clock: Clock
+    exporter: InMemorySpanExporter
+    origin: CountingOrigin
+
+    def spans(self, name: str = "") -> list[ReadableSpan]:
+        """The spans that have ended, those whose name contains `name`. A server span ends before its reply is sent."""
+        return [span for span in self.exporter.get_finished_spans() if name in span.name]
+
+    def settle_spans(self, count: int, name: str = "") -> list[ReadableSpan]:
+        """The same, once there are as many: what outlives its read ends in its own time."""
+        wait_until(lambda: len(self.spans(name)) >= count, f"{count} spans {name}")
+        return self.spans(name)
+
+    def as_caller(self, credential: str | None) -> httpx.Client:
+        """Another caller, on connections of its own. To be closed."""
+        return httpx.Client(base_url=self.url, headers=authorization(credential), timeout=30.0)
+
+
+def authorization(credential: str | None) -> dict[str, str]:
+    return {} if credential is None else {"Authorization": f"Tecton-key {credential}"}
+
+
+def demo_settings(data_dir: Path, **more: Any) -> dict[str, Any]:
+    """Settings of the demo on the store in `data_dir`: as of the end of its data, with KEYS, every read traced."""
+    return {
+        "auth": {"keys": KEYS},
+        "feature_server": {"data_dir": data_dir, "as_of": definitions.AS_OF},
+        "telemetry": {"sample_ratio": 1.0},
+        **more,
+    }
+
+
+def cluster_settings(url: str, **more: Any) -> dict[str, Any]:
+    """Settings of a gateway before a cluster, with callers' own credentials passed through and every read traced."""
+    return {"origin": {"kind": "tecton", "url": url}, "telemetry": {"sample_ratio": 1.0}, **more}
+
+
+@contextmanager
+def open_house(tree: Mapping[str, Any], credential: str | None = READER, environment: Mapping[str, str] | None = None) -> Iterator[House]:
+    """A gateway with these settings on a socket of its own. Its cache's clock stands still; deadlines run on the real one."""
+    settings = checked(dict(tree))
+    clock, exporter, origin = Clock(), InMemorySpanExporter(), CountingOrigin(open_origin(settings))
+    app = create_app(settings, Seams(clock, origin, SimpleSpanProcessor(exporter), environment or {}))
+    with serve(app) as url, httpx.Client(base_url=url, headers=authorization(credential), timeout=30.0) as client:
+        yield House(url, client, clock, exporter, origin)

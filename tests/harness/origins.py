@@ -1,0 +1,52 @@
+"""An origin around another: it counts what it is asked, and fails or waits as a test tells it."""
+
+from gateway.features import Caller, ServiceRef
+from gateway.origins.base import Description, Fetch, Fetched, IngestReply, Origin
+from tests.harness.clock import Hold
+
+
+class CountingOrigin:
+    """Real answers, from the origin inside. `fails`: raised instead of the next answers, one each. `hold`: every fetch waits there."""
+
+    def __init__(self, inner: Origin) -> None:
+        self._inner = inner
+        self.batch_limit = inner.batch_limit
+        self.single_views = inner.single_views
+        self.fetches: list[Fetch] = []
+        self.descriptions: list[ServiceRef] = []
+        self.ingests: list[bytes] = []
+        self.fails: list[Exception] = []
+        self.metadata_fails: list[Exception] = []
+        self.unready: Exception | None = None
+        self.hold: Hold | None = None
+
+    @property
+    def views_fetched(self) -> list[frozenset[str]]:
+        """The views that each fetch asked for, over its rows."""
+        return [frozenset().union(*(row.views for row in fetch.rows)) for fetch in self.fetches]
+
+    async def describe(self, service: ServiceRef, caller: Caller, deadline: float) -> Description:
+        self.descriptions.append(service)
+        if self.metadata_fails:
+            raise self.metadata_fails.pop(0)
+        return await self._inner.describe(service, caller, deadline)
+
+    async def fetch(self, fetch: Fetch) -> Fetched:
+        self.fetches.append(fetch)
+        if self.hold is not None:
+            await self.hold.reach()
+        if self.fails:
+            raise self.fails.pop(0)
+        return await self._inner.fetch(fetch)
+
+    async def ingest(self, body: bytes, caller: Caller, deadline: float) -> IngestReply:
+        self.ingests.append(body)
+        return await self._inner.ingest(body, caller, deadline)
+
+    async def ready(self) -> None:
+        if self.unready is not None:
+            raise self.unready
+        await self._inner.ready()
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
