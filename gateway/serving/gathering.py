@@ -6,7 +6,8 @@ Decide, then do: `_decide` says, without waiting, which flights to join and whic
     2                                  nobody does → it is ours to lead; rows to lead go out in chunks the origin takes
     3 wait for all flights, until the deadline
     4 landed → take its fragments, stored or not; a flight of ours that crashed → its error is the row's
-    5 a joined flight that crashed, or brought what is incomplete → once more from 1, leading ourselves
+    5 a joined flight that crashed → once more from 1: those who had joined it share the next one, and its crash is final
+      one that brought what is incomplete, on its leader's terms → once more from 1, in the end leading ourselves
     6 the deadline first → partial reads take TIME_OUT, others fail with DeadlineExceeded
 """
 
@@ -33,7 +34,7 @@ from gateway.serving.plan import Plan
 from gateway.telemetry import Telemetry, traceparent_of
 
 logger = logging.getLogger(__name__)
-_ROUNDS = 2
+_ROUNDS = 3
 _GRACE_S = 0.025
 """How much longer than its latency budget a partial read waits for what the origin itself answers at the budget's end."""
 
@@ -117,9 +118,9 @@ class Gatherer:
         loop = asyncio.get_running_loop()
         grace = _GRACE_S if errand.options.latency_budget_ms is not None else 0.0
         for round_number in range(_ROUNDS):
-            waits, led = self._decide(errand, rows, may_join=round_number == 0)
+            waits, led = self._decide(errand, rows, may_join=round_number < _ROUNDS - 1)
             in_time = await wait_for({flight for _, _, flight in waits}, errand.deadline_s + grace - loop.time())
-            again = self._unload(errand, waits, led)
+            again = self._unload(errand, waits, led, forgiving=round_number == 0)
             if not in_time:
                 self._give_up(errand, rows)
             if not again:
@@ -219,8 +220,10 @@ class Gatherer:
             self._learn_labels(errand.service, plan, fetched.labels)
         return cargo
 
-    def _unload(self, errand: Errand, waits: Sequence[tuple[RowWork, int, Flight[Landed]]], led: set[Flight[Landed]]) -> bool:
-        """Take what has landed. True where a joined flight failed us, so that another round is due."""
+    def _unload(
+        self, errand: Errand, waits: Sequence[tuple[RowWork, int, Flight[Landed]]], led: set[Flight[Landed]], *, forgiving: bool
+    ) -> bool:
+        """Take what has landed. True where another round is due. `forgiving`: the crash of a joined flight is not ours yet."""
         again = False
         for row, index, flight in waits:
             if not flight.task.done() or row.error is not None:
@@ -230,10 +233,10 @@ class Gatherer:
             except SchemaDisagreement:
                 raise
             except GatewayError as error:
-                if flight in led:
-                    row.error = error
-                else:
+                if forgiving and flight not in led:
                     again = True
+                else:
+                    row.error = error
                 continue
             if flight not in led and (landed is None or not landed.complete):
                 again = True
