@@ -23,6 +23,7 @@ from gateway.feature_server.online.base import StoreMismatch
 from gateway.feature_server.validation import DefinitionError
 from gateway.settings import Settings, SettingsError
 from gateway.settings import load as load_settings
+from gateway.web.edge import edge
 
 KEEP_ALIVE_S = 75
 """Longer than the idle time of common load balancers and clients, so that it is they who close."""
@@ -221,15 +222,17 @@ class _Server(uvicorn.Server):
 
 
 def _serve(settings: Settings, listener: socket.socket, started: Callable[[], None]) -> None:
+    app = create_app(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         loop="uvloop",
-        http="httptools",
+        http=edge(app.routes),
         ws="none",
         lifespan="on",
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nobody here asks for the client's address
         timeout_keep_alive=KEEP_ALIVE_S,
     )
     _Server(config, started).run(sockets=[listener])

@@ -62,6 +62,8 @@ class Schema:
         `ignore_extra_fields`: let struct values carry fields that their type does not have.
         """
         values: dict[str, Any] = {}
+        if not self.context_keys:
+            return values
         for name, check, expected in self._context_checks[ignore_extra_fields]:
             try:
                 values[name] = check(given[name])

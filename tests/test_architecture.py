@@ -67,7 +67,7 @@ THIRD_PARTIES = {
     "rich": ("cli",),
     "sqlite3": ("feature_server.online",),
     "starlette": ("web", "app"),
-    "uvicorn": ("cli",),
+    "uvicorn": ("cli", "web.edge"),
 }
 """Where each may be imported; the longest name that fits counts."""
 

@@ -319,5 +319,7 @@ def test_the_harness_runs_uvicorn_as_the_command_does() -> None:
     options = {
         one.arg: getattr(gateway.cli, one.value.id) if isinstance(one.value, ast.Name) else ast.literal_eval(one.value)
         for one in call.keywords
+        if one.arg != "http"
     }
     assert options == dict(OPTIONS)
+    assert [ast.unparse(one.value) for one in call.keywords if one.arg == "http"] == ["edge(app.routes)"]

@@ -10,6 +10,8 @@ from cachetools import LRUCache
 from gateway.cache.fragments import Fragment, size_of
 from gateway.cache.keys import Key
 
+_MOST_NOTES = 1024
+
 
 class _Ordered(LRUCache[Key, Fragment]):
     """cachetools' LRU order and byte count, telling what it evicts."""
@@ -30,14 +32,15 @@ class FragmentStore:
     def __init__(self, max_bytes: int) -> None:
         self._index: dict[Key, Fragment] = {}
         self._ordered = _Ordered(max_bytes, self._index)
-        self._used: dict[Key, None] = {}
+        self._used: list[Key] = []
 
     def lookup(self, key: Key) -> Fragment | None:
         """The fragment, whatever its age."""
         fragment = self._index.get(key)
         if fragment is not None:
-            self._used.pop(key, None)  # a dict keeps the first place of a key that is set again; the last use counts
-            self._used[key] = None
+            self._used.append(key)
+            if len(self._used) >= _MOST_NOTES:
+                self._settle()
         return fragment
 
     def put(self, key: Key, fragment: Fragment) -> None:
@@ -51,11 +54,10 @@ class FragmentStore:
     def drop(self, key: Key) -> None:
         if self._index.pop(key, None) is not None:
             del self._ordered[key]
-            self._used.pop(key, None)
 
     def _settle(self) -> None:
-        """Bring the order up to date with the look-ups since the last time. There are at most as many notes as entries."""
-        for key in self._used:
+        """Bring the order up to date with the look-ups since the last time: for each key its last one counts."""
+        for key in reversed(dict.fromkeys(reversed(self._used))):
             self._ordered.get(key)
         self._used.clear()
 

@@ -9,8 +9,9 @@ A caller gets cached values only under a grant (`access`). Nothing on the way of
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 from opentelemetry.trace import Span
 
 from gateway.access.gates import Gate
@@ -31,7 +32,7 @@ _CACHE = Source.CACHE
 _GOOD = (Status.PRESENT, Status.CACHED_PRESENT)
 
 
-class Call(NamedTuple):
+class Call(msgspec.Struct, frozen=True, gc=False):
     """One read as a door received it. `path`: the feature service, where the URL names it. Times and credentials as header bytes."""
 
     door: Door
@@ -281,5 +282,5 @@ def _slo_of_origin(answers: Answers) -> SloInfo:
     """What the origin says of its service of the read, over all rows; for a read that it was not asked for, what the gateway says."""
     said = [slo for slo in answers.of_origin or () if slo is not None]
     if len(said) <= 1:
-        return said[0] if said else answers.slos()[0]
+        return said[0] if said else answers.slo(0)
     return batch_slo(said, max(slo.server_time_s or 0.0 for slo in said))

@@ -17,26 +17,27 @@ from gateway.wire.metadata import named_schema, tecton_metadata
 
 
 class ReadFeatures:
-    """A read door. A hit is answered by a plain function call; only what is not a hit awaits."""
+    """A read door. A hit is answered by a plain function call, which `edge` calls too; only what is not a hit awaits."""
 
     def __init__(self, reader: FeatureReader, door: Door, route: str, max_body_bytes: int) -> None:
+        self.hit = reader.hit
+        self.door = door
+        self.route = route
+        self.max_body_bytes = max_body_bytes
         self._reader = reader
-        self._door = door
-        self._route = route
-        self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        authorization, traceparent = read_headers(scope, self._max_body_bytes)
+        authorization, traceparent = read_headers(scope, self.max_body_bytes)
         message = await receive()
         body: bytes | None = message.get("body")
-        if body is None or len(body) > self._max_body_bytes or message.get("more_body"):
-            body = await read_body(receive, self._max_body_bytes, message)
+        if body is None or len(body) > self.max_body_bytes or message.get("more_body"):
+            body = await read_body(receive, self.max_body_bytes, message)
             if body is None:
                 return
         params = scope["path_params"]
         path = ServiceRef(params["workspace"], params["feature_service"]) if params else None
-        call = Call(self._door, self._route, body, path, authorization, traceparent)
-        reply = self._reader.hit(call)
+        call = Call(self.door, self.route, body, path, authorization, traceparent)
+        reply = self.hit(call)
         if reply is None:
             reply = await self._reader.read(call)
         scope[STARTED] = True

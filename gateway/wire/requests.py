@@ -304,11 +304,11 @@ def _plain_params(body: bytes) -> _PlainParams | None:
     if params.request_options or params.allow_partial_results or not params.feature_service_name or not params.workspace_name:
         return None
     members = 4 + len(params.join_key_map)
-    for optional in (params.request_context_map, params.metadata_options, params.request_options):
-        if optional is not None:
-            members += 1 + len(optional)
-    if params.allow_partial_results is not None:
-        members += 1
+    if params.metadata_options is not None:
+        members += 1 + len(params.metadata_options)
+    if params.request_context_map is not None:
+        members += 1 + len(params.request_context_map)
+    members += (params.request_options is not None) + (params.allow_partial_results is not None)
     return params if members == body.count(b":") else None
 
 

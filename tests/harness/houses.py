@@ -1,6 +1,6 @@
 """The gateway put together for a test, served on a socket, with its clock, its spans and its origin within reach."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from gateway.access.keys import digest
-from gateway.app import Seams, create_app, open_origin
+from gateway.app import Gateway, Seams, create_app, open_origin
 from gateway.demo import definitions
 from gateway.settings import checked
 from tests.harness.clock import Clock, wait_until
@@ -38,6 +38,8 @@ class House:
     clock: Clock
     exporter: InMemorySpanExporter
     origin: CountingOrigin
+    app: Gateway
+    stop: Callable[[], None]
 
     def spans(self, name: str = "") -> list[ReadableSpan]:
         """The spans that have ended, those whose name contains `name`. A server span ends before its reply is sent."""
@@ -73,10 +75,15 @@ def cluster_settings(url: str, **more: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def open_house(tree: Mapping[str, Any], credential: str | None = READER, environment: Mapping[str, str] | None = None) -> Iterator[House]:
+def open_house(
+    tree: Mapping[str, Any], credential: str | None = READER, environment: Mapping[str, str] | None = None, *, at_the_edge: bool = True
+) -> Iterator[House]:
     """A gateway with these settings on a socket of its own. Its cache's clock stands still; deadlines run on the real one."""
     settings = checked(dict(tree))
     clock, exporter, origin = Clock(), InMemorySpanExporter(), CountingOrigin(open_origin(settings))
     app = create_app(settings, Seams(clock, origin, SimpleSpanProcessor(exporter), environment or {}))
-    with serve(app) as url, httpx.Client(base_url=url, headers=authorization(credential), timeout=30.0) as client:
-        yield House(url, client, clock, exporter, origin)
+    with (
+        serve(app, at_the_edge=at_the_edge) as running,
+        httpx.Client(base_url=running.url, headers=authorization(credential), timeout=30.0) as client,
+    ):
+        yield House(running.url, client, clock, exporter, origin, app, running.stop)

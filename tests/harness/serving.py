@@ -2,26 +2,28 @@
 
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from gateway.app import Gateway
 from gateway.cli import KEEP_ALIVE_S
+from gateway.web.edge import edge
 from tests.harness.clock import PATIENCE_S
 
 OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
         "loop": "uvloop",
-        "http": "httptools",
         "ws": "none",
         "lifespan": "on",
         "log_level": "warning",
         "access_log": False,
         "server_header": False,
+        "proxy_headers": False,
         "timeout_keep_alive": KEEP_ALIVE_S,
     }
 )
@@ -38,17 +40,25 @@ class _Server(uvicorn.Server):
         self.up.set()
 
 
+class Running(NamedTuple):
+    """A server's base URL, and what begins its shutdown without waiting for it."""
+
+    url: str
+    stop: Callable[[], None]
+
+
 @contextmanager
-def serve(app: ASGIApp) -> Iterator[str]:
-    """The application's base URL, for as long as the block lasts."""
+def serve(app: ASGIApp, *, at_the_edge: bool = True) -> Iterator[Running]:
+    """The application's address, for as long as the block lasts. `at_the_edge`: with the gateway's own protocol class, as in the field."""
     # log_config: the process's logging stays pytest's, so that caplog sees what uvicorn says too
-    server = _Server(uvicorn.Config(app, log_config=None, **OPTIONS))
+    http = edge(app.routes) if isinstance(app, Gateway) and at_the_edge else "httptools"
+    server = _Server(uvicorn.Config(app, log_config=None, http=http, **OPTIONS))
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="gateway-under-test")
     thread.start()
     try:
         assert server.up.wait(PATIENCE_S), "uvicorn did not start"
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield Running(f"http://127.0.0.1:{listener.getsockname()[1]}", lambda: setattr(server, "should_exit", True))
     finally:
         server.should_exit = True
         thread.join(PATIENCE_S)

@@ -165,7 +165,7 @@ def named_reply_model(row: Sequence[Told], flags: Sequence[Show]) -> dict[str, A
     maps = {
         Show.STATUSES: ("status", lambda told, index: told.statuses[index].removeprefix("CACHED_")),
         Show.EFFECTIVE_TIMES: ("effectiveTime", lambda told, index: told.times[index]),
-        Show.AGES: ("ageSeconds", lambda told, _: round(told.age_s, 3) if told.source is Source.CACHE else 0.0),
+        Show.AGES: ("ageSeconds", lambda told, _: round(told.age_s, 3) if told.source in (Source.CACHE, Source.ORIGIN) else 0.0),
         Show.SOURCES: ("source", lambda told, _: told.source.value),
         Show.DATA_TYPES: ("dataType", lambda told, index: encode_type(told.layout.features[index].dtype)),
     }
@@ -273,10 +273,10 @@ def test_a_cached_view_says_so_and_has_no_effective_times(status: Status, cached
 
 def test_a_view_fresh_from_the_origin_is_told_as_it_is() -> None:
     told = vector([Told(SHOP, [None], [Status.PRESENT], [EARLY], Source.ORIGIN, 7.0)])
-    assert (told.told, told.told_times(), told.ages_s()) == ("P", [EARLY], [0.0])
+    assert (told.told, told.told_times(), told.ages_s()) == ("P", [EARLY], [7.0])
 
 
-def test_ages_are_those_of_cached_views_alone() -> None:
+def test_ages_are_those_of_views_that_the_origin_was_asked_for() -> None:
     assert vector(HALF_CACHED).ages_s() == pytest.approx([0.0, 12.3456, 0.0004])
 
 
