@@ -82,8 +82,9 @@ def main() -> None:
 @click.option("--seconds", default=4.0, show_default=True, help="Length of one measurement.")
 @click.option("--rounds", default=5, show_default=True, help="Pairs of measurements per scenario.")
 @click.option("--connections", default=16, show_default=True, help="Connections of the closed loop.")
+@click.option("--asgi", is_flag=True, help="Serve hits behind ASGI, through stock uvicorn, to see what the edge is worth.")
 @click.option("--scenario", "names", multiple=True, type=click.Choice(list(SCENARIOS)), help="Just these; all by default.")
-def hit(seconds: float, rounds: int, connections: int, names: tuple[str, ...]) -> None:
+def hit(seconds: float, rounds: int, connections: int, asgi: bool, names: tuple[str, ...]) -> None:  # noqa: FBT001 - click's signature
     """Cache hits, against a bare ASGI application that returns the same bytes.
 
     \b
@@ -92,7 +93,7 @@ def hit(seconds: float, rounds: int, connections: int, names: tuple[str, ...]) -
     """
     console = Console()
     table = Table("door", "reply bytes", "rate, of bare ASGI", "the same by CPU time", "CPU µs/hit", "hits/s", "p50 ms", "p99 ms", "errors")
-    with _span_receiver() as receiver, _gateway(receiver) as (pid, port, key):
+    with _span_receiver() as receiver, _gateway(receiver, asgi=asgi) as (pid, port, key):
         for name in names or SCENARIOS:
             path, body = SCENARIOS[name]
             headers = {"Authorization": f"Tecton-key {key}", "Content-Type": "application/json"}
@@ -144,6 +145,8 @@ class _Measured:
 def _measure(pid: int, target: Target, connections: int, seconds: float) -> _Measured:
     before_s = _cpu_s(pid)
     load = drive(target, connections=connections, seconds=seconds, cpu=_CPUS[1])
+    if not load.requests_per_s:
+        raise click.ClickException(f"no answer came from port {target.port}")
     return _Measured(load, (_cpu_s(pid) - before_s) / (load.requests_per_s * max(1, round(seconds))) * 1e6)
 
 
@@ -184,15 +187,19 @@ def _bare(reply: bytes) -> Iterator[tuple[int, int]]:
             yield process.pid, port
 
 
+_BEHIND_ASGI = "from gateway import cli; cli.edge = lambda routes: 'httptools'; cli.main()"
+
+
 @contextmanager
-def _gateway(receiver_port: int) -> Iterator[tuple[int, int, str]]:
+def _gateway(receiver_port: int, *, asgi: bool) -> Iterator[tuple[int, int, str]]:
     """The demo, with its cache at a TTL that outlives the run. Its process id, its port and its key."""
     with tempfile.TemporaryDirectory() as folder:
         environment = dict(os.environ) | {
             "FEATURE_GATEWAY_CACHE__TTL_S": "86400",
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{receiver_port}",
         }
-        command = [sys.executable, "-m", "gateway", "demo", "--port", "0", "--data-dir", folder]
+        start = ["-c", _BEHIND_ASGI] if asgi else ["-m", "gateway"]
+        command = [sys.executable, *start, "demo", "--port", "0", "--data-dir", folder]
         with _process(command, environment) as process:
             assert process.stdout is not None
             port = key = None

@@ -1,0 +1,28 @@
+"""The benchmark command runs, on its own driver, and counts no error. What it measures is not judged here."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from loadtests.bench import SCENARIOS
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.mark.parametrize("way", [[], ["--asgi"]], ids=["edge", "asgi"])
+def test_hits_are_measured_against_a_bare_application(way: list[str], tmp_path: Path) -> None:
+    name = next(iter(SCENARIOS))
+    command = [sys.executable, "-m", "loadtests.bench", "hit", "--rounds", "1", "--seconds", "1", "--connections", "2", "--scenario", name]
+    # no wrk on this PATH, so the built-in driver is what is put to the test, everywhere alike
+    environment = os.environ | {"PATH": str(tmp_path), "COLUMNS": "200"}
+    run = subprocess.run([*command, *way], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "driver: built-in driver" in run.stdout
+    [row] = [line for line in run.stdout.splitlines() if name in line]
+    cells = [cell.strip() for cell in re.split("[│|]", row) if cell.strip()]
+    assert cells[-1] == "0"
+    assert float(cells[2].split()[0]) > 0
