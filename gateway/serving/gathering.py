@@ -254,7 +254,7 @@ class Gatherer:
         if not self._origin.single_views:  # the reply brought all of the row's views: what it says is newer than what was at hand
             for other in errand.needed:
                 fresher = flight.cargo().get(row.keys[other])
-                if fresher is not None and row.found[other] is not None:
+                if fresher is not None and fresher.complete and row.found[other] is not None:
                     row.found[other], row.sources[other] = fresher.fragment, Source.ORIGIN
 
     @staticmethod

@@ -155,8 +155,8 @@ class FeatureReader:
         except InvalidRequest:
             await self._schemas.prove(request.service, caller)  # what is wrong with a request tells of the schema
             raise
-        if any(isinstance(row.error, InvalidRequest) for row in rows):
-            await self._schemas.prove(request.service, caller)
+        if not projection.needed or any(isinstance(row.error, InvalidRequest) for row in rows):
+            await self._schemas.prove(request.service, caller)  # nothing else would show that the caller may know of this service
         budget_ms = request.options.latency_budget_ms or request.deadline_ms
         errand = Errand(
             plan,

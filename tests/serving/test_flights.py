@@ -13,7 +13,7 @@ from tests.harness.clock import Hold
 from tests.harness.cluster import ALICE, Act, Cluster, html
 from tests.harness.exchanges import Exchange, seen_by
 from tests.harness.houses import READER, House, authorization, cluster_settings, open_house
-from tests.serving.payments import CONTEXT, FRAUD, KEYS, payment, read, sources, status
+from tests.serving.payments import CONTEXT, FRAUD, KEYS, VIEW_KEYS, payment, read, sources, status
 
 READ = f"{FRAUD}/features"
 
@@ -304,3 +304,14 @@ def test_a_reader_that_bounds_ages_does_not_wait_for_a_flight_that_is_older(
             ages = other.answer()[1]["ageSeconds"].values()
     assert len(cluster.asked()) == calls
     assert max(ages) * 1000 <= max_age_ms
+
+
+def test_what_is_at_hand_is_not_given_up_for_what_did_not_come_in_time(cluster: Cluster) -> None:
+    with open_house(cluster_settings(cluster.url, views=VIEW_KEYS), ALICE) as house:
+        before = read(house.client)["features"]
+        cluster.act("get-features", time_out("user"))
+        answer = read(house.client, joinKeys=KEYS | {"merchant_id": 8}, include=["status", "source"])
+        of_user = {name for name in before if name.startswith("user.")}
+        assert {name: answer["features"][name] for name in of_user} == {name: before[name] for name in of_user}
+        assert {answer["source"][name] for name in of_user} == {"cache"}
+        assert "TIME_OUT" not in answer["status"].values()

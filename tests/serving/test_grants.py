@@ -183,6 +183,16 @@ def test_whom_the_cluster_refuses_learns_nothing_of_the_schema(house: House, bob
         assert "user_id" not in reply.text
 
 
+@pytest.mark.parametrize("path", ["features", "features:batch"])
+def test_whom_the_cluster_refuses_cannot_read_nothing_either(house: House, bob: httpx.Client, path: str) -> None:
+    """Not even an empty answer, which would tell that the feature service exists."""
+    read(house.client)
+    row = {"joinKeys": KEYS, "requestContext": CONTEXT}
+    body = {"features": [], **({"rows": [row]} if path == "features:batch" else row)}
+    assert problem(bob.post(f"{FRAUD}/{path}", json=body))[:2] == (403, 7)
+    assert house.client.post(f"{FRAUD}/{path}", json=body).status_code == 200
+
+
 def test_the_cached_schema_is_shown_under_a_grant_without_asking_again(house: House, cluster: Cluster) -> None:
     for _ in range(3):
         assert house.client.get(f"{FRAUD}/schema").status_code == 200
