@@ -149,6 +149,7 @@ def open_origin(settings: Settings) -> Origin:
             view_join_keys={name: view.join_keys for name, view in settings.views.items() if view.join_keys is not None},
             max_reply_bytes=settings.origin.max_reply_bytes,
             batch=settings.origin.batch,
+            max_connections=settings.origin.max_connections,
         )
     return EmbeddedOrigin(open_engine(settings), records_per_source=settings.feature_server.ingest_records_per_source)
 

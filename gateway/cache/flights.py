@@ -5,7 +5,7 @@ The theory, after groupcache and pingora's cache lock:
     nobody flies it       → lead: start one task that fetches all the keys it is given
     somebody flies it     → join, if allowed: with the same credential as the leader's always, with another only under a grant
     the flight lands      → every waiter takes its fragments from the flight itself, stored or not
-    the flight crashes    → the leader's error is the leader's; a follower looks again and, if it must, leads once itself
+    the flight crashes    → the leader's error is the leader's; a follower looks again: it joins the next flight, or leads one
     a waiter goes away    → nothing happens: the task belongs to the gateway, not to any request
     a waiter's time is up → it alone gives up; the flight goes on and fills the cache
 """

@@ -47,6 +47,9 @@ class FragmentStore:
         if fragment.size_bytes > self._ordered.maxsize:
             self.drop(key)
             return
+        known = self._index.get(key)
+        if known is not None and known.stored_at > fragment.stored_at:
+            return
         self._settle()
         self._ordered[key] = fragment
         self._index[key] = fragment

@@ -55,9 +55,11 @@ class TectonOrigin:
         view_join_keys: Mapping[str, Sequence[str]] | None = None,
         max_reply_bytes: int = 16_777_216,
         batch: bool = True,
+        max_connections: int = 256,
     ) -> None:
         self.batch_limit = _BATCH_LIMIT if batch else 1
         self._client = client
+        self._slots = asyncio.Semaphore(max_connections)
         self._ingest_url = (ingest_url or str(client.base_url)).rstrip("/") + "/ingest"
         self._view_join_keys = view_join_keys or {}
         self._max_reply_bytes = max_reply_bytes
@@ -128,7 +130,11 @@ class TectonOrigin:
             headers["traceparent"] = traceparent
         try:
             async with asyncio.timeout_at(deadline):
-                return await self._exchange(path, body, headers)
+                await self._slots.acquire()
+            try:
+                return await self._exchange(path, body, headers, deadline)
+            finally:
+                self._slots.release()
         except (TimeoutError, httpx.TimeoutException) as error:
             raise OriginTimeout("The feature store did not answer in time.") from error
         except httpx.RemoteProtocolError as error:
@@ -138,11 +144,18 @@ class TectonOrigin:
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise OriginUnavailable("The feature store cannot be reached.") from error
 
-    async def _exchange(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes, httpx.Headers]:
-        async with self._client.stream("POST", path, content=body, headers=headers) as response:
+    async def _exchange(self, path: str, body: bytes, headers: Mapping[str, str], deadline: float) -> tuple[int, bytes, httpx.Headers]:
+        loop = asyncio.get_running_loop()
+        left_s = deadline - loop.time()
+        if left_s <= 0:
+            raise TimeoutError
+        limits = httpx.Timeout(left_s, connect=min(left_s, self._client.timeout.connect or left_s), pool=None)
+        async with self._client.stream("POST", path, content=body, headers=headers, timeout=limits) as response:
             received = bytearray()
             async for chunk in response.aiter_bytes():
                 received += chunk
+                if loop.time() > deadline:
+                    raise TimeoutError
                 if len(received) > self._max_reply_bytes:
                     raise OriginMalformed("The feature store's reply is larger than origin.max_reply_bytes.")
             return response.status_code, bytes(received), response.headers

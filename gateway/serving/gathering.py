@@ -134,26 +134,37 @@ class Gatherer:
         granted = self._gate.holds(errand.caller, errand.service, now_s)
         not_before_s = -math.inf if errand.max_age_s is None else now_s - errand.max_age_s
         waits: list[tuple[RowWork, int, Flight[Landed]]] = []
-        ours: dict[Key, list[tuple[RowWork, int]]] = {}
+        ours: dict[Key, list[tuple[int, RowWork, int]]] = {}
         to_lead: dict[int, tuple[RowWork, list[int]]] = {}
         for number, row in enumerate(rows):
             for index in row.missing(errand.needed):
                 key = row.keys[index]
-                flight = self._flights.find(key, errand.caller.key, granted=granted) if may_join else None
+                flight = (
+                    self._flights.find(key, errand.caller.key, granted=granted) if may_join and errand.options.read_from_cache else None
+                )
                 if flight is not None and flight.started_s >= not_before_s:
                     waits.append((row, index, flight))
                     continue
                 if key not in ours:
                     ours[key] = []
                     to_lead.setdefault(number, (row, []))[1].append(index)
-                ours[key].append((row, index))
+                ours[key].append((number, row, index))
         led: set[Flight[Landed]] = set()
-        leads = iter(to_lead.values())
-        while chunk := list(islice(leads, self._origin.batch_limit)):
+        leads = iter(to_lead.items())
+        by_row: dict[int, Flight[Landed]] = {}
+        by_key: dict[Key, Flight[Landed]] = {}
+        while numbered := list(islice(leads, self._origin.batch_limit)):
+            chunk = [one for _, one in numbered]
             keys = self._chunk_keys(errand, chunk)
             flight = self._flights.lead(keys, errand.caller.key, now_s, self._fetch(errand, chunk))
             led.add(flight)
-            waits += [(row, index, flight) for key in keys for row, index in ours.get(key, ())]
+            by_row.update((number, flight) for number, _ in numbered)
+            for key in keys:
+                by_key.setdefault(key, flight)
+        for key, wanting in ours.items():
+            for number, row, index in wanting:
+                own = by_row.get(number)
+                waits.append((row, index, own if own is not None and key in own.keys else by_key[key]))
         return waits, led
 
     def _chunk_keys(self, errand: Errand, chunk: Sequence[tuple[RowWork, list[int]]]) -> list[Key]:
@@ -175,7 +186,7 @@ class Gatherer:
                 for row, missing in chunk
             ),
             errand.caller,
-            loop.time() + self._patience_s,
+            max(loop.time() + self._patience_s, errand.deadline_s + 2 * _GRACE_S),
             errand.options,
             errand.want_labels,
             traceparent_of(span, errand.traceparent),
@@ -205,6 +216,9 @@ class Gatherer:
         for (row, missing), answer in zip(chunk, fetched.rows, strict=True):
             by_layout = {values.layout: values for values in answer.views}
             wanted = missing if self._origin.single_views else range(len(plan.stored))
+            if answer.views:  # what is said of a row as a whole, beside what is said of its keys, which other rows may share
+                told = Landed(Fragment.of(answer.views[0], asked_s), not answer.partial, answer.slo, answer.partial)
+                cargo["row", *row.keys] = told
             if not self._origin.single_views and set(by_layout) - set(plan.by_layout) - plan.computed_layouts:
                 raise SchemaDisagreement("The feature store's reply has features that its metadata does not.")
             for index in wanted:
@@ -213,7 +227,8 @@ class Gatherer:
                     raise SchemaDisagreement("The feature store's reply lacks features that its metadata has.")
                 fragment = Fragment.of(values, asked_s)
                 complete = values.complete and not answer.partial
-                cargo[row.keys[index]] = Landed(fragment, complete, answer.slo, answer.partial)
+                if row.keys[index] not in cargo or complete:
+                    cargo[row.keys[index]] = Landed(fragment, complete, answer.slo, answer.partial)
                 if complete and errand.options.stored:
                     self._store.put(row.keys[index], fragment)
         if fetched.labels is not None:
@@ -230,10 +245,10 @@ class Gatherer:
                 continue
             try:
                 landed = flight.cargo().get(row.keys[index])
-            except SchemaDisagreement:
-                raise
             except GatewayError as error:
-                if forgiving and flight not in led:
+                if flight in led and isinstance(error, SchemaDisagreement):
+                    raise
+                if flight not in led and (forgiving or isinstance(error, SchemaDisagreement | Unauthenticated | PermissionDenied)):
                     again = True
                 else:
                     row.error = error
@@ -249,8 +264,9 @@ class Gatherer:
             self._store.put(row.keys[index], landed.fragment)  # whoever led the flight may have asked for it not to be stored
         row.found[index] = landed.fragment
         row.sources[index] = Source.ORIGIN
-        row.slo = landed.slo or row.slo
-        row.partial = row.partial or landed.partial
+        of_row = flight.cargo().get(("row", *row.keys), landed)
+        row.slo = of_row.slo or row.slo
+        row.partial = row.partial or of_row.partial
         if not self._origin.single_views:  # the reply brought all of the row's views: what it says is newer than what was at hand
             for other in errand.needed:
                 fresher = flight.cargo().get(row.keys[other])

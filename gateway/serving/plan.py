@@ -201,7 +201,7 @@ class Plan:
             namespaces.number(self.service.workspace, layout, join_keys, context_keys),
             picker([self._positions[field.name] for field in join_keys]),
             tuple(field.name for field in context_keys),
-            policies.ttl_s(self.service.workspace, self.service.name, layout.view),
+            policies.ttl_s(self.service.workspace, self.service.name or self.service.id, layout.view),
             Fragment.of(timed_out(layout), 0.0),
         )
 
@@ -209,6 +209,9 @@ class Plan:
         """What a request with these selectors needs. Raises InvalidRequest for a selector that selects nothing."""
         if selectors is None:
             return self.everything
+        selectors = tuple(dict.fromkeys(selectors))
+        if len(selectors) > 2 * len(self.schema.features):
+            raise InvalidRequest("features names more than this feature service has.")
         projection = self._projections.get(selectors)
         if projection is None:
             projection = self._select(selectors)

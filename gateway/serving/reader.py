@@ -8,8 +8,8 @@ A caller gets cached values only under a grant (`access`). Nothing on the way of
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 from opentelemetry.trace import Span
@@ -17,7 +17,7 @@ from opentelemetry.trace import Span
 from gateway.access.gates import Gate
 from gateway.cache.fragments import Fragment
 from gateway.cache.store import FragmentStore
-from gateway.errors import GatewayError, InvalidRequest, SchemaDisagreement
+from gateway.errors import DeadlineExceeded, GatewayError, InvalidRequest, SchemaDisagreement
 from gateway.features import PLAIN, Caller, ServiceRef, SloInfo, Source, Status, statuses_of
 from gateway.serving.doors import Answers, Door
 from gateway.serving.gathering import Errand, Gatherer, RowWork
@@ -27,6 +27,7 @@ from gateway.telemetry import ReadFacts, Telemetry
 from gateway.wire.replies import EncodedView, Vector, batch_slo, cut
 from gateway.wire.requests import ReadRequest, RowInput, Show
 
+T = TypeVar("T")
 _LABELS = Show.LABELS.value
 _CACHE = Source.CACHE
 _GOOD = (Status.PRESENT, Status.CACHED_PRESENT)
@@ -135,37 +136,45 @@ class FeatureReader:
         request = call.door.decode(call.body, call.path)
         self._gate.admit(caller, request.service.workspace)
         facts.rows = len(request.rows)
-        plan = await self._schemas.get(request.service, caller)
+        budget_ms = request.options.latency_budget_ms or request.deadline_ms
+        deadline_s = asyncio.get_running_loop().time() + (self._patience_s if budget_ms is None else budget_ms / 1000)
+        plan = await _in_time(self._schemas.get(request.service, caller), deadline_s)
         facts.workspace, facts.feature_service = plan.service.workspace, plan.service.name
         try:
-            answers = await self._answer(call, request, plan, caller, span, started_s)
+            answers = await self._answer(call, request, plan, caller, span, started_s, deadline_s)
         except SchemaDisagreement:
-            plan = await self._schemas.corrected(request.service, caller, plan)
-            answers = await self._answer(call, request, plan, caller, span, started_s)
+            plan = await _in_time(self._schemas.corrected(request.service, caller, plan), deadline_s)
+            answers = await self._answer(call, request, plan, caller, span, started_s, deadline_s)
         told = _facts(plan, answers, bypass=not request.options.read_from_cache)
         for name in ReadFacts.__slots__:
             setattr(facts, name, getattr(told, name))
         return call.door.encode(request, answers)
 
-    async def _answer(self, call: Call, request: ReadRequest, plan: Plan, caller: Caller, span: Span | None, started_s: float) -> Answers:
+    async def _answer(
+        self, call: Call, request: ReadRequest, plan: Plan, caller: Caller, span: Span | None, started_s: float, deadline_s: float
+    ) -> Answers:
+        if plan.description.kind == "WILDCARD":
+            await _in_time(self._schemas.prove(request.service, caller), deadline_s)
+            raise InvalidRequest("This is a wildcard feature service: the gateway does not read those yet.")
         now_s = self._clock()
         try:
             projection = plan.projection(request.selectors)
             rows = [self._row(call.door, plan, projection, request, row, caller, now_s) for row in request.rows]
         except InvalidRequest:
-            await self._schemas.prove(request.service, caller)  # what is wrong with a request tells of the schema
+            await _in_time(self._schemas.prove(request.service, caller), deadline_s)  # what is wrong with a request tells of the schema
             raise
         if not projection.needed or any(isinstance(row.error, InvalidRequest) for row in rows):
-            await self._schemas.prove(request.service, caller)  # nothing else would show that the caller may know of this service
-        budget_ms = request.options.latency_budget_ms or request.deadline_ms
+            await _in_time(
+                self._schemas.prove(request.service, caller), deadline_s
+            )  # nothing else would show that the caller may know of this service
         errand = Errand(
             plan,
             request.service,
             caller,
             request.options,
             projection.needed,
-            asyncio.get_running_loop().time() + (self._patience_s if budget_ms is None else budget_ms / 1000),
-            partial_at_deadline=budget_ms is not None,
+            deadline_s,
+            partial_at_deadline=request.options.latency_budget_ms is not None or request.deadline_ms is not None,
             max_age_s=request.max_age_s,
             want_labels=plan.labels is None,
             span=span,
@@ -222,6 +231,15 @@ class FeatureReader:
         span = self._telemetry.read_span("POST", call.route, call.traceparent, time.time_ns() - int(elapsed_s * 1e9))
         if span is not None:
             self._telemetry.end_read(span, facts, elapsed_s)
+
+
+async def _in_time(work: Coroutine[Any, Any, T], deadline_s: float) -> T:
+    """Wait no longer than the read's deadline. Raises DeadlineExceeded."""
+    try:
+        async with asyncio.timeout_at(deadline_s):
+            return await work
+    except TimeoutError:
+        raise DeadlineExceeded from None
 
 
 def _usable_s(ttl_s: float, max_age_s: float | None) -> float:

@@ -52,12 +52,12 @@ class Schemas:
         self._fetching: dict[tuple[ServiceRef, bytes], asyncio.Task[Plan]] = {}
 
     def at_hand(self, service: ServiceRef, caller: Caller) -> Plan | None:
-        """The cached plan, if there is one; starts its refresh where that is due. Never waits."""
+        """The cached plan, if there is one; starts its refresh where that is due and this caller may see it. Never waits."""
         entry = self._entries.get(service)
         if entry is None:
             return None
         now_s = self._clock()
-        if now_s >= entry.refresh_at_s:
+        if now_s >= entry.refresh_at_s and self._gate.holds(caller, service, now_s, May.DESCRIBE):
             entry.refresh_at_s = now_s + _RETRY_S
             self._tasks.start(self._refresh(service, caller))
         return entry.plan

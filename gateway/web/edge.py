@@ -143,6 +143,7 @@ class Edge(HttpToolsProtocol):
         self.url, self.expect_100_continue = url, expects
         self.headers += headers  # the list that the scope holds
         super().on_headers_complete()
+        self._unset_keepalive_if_required()
         if self._parts:
             super().on_body(b"".join(self._parts))
 
