@@ -108,6 +108,7 @@ def test_the_last_good_schema_is_kept_while_metadata_is_down(lasting: House, clu
     lasting.clock.advance(5)
     assert sources(read(lasting.client)) == {"cache"}
     wait_until(lambda: len(cluster.asked("metadata")) == 3, "the next attempt")
+    wait_until(lambda: caplog.text.count("metadata not refreshed") == 2, "its end: until then the next would join it")
     cluster.always("metadata", None)
     change(cluster, INSERTED)
     lasting.clock.advance(5)
