@@ -24,6 +24,8 @@ from gateway.cache.policy import Policies
 from gateway.cache.store import FragmentStore
 from gateway.feature_server.definitions import Repository
 from gateway.feature_server.engine import Engine
+from gateway.feature_server.fault_names import check_names
+from gateway.feature_server.faults import FaultLab
 from gateway.feature_server.online.sqlite import SqliteStore
 from gateway.feature_server.origin import EmbeddedOrigin
 from gateway.feature_server.timestamps import parse_timestamp
@@ -33,8 +35,10 @@ from gateway.serving.desk import Desk
 from gateway.serving.doors import doors
 from gateway.serving.gathering import Gatherer, Landed
 from gateway.serving.plan import Plan
+from gateway.serving.querying import WildcardReader
 from gateway.serving.reader import FeatureReader
 from gateway.serving.schemas import Schemas
+from gateway.serving.workers import Workers
 from gateway.settings import Settings, SettingsError
 from gateway.tasks import Tasks
 from gateway.telemetry import Sampling, Telemetry
@@ -69,7 +73,7 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
     Raises SettingsError, and what the feature server raises for definitions and stores that do not fit.
     """
     environment = os.environ if seams.environment is None else seams.environment
-    tasks = Tasks()
+    tasks, workers = Tasks(), Workers(settings.on_demand.threads)
     origin = seams.origin or open_origin(settings)
     gate = open_gate(settings)
     provider = tracer_provider(environment, seams.span_processor)
@@ -79,11 +83,12 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
         settings.telemetry.slo_latency_ms / 1000,
         status_of,
     )
-    house = furnish(settings, origin, gate, telemetry, tasks, seams.clock)
+    house = furnish(settings, origin, gate, telemetry, tasks, workers, seams.clock)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
+        workers.close()
         await tasks.aclose()
         await origin.aclose()
         if provider is not None:
@@ -94,7 +99,9 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
     return app
 
 
-def furnish(settings: Settings, origin: Origin, gate: Gate, telemetry: Telemetry, tasks: Tasks, clock: Callable[[], float]) -> House:
+def furnish(
+    settings: Settings, origin: Origin, gate: Gate, telemetry: Telemetry, tasks: Tasks, workers: Workers, clock: Callable[[], float]
+) -> House:
     """The read path, put together."""
     patience_s = settings.deadlines.read_s
     store, namespaces, policies = FragmentStore(settings.cache.max_bytes), Namespaces(), policies_of(settings)
@@ -114,9 +121,22 @@ def furnish(settings: Settings, origin: Origin, gate: Gate, telemetry: Telemetry
         clock=clock,
         learn_labels=schemas.learn_labels,
     )
+    wildcards = WildcardReader(
+        gate,
+        schemas,
+        origin,
+        settings.origin.kind,
+        tasks,
+        workers,
+        telemetry,
+        max_results=settings.queries.max_results,
+        patience_s=patience_s,
+        clock=clock,
+    )
     tecton = TectonReads(settings.default_workspace, int(Show.NAMES | Show.DATA_TYPES) if settings.include_names_by_default else 0)
     return House(
-        FeatureReader(gate, schemas, store, gatherer, telemetry, patience_s=patience_s, clock=clock),
+        FeatureReader(gate, schemas, store, gatherer, workers, telemetry, patience_s=patience_s, clock=clock),
+        wildcards,
         Desk(gate, schemas, origin, patience_s=patience_s),
         origin,
         doors(tecton),
@@ -151,7 +171,11 @@ def open_origin(settings: Settings) -> Origin:
             batch=settings.origin.batch,
             max_connections=settings.origin.max_connections,
         )
-    return EmbeddedOrigin(open_engine(settings), records_per_source=settings.feature_server.ingest_records_per_source)
+    faults = settings.feature_server.faults
+    if faults.active:
+        check_names(faults, repository(settings.feature_server.definitions))
+    embedded = EmbeddedOrigin(open_engine(settings), records_per_source=settings.feature_server.ingest_records_per_source)
+    return FaultLab(embedded, faults) if faults.active else embedded
 
 
 def open_engine(settings: Settings) -> Engine:

@@ -223,6 +223,8 @@ class _Server(uvicorn.Server):
 
 def _serve(settings: Settings, listener: socket.socket, started: Callable[[], None]) -> None:
     app = create_app(settings)
+    if faults := settings.feature_server.faults.active:
+        click.secho(f"The fault lab is on ({', '.join(faults)}): the feature server misbehaves on purpose.", fg="red", bold=True, err=True)
     config = uvicorn.Config(
         app,
         loop="uvloop",

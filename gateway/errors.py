@@ -3,7 +3,8 @@
     GatewayError
      ├─ CallerError            the caller must change something
      │   ├─ InvalidRequest     the request does not fit the schema or the contract
-     │   │   └─ MalformedBody  the body is not the JSON that is asked for
+     │   │   ├─ MalformedBody  the body is not the JSON that is asked for
+     │   │   └─ TooManyResults a query has more results than one answer may carry
      │   ├─ BodyTooLarge
      │   ├─ Unauthenticated
      │   ├─ PermissionDenied
@@ -17,11 +18,13 @@
      │   ├─ OriginFailed       it answered with an error of its own
      │   └─ OriginMalformed    it answered what cannot be understood
      │       └─ SchemaDisagreement   its reply and its metadata differ
+     ├─ OnDemandFailed         an on-demand view's function raised or returned the wrong type
+     │   ├─ OnDemandTimeout    it took longer than its time limit
+     │   └─ OnDemandBusy       functions that did hold all threads there are for them
      └─ InternalError          the gateway's own fault
-         ├─ DeadlineExceeded   the read's own time is over
-         └─ OnDemandFailed     an on-demand view's function raised or returned the wrong type
+         └─ DeadlineExceeded   the read's own time is over
 
-Each leaf says who broke it (`source`), whether the same request may succeed when tried again (`retryable`) and its gRPC code. HTTP
+Each leaf says who broke it (`fault`), whether the same request may succeed when tried again (`retryable`) and its gRPC code. HTTP
 statuses are the door's business (`web/problems`). Messages name fields, never values.
 """
 
@@ -33,6 +36,7 @@ class Fault(StrEnum):
 
     CALLER = "caller"
     ORIGIN = "origin"
+    DEFINITION = "definition"
     GATEWAY = "gateway"
 
 
@@ -75,6 +79,12 @@ class InvalidRequest(CallerError):
 
 class MalformedBody(InvalidRequest):
     """The body is not JSON of the shape that is asked for."""
+
+
+class TooManyResults(InvalidRequest):
+    """A query has more results than one answer may carry, and its caller did not allow for some to be left out."""
+
+    code = Code.FAILED_PRECONDITION
 
 
 class BodyTooLarge(CallerError):
@@ -160,6 +170,31 @@ class SchemaDisagreement(OriginMalformed):
     """The names or types in a reply are not those of the schema; the schema is fetched again once before this reaches a caller."""
 
 
+class OnDemandFailed(GatewayError):
+    """An on-demand view's function raised, or returned what its declaration does not say. What it raised is told by type alone.
+
+    The same request fails again until the request's data or the view's definition is another, and only a person can say which of the two
+    is wrong: neither the gateway (it is no 500) nor, for certain, the caller.
+    """
+
+    fault = Fault.DEFINITION
+    code = Code.FAILED_PRECONDITION
+
+
+class OnDemandTimeout(OnDemandFailed):
+    """The function did not end within the time limit that it is declared with."""
+
+    retryable = True
+    code = Code.DEADLINE_EXCEEDED
+
+
+class OnDemandBusy(OnDemandFailed):
+    """Functions that went over their time hold every thread there is for them, so no other can begin."""
+
+    retryable = True
+    code = Code.UNAVAILABLE
+
+
 class InternalError(GatewayError):
     def __init__(self, message: str = "Internal error.") -> None:
         super().__init__(message)
@@ -171,7 +206,3 @@ class DeadlineExceeded(InternalError):
 
     def __init__(self, message: str = "Timed out") -> None:
         super().__init__(message)
-
-
-class OnDemandFailed(InternalError):
-    """An on-demand view's function raised, or returned what its declaration does not say."""

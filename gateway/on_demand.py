@@ -19,7 +19,8 @@ Function = Callable[[Mapping[str, Any], Mapping[str, Mapping[str, Any]]], Mappin
 class OnDemandView:
     """`inputs` maps each input view to the features that are read of it (without prefix); `outputs` are in served order.
 
-    `labels` are said of every output.
+    `labels` are said of every output. `time_limit_s` declares the function slow: it runs on a thread beside the event loop, and fails when
+    it takes longer. None: it takes microseconds and runs inline, so that a read with everything at hand stays a plain function call.
     """
 
     name: str
@@ -28,6 +29,7 @@ class OnDemandView:
     inputs: tuple[tuple[str, tuple[str, ...]], ...]
     outputs: tuple[tuple[str, DataType], ...]
     labels: Labels = Labels()  # noqa: RUF009 - immutable
+    time_limit_s: float | None = None
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -41,5 +43,5 @@ class OnDemandView:
             raise OnDemandFailed(f"On-demand view {self.name} failed: its function raised {type(error).__name__}.") from error
         try:
             return [answer[output] for output, _ in self.outputs]
-        except (KeyError, TypeError) as error:
+        except Exception as error:  # whatever a mapping of the function's own making may raise
             raise OnDemandFailed(f"On-demand view {self.name} did not return all of its declared outputs.") from error

@@ -24,10 +24,19 @@ _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 class Schema:
     """The compiled validator of one feature service. `join_values` and `context_values` are on the hit path."""
 
-    def __init__(self, join_keys: tuple[Field, ...], context_keys: tuple[Field, ...], features: tuple[Feature, ...]) -> None:
+    def __init__(
+        self,
+        join_keys: tuple[Field, ...],
+        context_keys: tuple[Field, ...],
+        features: tuple[Feature, ...],
+        output_join_keys: tuple[Field, ...] = (),
+    ) -> None:
+        """`join_keys` are what a request gives; `output_join_keys`, of a wildcard service, what its results tell."""
         self.join_keys = join_keys
         self.context_keys = context_keys
         self.features = features
+        self.output_join_keys = output_join_keys
+        self._content = (join_keys, context_keys, features, output_join_keys)
         self._join_checks = tuple((field.name, compile_check(field.dtype), str(field.dtype)) for field in join_keys)
         self._context_checks = {
             lenient: tuple((field.name, compile_check(field.dtype, lenient=lenient), str(field.dtype)) for field in context_keys)
@@ -37,10 +46,10 @@ class Schema:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Schema):
             return NotImplemented
-        return (self.join_keys, self.context_keys, self.features) == (other.join_keys, other.context_keys, other.features)
+        return self._content == other._content
 
     def __hash__(self) -> int:
-        return hash((self.join_keys, self.context_keys, self.features))
+        return hash(self._content)
 
     def join_values(self, given: Mapping[str, Any]) -> tuple[Any, ...]:
         """The typed join-key values in schema order: int64 as int, whether it came as a number or as a string."""

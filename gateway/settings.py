@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as PydanticSettingsError
 
+from gateway.fault_settings import Faults, contradictions
+
 PREFIX = "FEATURE_GATEWAY_"
 Seconds = Annotated[float, Field(gt=0, le=86_400 * 365)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -99,6 +101,23 @@ class Deadlines(_Section):
     read_s: Seconds = Field(2.0, description="Time for a whole read when the caller names none; then 504.")
 
 
+class OnDemand(_Section):
+    """On-demand functions that are declared slow."""
+
+    threads: int = Field(4, ge=1, le=256, description="Threads for on-demand functions that have a time limit.")
+
+
+class Queries(_Section):
+    """Reads of wildcard feature services."""
+
+    max_results: int = Field(
+        1000,
+        ge=1,
+        le=100_000,
+        description="Results of one query at most; more are refused with 400, or left out where the request allows partial results.",
+    )
+
+
 class FeatureServer(_Section):
     """The embedded feature server."""
 
@@ -106,6 +125,7 @@ class FeatureServer(_Section):
     data_dir: Path = Field(Path("feature-gateway-data"), description="Folder of the online store.")
     as_of: str | None = Field(None, description="Serve as of this instant (RFC 3339) instead of now.")
     ingest_records_per_source: int = Field(10, ge=1, description="Records per stream source in one ingest request.")
+    faults: Faults = Faults()
 
 
 class Telemetry(_Section):
@@ -145,6 +165,8 @@ class Settings(_Section):
     cache: Cache = Cache()
     metadata: Metadata = Metadata()
     deadlines: Deadlines = Deadlines()
+    on_demand: OnDemand = OnDemand()
+    queries: Queries = Queries()
     feature_server: FeatureServer = FeatureServer()
     telemetry: Telemetry = Telemetry()
     services: dict[str, Service] = Field(default_factory=dict, description="Policies by `workspace/service`.")
@@ -222,6 +244,10 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield "auth.mode: passthrough needs a cluster to judge credentials; use keys or open"
     if settings.auth_mode == "open" and settings.server.host not in {"127.0.0.1", "::1", "localhost"}:
         yield "auth.mode: open is for loopback only; set server.host to 127.0.0.1 or use keys"
+    faults = settings.feature_server.faults
+    if faults.active and origin.kind != "embedded":
+        yield 'feature_server.faults: only the embedded feature server has a fault lab; origin.kind = "embedded" or none of these'
+    yield from (f"feature_server.faults.{mistake}" for mistake in contradictions(faults))
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

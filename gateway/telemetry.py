@@ -24,13 +24,16 @@ ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "http.route": ("", "Route template of the door; server spans."),
         "http.response.status_code": ("", "Status of the reply; server spans."),
         "error.type": ("", "Class of the error, where there was one, as in `gateway/errors.py`; both kinds of span."),
-        "feature_gateway.fault": ("", "Who broke it: caller, origin or gateway; both kinds of span, on errors."),
+        "feature_gateway.fault": (
+            "",
+            "Who broke it: caller, origin, definition (of an on-demand view) or gateway; both kinds of span, on errors.",
+        ),
         "feature_gateway.workspace": ("", "Workspace, once its schema is known."),
         "feature_gateway.feature_service": ("", "Feature service, once its schema is known."),
-        "feature_gateway.rows": ("{row}", "Rows of the request; both kinds of span."),
+        "feature_gateway.rows": ("{row}", "Rows of the request, or results of a query; both kinds of span."),
         "feature_gateway.cache.outcome": (
             "",
-            "hit: every view from cache; partial: some; miss: none; bypass: the request forbade it.",
+            "hit: every view from cache; partial: some; miss: none; bypass: the request forbade it, or is a query.",
         ),
         "feature_gateway.cache.views_hit": ("{view}", "Views served from cache, over all rows."),
         "feature_gateway.cache.views_missed": ("{view}", "Views served from the origin, over all rows."),
@@ -132,8 +135,8 @@ class Telemetry:
 
     def end_read(self, span: Span, facts: ReadFacts, elapsed_s: float, error: BaseException | None = None) -> None:
         """Tell what the read was and end its span."""
-        server_fault = error is not None and not (isinstance(error, GatewayError) and error.fault is Fault.CALLER)
         status = 200 if error is None else self._status_of(error) if isinstance(error, GatewayError) else 500
+        server_fault = status >= 500 or status == 429
         told: dict[str, object] = {
             "http.response.status_code": status,
             "feature_gateway.rows": facts.rows,

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent / "gateway"
 
 FLOORS = (
-    ("errors", "features", "settings", "on_demand", "tasks"),
+    ("errors", "features", "settings", "fault_settings", "on_demand", "tasks"),
     (
         "wire",
         "incidents",
@@ -23,8 +23,12 @@ FLOORS = (
         "cache.policy",
         "cache.fragments",
         "origins.base",
+        "feature_server.accumulators",
         "feature_server.definitions",
+        "feature_server.folder",
         "feature_server.functions",
+        "feature_server.online.base",
+        "feature_server.sketches",
         "feature_server.timestamps",
         "feature_server.validation",
         "feature_server.windows",
@@ -35,20 +39,33 @@ FLOORS = (
         "access",
         "feature_server.catalog",
         "feature_server.engine",
+        "feature_server.housekeeping",
+        "feature_server.fates",
+        "feature_server.fault_names",
         "feature_server.ingest",
         "feature_server.materialize",
+        "feature_server.migration",
         "feature_server.online",
+        "feature_server.reads",
         "feature_server.records",
+        "feature_server.writer",
+        "feature_server.schema_change",
     ),
-    ("origins.tecton", "feature_server.origin"),
+    ("origins.tecton", "feature_server.faults", "feature_server.origin"),
     ("serving",),
     ("web",),
     ("app",),
     ("cli", "demo", "__main__"),
 )
 """From the ground up. A name stands for a module or for a whole package; the longest that fits counts."""
-ON_THE_SAME_FLOOR = {("on_demand", "errors"), ("on_demand", "features"), ("cli", "demo"), ("__main__", "cli")}
-"""Who may lean on a room beside it: on-demand views on the domain's nouns, the command on its demo."""
+ON_THE_SAME_FLOOR = {
+    ("on_demand", "errors"),
+    ("on_demand", "features"),
+    ("settings", "fault_settings"),
+    ("cli", "demo"),
+    ("__main__", "cli"),
+}
+"""Who may lean on a room beside it: on-demand views on the domain's nouns, the settings on a section of theirs, the command on its demo."""
 NEIGHBOURS = ("cache", "origins", "access", "feature_server")
 """Rooms that never import one another; `serving` and `app` see them together."""
 NEUTRAL = "origins.base"
@@ -56,18 +73,22 @@ NEUTRAL = "origins.base"
 THIRD_PARTIES = {
     "cachetools": ("cache", "access.grants", "serving.schemas"),
     "click": ("cli",),
+    "datasketches": ("feature_server.sketches",),
     "httpx": ("origins",),
     "msgspec": ("features", "wire", "serving", "feature_server", "web", "demo"),
     "opentelemetry": ("telemetry", "app"),
     "opentelemetry.exporter": ("app",),
     "opentelemetry.sdk": ("app",),
     "opentelemetry.trace": ("telemetry", "app", "serving"),
-    "pydantic": ("settings",),
+    "pydantic": ("settings", "fault_settings", "feature_server.folder"),
+    "pydantic_core": ("feature_server.folder",),
     "pydantic_settings": ("settings",),
+    "redis": ("feature_server.online",),
     "rich": ("cli",),
     "sqlite3": ("feature_server.online",),
     "starlette": ("web", "app"),
     "uvicorn": ("cli", "web.edge"),
+    "yaml": ("feature_server.folder",),
 }
 """Where each may be imported; the longest name that fits counts."""
 

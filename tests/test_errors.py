@@ -6,7 +6,17 @@ from collections.abc import Iterator
 import pytest
 
 from gateway import errors
-from gateway.errors import CallerError, Code, Fault, GatewayError, InternalError, MethodNotAllowed, OriginError, OriginThrottled
+from gateway.errors import (
+    CallerError,
+    Code,
+    Fault,
+    GatewayError,
+    InternalError,
+    MethodNotAllowed,
+    OnDemandFailed,
+    OriginError,
+    OriginThrottled,
+)
 from gateway.web.problems import STATUS, status_of
 
 BASES = {GatewayError, CallerError, OriginError}
@@ -46,7 +56,12 @@ def test_every_error_that_is_raised_has_a_status_of_its_own_or_of_an_ancestor(ki
 
 @pytest.mark.parametrize("kind", RAISED)
 def test_the_fault_is_that_of_the_branch(kind: type[GatewayError]) -> None:
-    branch: dict[type, Fault] = {CallerError: Fault.CALLER, OriginError: Fault.ORIGIN, InternalError: Fault.GATEWAY}
+    branch: dict[type, Fault] = {
+        CallerError: Fault.CALLER,
+        OriginError: Fault.ORIGIN,
+        OnDemandFailed: Fault.DEFINITION,
+        InternalError: Fault.GATEWAY,
+    }
     assert [kind.fault] == [branch[base] for base in kind.__mro__ if base in branch]
 
 
@@ -56,6 +71,8 @@ def test_a_callers_fault_is_a_4xx_and_is_not_to_be_tried_again(kind: type[Gatewa
     if kind.fault is Fault.CALLER:
         assert 400 <= status < 500
         assert not kind.retryable
+    elif kind.fault is Fault.DEFINITION:  # never a 500, and always a status whose text tecton-client shows
+        assert status in {400, 503, 504}
     else:
         assert status == 429 or 500 <= status < 600
 

@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -32,6 +33,11 @@ def test_its_features_carry_its_name() -> None:
 
 def test_outputs_come_in_the_order_they_are_declared() -> None:
     assert view_of(ratio).compute({"amount": 3.0}, {"user": {"mean": 2.0}}) == [1.5, "ratio"]
+
+
+def test_a_view_is_not_slow_unless_it_says_so() -> None:
+    assert view_of(ratio).time_limit_s is None
+    assert [field.name for field in fields(OnDemandView)][-1] == "time_limit_s"
 
 
 def test_an_output_may_be_missing_data() -> None:

@@ -11,7 +11,17 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from gateway.errors import GatewayError, InvalidRequest, NotFound, OnDemandFailed, OriginTimeout, Unauthenticated
+from gateway.errors import (
+    GatewayError,
+    InvalidRequest,
+    NotFound,
+    OnDemandBusy,
+    OnDemandFailed,
+    OnDemandTimeout,
+    OriginThrottled,
+    OriginTimeout,
+    Unauthenticated,
+)
 from gateway.features import SloInfo
 from gateway.telemetry import ATTRIBUTES, ReadFacts, Sampling, Telemetry, traceparent_of
 from gateway.web.problems import status_of
@@ -227,7 +237,10 @@ ERRORS: list[tuple[BaseException, int, str, bool]] = [
     (Unauthenticated(TOKEN), 401, "caller", False),
     (NotFound(TOKEN), 404, "caller", False),
     (OriginTimeout(TOKEN), 504, "origin", True),
-    (OnDemandFailed(TOKEN), 500, "gateway", True),
+    (OnDemandFailed(TOKEN), 400, "definition", False),
+    (OnDemandTimeout(TOKEN), 504, "definition", True),
+    (OnDemandBusy(TOKEN), 503, "definition", True),
+    (OriginThrottled(TOKEN), 429, "origin", True),
     (KeyError(TOKEN), 500, "gateway", True),
     (GatewayError(TOKEN), 500, "gateway", True),
 ]

@@ -1,175 +1,32 @@
-"""The demo's feature repository: flights leaving New York, served the way a delay model would ask for them.
+"""What the rest of the demo needs to know of its feature repository, which lies in `repository/`, in YAML as anyone's does.
 
-One stream of flights feeds four views; two feature services read them, so `airport_departures` and `route_history` are shared. The clock of
-the demo stands still at `AS_OF`, where its data ends.
+The clock of the demo stands still at `AS_OF`, where its data ends.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from pathlib import Path
 
-from gateway.feature_server.definitions import (
-    DAY_S,
-    HOUR_S,
-    MINUTE_S,
-    Aggregation,
-    FeatureService,
-    FeatureView,
-    Repository,
-    Source,
-    Workspace,
-)
+from gateway.feature_server.definitions import Repository
+from gateway.feature_server.folder import load
 from gateway.feature_server.timestamps import parse_timestamp
-from gateway.features import BOOLEAN, FLOAT64, INT64, STRING, TIMESTAMP, Field, Labels
-from gateway.on_demand import OnDemandView
 
 AS_OF = "2013-01-14T23:00:00Z"
 AS_OF_NS = parse_timestamp(AS_OF)
+FOLDER = Path(__file__).with_name("repository")
 WORKSPACE = "prod"
 SOURCE = "flights"
 SERVICE = "flight_delay"
 HISTORY_SERVICE = "flight_history"
 BOARD_SERVICE = "airport_board"
-_WEEK_S = 7 * DAY_S
-_TTL_S = 30 * DAY_S
-_USUAL = "air_time_mean_7d_1h"
-
-FLIGHTS = Source(
-    name=SOURCE,
-    columns=(
-        Field("scheduled_departure", TIMESTAMP),
-        Field("carrier", STRING),
-        Field("flight", INT64),
-        Field("origin", STRING),
-        Field("dest", STRING),
-        Field("tailnum", STRING),
-        Field("distance", INT64),
-        Field("dep_delay", FLOAT64),
-        Field("arr_delay", FLOAT64),
-        Field("air_time", FLOAT64),
-        Field("departed_at", TIMESTAMP),
-        Field("cancelled", BOOLEAN),
-    ),
-    timestamp="scheduled_departure",
-    record_key=("carrier", "flight", "origin", "dest", "tailnum"),
-    description="One event per scheduled flight. Delays and air time in minutes, distance in miles; null where a flight was cancelled.",
-)
-
-AIRPORT_DEPARTURES = FeatureView(
-    name="airport_departures",
-    source=SOURCE,
-    join_keys=("origin",),
-    interval_s=10 * MINUTE_S,
-    ttl_s=_TTL_S,
-    aggregations=(
-        Aggregation("flight", "count", HOUR_S, description="Departures scheduled in the last hour"),
-        Aggregation("flight", "count", DAY_S, description="Departures scheduled in the last day"),
-        Aggregation("dep_delay", "mean", HOUR_S, description="Mean departure delay of the last hour, in minutes"),
-        Aggregation("dep_delay", "mean", 6 * HOUR_S, description="Mean departure delay of the last six hours, in minutes"),
-        Aggregation("dep_delay", "max", 6 * HOUR_S, description="Worst departure delay of the last six hours, in minutes"),
-        Aggregation("dest", "count_distinct", DAY_S, description="Destinations served in the last day"),
-        Aggregation("carrier", "last_n", HOUR_S, n=5, description="Carriers of the five latest departures, the latest last"),
-    ),
-    description="How busy and how late an airport is",
-    tags={"team": "flight-ops", "tier": "1"},
-)
-
-CARRIER_PERFORMANCE = FeatureView(
-    name="carrier_performance",
-    source=SOURCE,
-    join_keys=("carrier",),
-    interval_s=HOUR_S,
-    ttl_s=_TTL_S,
-    aggregations=(
-        Aggregation("flight", "count", DAY_S, description="Flights in the last day"),
-        Aggregation("arr_delay", "mean", DAY_S, description="Mean arrival delay of the last day, in minutes"),
-        Aggregation("arr_delay", "mean", _WEEK_S, description="Mean arrival delay of the last week, in minutes"),
-        Aggregation("dep_delay", "max", _WEEK_S, description="Worst departure delay of the last week, in minutes"),
-        Aggregation("distance", "sum", _WEEK_S, description="Miles flown in the last week"),
-        Aggregation("tailnum", "count_distinct", _WEEK_S, description="Planes used in the last week"),
-    ),
-    description="How punctual a carrier is",
-    tags={"team": "carrier-relations"},
-)
-
-ROUTE_HISTORY = FeatureView(
-    name="route_history",
-    source=SOURCE,
-    join_keys=("origin", "dest"),
-    interval_s=HOUR_S,
-    ttl_s=_TTL_S,
-    aggregations=(
-        Aggregation("flight", "count", _WEEK_S, description="Flights on the route in the last week"),
-        Aggregation("air_time", "mean", _WEEK_S, description="Mean air time of the last week, in minutes"),
-        Aggregation("air_time", "min", _WEEK_S, description="Shortest air time of the last week, in minutes"),
-        Aggregation("air_time", "max", _WEEK_S, description="Longest air time of the last week, in minutes"),
-        Aggregation("arr_delay", "mean", _WEEK_S, description="Mean arrival delay of the last week, in minutes"),
-        Aggregation("carrier", "count_distinct", _WEEK_S, description="Carriers on the route in the last week"),
-    ),
-    description="What flights on a route are like",
-    tags={"team": "flight-ops"},
-)
-
-PLANE_HISTORY = FeatureView(
-    name="plane_history",
-    source=SOURCE,
-    join_keys=("tailnum",),
-    interval_s=HOUR_S,
-    ttl_s=_TTL_S,
-    aggregations=(
-        Aggregation("flight", "count", DAY_S, description="Flights of the plane in the last day"),
-        Aggregation("air_time", "sum", _WEEK_S, description="Minutes in the air in the last week"),
-        Aggregation("arr_delay", "last", DAY_S, description="Arrival delay of the plane's latest flight, in minutes"),
-        Aggregation("cancelled", "last", _WEEK_S, description="Whether the plane's latest flight was cancelled"),
-        Aggregation("departed_at", "last", _WEEK_S, description="When the plane last left New York"),
-        Aggregation("origin", "last", _WEEK_S, description="The airport that the plane last left, or should have"),
-        Aggregation("dest", "last_n", _WEEK_S, n=5, description="The plane's five latest destinations, the latest last"),
-    ),
-    description="What a plane has been doing",
-    tags={"team": "maintenance"},
-)
 
 
-def _plan_flight(context: Mapping[str, Any], inputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Null where the caller plans nothing, or the route has no flown flight in its window."""
-    planned, usual = context["planned_air_time"], inputs["route_history"][_USUAL]
-    over = None if planned is None or usual is None else planned - usual
-    return {"usual_air_time": usual, "minutes_over_usual": over, "longer_than_usual": None if over is None else over > 0}
+@cache
+def repository() -> Repository:
+    return load(FOLDER)
 
 
-PLANNED_FLIGHT = OnDemandView(
-    name="planned_flight",
-    function=_plan_flight,
-    context_keys=("planned_air_time",),
-    inputs=(("route_history", (_USUAL,)),),
-    outputs=(("usual_air_time", FLOAT64), ("minutes_over_usual", FLOAT64), ("longer_than_usual", BOOLEAN)),
-    labels=Labels("The planned air time held against what the route usually takes, in minutes", (("computed", "on demand"),)),
-)
-
-REPOSITORY = Repository(
-    workspaces=(
-        Workspace(
-            name=WORKSPACE,
-            sources=(FLIGHTS,),
-            views=(AIRPORT_DEPARTURES, CARRIER_PERFORMANCE, ROUTE_HISTORY, PLANE_HISTORY),
-            on_demand=(PLANNED_FLIGHT,),
-            context=(Field("planned_air_time", FLOAT64),),
-            services=(
-                FeatureService(
-                    name=SERVICE,
-                    views=("planned_flight", "airport_departures", "carrier_performance", "route_history", "plane_history"),
-                    description="What a model needs to say how late a flight will be",
-                ),
-                FeatureService(
-                    name=HISTORY_SERVICE,
-                    views=("airport_departures", "carrier_performance", "route_history", "plane_history"),
-                    description="The same history without a plan to compare it with",
-                ),
-                FeatureService(
-                    name=BOARD_SERVICE,
-                    views=("airport_departures", "route_history"),
-                    description="What an airport's display shows",
-                ),
-            ),
-        ),
-    ),
-)
+def __getattr__(name: str) -> Repository:
+    """`REPOSITORY`, read when it is first asked for: to import this opens nothing."""
+    if name == "REPOSITORY":
+        return repository()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

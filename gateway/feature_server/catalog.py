@@ -1,87 +1,140 @@
 """The definitions compiled once for running: which plan each view has, which views a source feeds, what each feature service serves.
 
-Owns the look-ups by name and id, and the fingerprint that says whether stored tiles fit. Knows nothing of stores' insides or requests.
+Owns the look-ups by name and id, and the names that stored data goes by: a view's data is stored under its name and a fingerprint of all
+that shapes it, so that a changed definition never takes the data of another for its own. Knows nothing of stores' insides or requests.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
 import msgspec
 
-from gateway.feature_server.definitions import FeatureService, FeatureView, Repository, Source, Workspace, object_id, served_order
+from gateway.errors import InvalidRequest
+from gateway.feature_server.definitions import FeatureService, FeatureView, Repository, Source, ViewUse, Workspace, object_id
 from gateway.feature_server.functions import FUNCTIONS, Value
 from gateway.feature_server.timestamps import format_timestamp_ns
 from gateway.feature_server.validation import validate
-from gateway.feature_server.windows import Wanted, WindowPlan, plan_windows
+from gateway.feature_server.windows import NewestPlan, Row, ViewPlan, Wanted, WindowPlan
 from gateway.features import Feature, Field, Kind, Labels, ServiceRef, ViewLayout
 from gateway.on_demand import OnDemandView
 from gateway.origins.base import Description, ViewFacts
 
-Row = Sequence[Value]
-"""One event: the values of its source's columns, in order; None where it has none."""
 _pack = msgspec.msgpack.encode
+Presenter = Callable[[Value], Value]
 
 
-@dataclass(frozen=True, slots=True)
+class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a store is told of a view, so that others can tell later what is in it. `filling`: its history is still being copied in.
+    `retired_at_ns`: since when no definitions want it."""
+
+    workspace: str
+    view: str
+    source: str
+    columns: tuple[tuple[str, str], ...]
+    timestamp: str
+    record_key: tuple[str, ...]
+    join_keys: tuple[str, ...]
+    ttl_s: int | None = None
+    filling: bool = False
+    retired_at_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ViewRuntime:
-    """A feature view, ready to run. `key_columns` are its join keys' places in a row."""
+    """A feature view, ready to run. `key_columns`, `index_columns` and `identity_columns` are places in a row: of the join keys, of those
+    that a wildcard read gives, and of what tells two events of one moment apart."""
 
     workspace: str
     view: FeatureView
-    layout: ViewLayout
-    plan: WindowPlan
+    source: Source
+    features: tuple[Feature, ...]
+    plan: ViewPlan
     key_columns: tuple[int, ...]
-    presenters: tuple[Callable[[Value], Value] | None, ...]
+    index_columns: tuple[int, ...]
+    identity_columns: tuple[int, ...]
+    timestamp_column: int
+    presenters: tuple[Presenter | None, ...]
     """How a finished value becomes the one that is served, where they differ: nanoseconds → RFC 3339 text."""
+    presents: bool
+    """Whether any of them differs."""
+    id: str
+    stored_as: str
 
     @property
     def name(self) -> str:
         return self.view.name
 
-    @property
-    def id(self) -> str:
-        return object_id("view", self.workspace, self.view.name)
-
-    @property
-    def stored_as(self) -> str:
-        return f"view/{self.workspace}/{self.view.name}"
-
     def key_of_row(self, row: Row) -> bytes:
         return _pack([row[column] for column in self.key_columns])
 
-    def key_of_request(self, join_keys: Mapping[str, Value]) -> bytes | None:
-        """Typed: msgpack keeps 1 and "1" apart. None where a key is missing or null, which no event has."""
-        values = [join_keys.get(name) for name in self.view.join_keys]
-        return None if None in values else _pack(values)
+    def index_of_row(self, row: Row) -> bytes | None:
+        return _pack([row[column] for column in self.index_columns]) if self.index_columns else None
+
+    def identity_of_row(self, row: Row) -> bytes:
+        """Nothing where the view's own join keys and the timestamp are the whole identity."""
+        return _pack([row[column] for column in self.identity_columns]) if self.identity_columns else b""
+
+    def descriptor(self, *, filling: bool = False) -> Descriptor:
+        return Descriptor(
+            self.workspace,
+            self.view.name,
+            self.source.name,
+            tuple((column.name, str(column.dtype)) for column in self.source.columns),
+            self.source.timestamp,
+            self.source.record_key,
+            self.view.join_keys,
+            self.view.ttl_s,
+            filling,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRuntime:
-    """A source and the views it feeds. `identity_columns` say which event a row is; `timestamp_column` when it was."""
+    """A source and the views it feeds. `required`: columns that no record may lack."""
 
     workspace: str
     source: Source
     views: tuple[ViewRuntime, ...]
     timestamp_column: int
-    identity_columns: tuple[int, ...]
     required: frozenset[str]
 
-    @property
-    def stored_as(self) -> str:
-        return f"source/{self.workspace}/{self.source.name}"
 
-    def record_key(self, row: Row) -> bytes:
-        return _pack([row[column] for column in self.identity_columns])
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class ServedView:
+    """A feature view as one feature service serves it. `join_keys`: the service's names for the view's join keys, in the view's order."""
+
+    name: str
+    runtime: ViewRuntime
+    layout: ViewLayout
+    join_keys: tuple[str, ...]
+
+    def key_of_request(self, join_keys: Mapping[str, Value]) -> bytes | None:
+        """Typed: msgpack keeps 1 and "1" apart. None where a key is missing or null, which no event has."""
+        values = [join_keys.get(name) for name in self.join_keys]
+        return None if None in values else _pack(values)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ServiceRuntime:
-    """A feature service: its views in served order, then those that only on-demand views read."""
+    """A feature service: its views by the name they are served under, in served order, then those that only on-demand views read.
+
+    `wildcard`: the view whose serving index says which sets of the missing join keys exist.
+    """
 
     description: Description
-    views: tuple[ViewRuntime, ...]
+    views: Mapping[str, ServedView]
+    wildcard: ServedView | None = None
+
+    def index_of_request(self, join_keys: Mapping[str, Value]) -> tuple[ServedView, bytes | None]:
+        """The wildcard view, and its index's key. Raises InvalidRequest for a service that has none."""
+        if self.wildcard is None:
+            raise InvalidRequest(f"{self.description.service.name} is not a wildcard feature service: read it with get-features.")
+        view = self.wildcard.runtime.view
+        renamed = dict(zip(view.join_keys, self.wildcard.join_keys, strict=True))
+        values = [join_keys.get(renamed[key]) for key in view.join_keys if key in view.serving_index]
+        return self.wildcard, None if None in values else _pack(values)
 
 
 class Catalog:
@@ -94,6 +147,7 @@ class Catalog:
         self._services: dict[ServiceRef, ServiceRuntime] = {}
         for workspace in repository.workspaces:
             self._add(workspace)
+        self.views = tuple(view for source in self.sources.values() for view in source.views)
 
     def _add(self, workspace: Workspace) -> None:
         sources = {source.name: source for source in workspace.sources}
@@ -110,46 +164,42 @@ class Catalog:
         """By id where the caller gives one, else by name."""
         return self._services.get(ServiceRef(ref.workspace, id=ref.id) if ref.id else ServiceRef(ref.workspace, name=ref.name))
 
-    @property
-    def views(self) -> list[ViewRuntime]:
-        return [view for source in self.sources.values() for view in source.views]
-
-    @property
-    def stored_names(self) -> list[str]:
-        return [*(source.stored_as for source in self.sources.values()), *(view.stored_as for view in self.views)]
-
-    @property
-    def fingerprint(self) -> str:
-        """Of all that shapes what is stored, and nothing else: services, descriptions and on-demand views may change freely."""
-        shapes = [
-            [
-                runtime.stored_as,
-                [[column.name, str(column.dtype)] for column in runtime.source.columns],
-                runtime.source.timestamp,
-                runtime.source.record_key,
-                [[view.stored_as, view.view.join_keys, view.view.interval_s, [s.key for s in view.plan.slots]] for view in runtime.views],
-            ]
-            for runtime in self.sources.values()
-        ]
-        return sha256(json.dumps(sorted(shapes, key=str)).encode()).hexdigest()
-
 
 def _compile_view(workspace: str, view: FeatureView, source: Source) -> ViewRuntime:
-    wanted = [
-        Wanted(source.position(one.column), FUNCTIONS[one.function], one.window_s // view.interval_s, one.n or 1) for one in view.served
-    ]
     features = view.features(source)
+    plan: ViewPlan
+    if view.attributes:
+        plan = NewestPlan([source.position(one.column) for one in view.served_attributes], view.ttl_s)
+    else:
+        wanted = [Wanted(source.position(one.column), FUNCTIONS[one.function], one.window_s, one.parameters) for one in view.served]
+        plan = WindowPlan(view.interval_s, wanted)
+    presenters = tuple(_presenter(feature) for feature in features)
     return ViewRuntime(
         workspace=workspace,
         view=view,
-        layout=ViewLayout(view.name, features),
-        plan=plan_windows(view.interval_s, wanted),
+        source=source,
+        features=features,
+        plan=plan,
         key_columns=tuple(source.position(key) for key in view.join_keys),
-        presenters=tuple(_presenter(feature) for feature in features),
+        index_columns=tuple(source.position(key) for key in view.join_keys if key in view.serving_index),
+        identity_columns=tuple(source.position(key) for key in source.record_key),
+        timestamp_column=source.position(source.timestamp),
+        presenters=presenters,
+        presents=any(presenters),
+        id=object_id("view", workspace, view.name),
+        stored_as=f"{workspace}/{view.name}@{_fingerprint(view, source, plan)}",
     )
 
 
-def _presenter(feature: Feature) -> Callable[[Value], Value] | None:
+def _fingerprint(view: FeatureView, source: Source, plan: ViewPlan) -> str:
+    """Of all that shapes what is stored, and nothing else: names of features, windows, services and descriptions may change freely."""
+    columns = [[column.name, str(column.dtype)] for column in source.columns]
+    shape = [source.name, columns, source.timestamp, source.record_key, view.join_keys, view.serving_index, plan.shape]
+    return sha256(json.dumps(shape).encode()).hexdigest()[:16]
+
+
+def _presenter(feature: Feature) -> Presenter | None:
+    """None for values that are served as they are, null included."""
     if feature.dtype.kind is Kind.TIMESTAMP:
         return format_timestamp_ns
     if feature.dtype.element is not None and feature.dtype.element.kind is Kind.TIMESTAMP:
@@ -159,54 +209,91 @@ def _presenter(feature: Feature) -> Callable[[Value], Value] | None:
 
 def _compile_source(workspace: str, source: Source, views: tuple[ViewRuntime, ...]) -> SourceRuntime:
     join_keys = {key for view in views for key in view.view.join_keys}
-    identity = source.record_key or tuple(sorted(join_keys))
     return SourceRuntime(
         workspace=workspace,
         source=source,
         views=views,
         timestamp_column=source.position(source.timestamp),
-        identity_columns=tuple(source.position(column) for column in identity),
         required=frozenset({source.timestamp, *join_keys, *source.record_key}),
     )
 
 
+def _serve(runtime: ViewRuntime, use: ViewUse) -> ServedView:
+    """All of the view, under the names of this use."""
+
+    def served(feature: Feature) -> Feature:
+        own = feature.name.partition(".")[2]
+        return Feature(f"{use.name}.{use.renames.get(own, own)}", feature.dtype)
+
+    layout = ViewLayout(use.name, runtime.features if use.plain else tuple(served(feature) for feature in runtime.features))
+    return ServedView(use.name, runtime, layout, tuple(use.join_keys.get(key, key) for key in runtime.view.join_keys))
+
+
+def _emitted(served: ServedView, use: ViewUse) -> tuple[Feature, ...]:
+    """What of a view its service serves: by name, as served."""
+    own = [feature.name.partition(".")[2] for feature in served.runtime.features]
+    chosen = [one for one, name in zip(served.layout.features, own, strict=True) if use.features is None or name in use.features]
+    return tuple(chosen if use.plain else sorted(chosen, key=lambda feature: feature.name))
+
+
 def _compile_service(workspace: Workspace, service: FeatureService, views: Mapping[str, ViewRuntime]) -> ServiceRuntime:
-    on_demand, served = served_order(service, workspace)
-    emitted = [views[view.name] for view in served]
-    inputs = {name for view in on_demand for name, _ in view.inputs}
-    hidden = [views[name] for name in sorted(inputs - {view.name for view in served})]
-    everything = (*emitted, *hidden)
-    context = {key for view in on_demand for key in view.context_keys}
-    labels: dict[str, Labels] = {feature.name: view.labels for view in on_demand for feature in view.features}
-    for runtime in emitted:
-        labels |= runtime.view.labels()
+    """On-demand views come first, then the others, each by name (contract §2.1)."""
+    uses = {use.name: use for use in sorted(service.uses, key=lambda use: use.name)}
+    on_demand = [(view, uses[view.name]) for view in sorted(workspace.on_demand, key=lambda view: view.name) if view.name in uses]
+    emitted = {name: _serve(views[use.view], use) for name, use in uses.items() if use.view in views}
+    inputs = {name for view, _ in on_demand for name, _ in view.inputs}
+    hidden = {name: _serve(views[name], ViewUse(name)) for name in sorted(inputs - emitted.keys())}
+    served = emitted | hidden
+    wildcard = next((view for view in served.values() if view.runtime.view.serving_index), None)
+    context = {key for view, _ in on_demand for key in view.context_keys}
+    facts = {view.name: _on_demand_facts(view, served) for view, _ in on_demand}
+    # One wildcard read has many sets of join keys: nothing of it is kept by them
+    keyed = {name: view.join_keys if wildcard is None else None for name, view in served.items()}
+    facts |= {name: ViewFacts(keyed[name], (), name in emitted, view.layout.features) for name, view in served.items()}
+    join_keys, answered = _join_keys([*(served[name] for view, _ in on_demand for name, _ in view.inputs), *served.values()], wildcard)
     description = Description(
         service=ServiceRef(workspace.name, name=service.name, id=object_id("service", workspace.name, service.name)),
-        join_keys=_join_keys(workspace, on_demand, everything, views),
+        join_keys=join_keys,
         context_keys=tuple(key for key in workspace.context if key.name in context),
         features=(
-            *(feature for view in on_demand for feature in view.features),
-            *(feature for view in emitted for feature in view.layout.features),
+            *(
+                one
+                for view, use in on_demand
+                for one in view.features
+                if use.features is None or one.name.partition(".")[2] in use.features
+            ),
+            *(feature for name, view in emitted.items() for feature in _emitted(view, uses[name])),
         ),
-        views={view.name: _on_demand_facts(view, views) for view in on_demand}
-        | {view.name: ViewFacts(view.view.join_keys, ()) for view in emitted}
-        | {view.name: ViewFacts(view.view.join_keys, (), emitted=False, features=view.layout.features) for view in hidden},
-        on_demand={view.name: view for view in on_demand},
-        labels=labels,
+        kind="DEFAULT" if wildcard is None else "WILDCARD",
+        output_join_keys=answered,
+        views=facts,
+        on_demand={view.name: view for view, _ in on_demand},
+        labels=_labels([view for view, _ in on_demand], emitted.values()),
     )
-    return ServiceRuntime(description, everything)
+    return ServiceRuntime(description, served, wildcard)
 
 
-def _on_demand_facts(view: OnDemandView, views: Mapping[str, ViewRuntime]) -> ViewFacts:
-    keys = dict.fromkeys(key for name, _ in view.inputs for key in views[name].view.join_keys)
+def _labels(on_demand: Sequence[OnDemandView], emitted: Iterable[ServedView]) -> dict[str, Labels]:
+    labels: dict[str, Labels] = {feature.name: view.labels for view in on_demand for feature in view.features}
+    for served in emitted:
+        own = served.runtime.view.labels()
+        labels |= {said.name: own[feature.name] for said, feature in zip(served.layout.features, served.runtime.features, strict=True)}
+    return labels
+
+
+def _on_demand_facts(view: OnDemandView, served: Mapping[str, ServedView]) -> ViewFacts:
+    keys = dict.fromkeys(key for name, _ in view.inputs for key in served[name].join_keys)
     return ViewFacts(tuple(keys), view.context_keys)
 
 
-def _join_keys(
-    workspace: Workspace, on_demand: Sequence[OnDemandView], everything: Sequence[ViewRuntime], views: Mapping[str, ViewRuntime]
-) -> tuple[Field, ...]:
-    """Typed, in the order in which the served views first need them."""
-    needed = [*(views[name] for view in on_demand for name, _ in view.inputs), *everything]
-    dtypes = {(source.name, column.name): column.dtype for source in workspace.sources for column in source.columns}
-    typed = {key: dtypes[view.view.source, key] for view in needed for key in view.view.join_keys}
-    return tuple(Field(key, dtype) for key, dtype in typed.items())
+def _join_keys(needed: Sequence[ServedView], wildcard: ServedView | None) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
+    """The join keys a read gives, typed, in the order in which the served views first need them; and those that a wildcard read answers."""
+    typed: dict[str, Field] = {}
+    for view in needed:
+        for name, own in zip(view.join_keys, view.runtime.view.join_keys, strict=True):
+            typed.setdefault(name, Field(name, view.runtime.source.dtype(own)))
+    if wildcard is None:
+        return tuple(typed.values()), ()
+    own_index = wildcard.runtime.view.serving_index
+    answered = [name for name, own in zip(wildcard.join_keys, wildcard.runtime.view.join_keys, strict=True) if own not in own_index]
+    return tuple(field for name, field in typed.items() if name not in answered), tuple(typed[name] for name in answered)

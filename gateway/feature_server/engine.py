@@ -1,87 +1,169 @@
-"""The embedded feature server: reads of windowed features, ingestion of events, descriptions of feature services.
+"""The embedded feature server: reads of features, ingestion of events, descriptions of feature services, new definitions in place of old.
 
-A read runs inline on the calling thread (the event loop's) and sees one snapshot of the store. Writes queue for one thread of the engine's
-own, so that nobody waits for the disk who only reads. Knows nothing of origins, wire spellings or callers.
+A read asks the store once. Writes go through one thread of the engine's own (`writer`), so that nobody waits for the disk who only reads.
+What is served and what is fed is one immutable object, replaced whole: a read sees one version of the definitions from its beginning to its
+end. Knows nothing of origins, wire spellings or callers.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from struct import Struct
-from threading import BoundedSemaphore
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from time import perf_counter
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from gateway.errors import InvalidRequest, NotFound, OriginFailed, OriginThrottled, OriginUnavailable
-from gateway.feature_server.catalog import Catalog, ServiceRuntime, ViewRuntime
+from gateway.errors import GatewayError, InvalidRequest, NotFound
+from gateway.feature_server import migration
+from gateway.feature_server.catalog import Catalog, ServedView, ServiceRuntime, ViewRuntime
 from gateway.feature_server.definitions import Repository
-from gateway.feature_server.functions import Value
-from gateway.feature_server.ingest import MAX_RECORDS, IngestRefused, accepted, parse_request
-from gateway.feature_server.materialize import store_events
-from gateway.feature_server.online.base import OnlineStore, Snapshot, TileRange
+from gateway.feature_server.housekeeping import Housekeeping
+from gateway.feature_server.ingest import MAX_RECORDS, IngestRefused, IngestRequest, accepted, parse_request
+from gateway.feature_server.materialize import Ids, store_events
+from gateway.feature_server.online.base import Batch, Cell, EventKey, OnlineStore
+from gateway.feature_server.reads import FoundRow, Reading, ReadRow, RowRead
 from gateway.feature_server.records import RecordReader
 from gateway.feature_server.timestamps import parse_timestamp
+from gateway.feature_server.windows import Row
+from gateway.feature_server.writer import Writer
 from gateway.features import PLAIN, ReadOptions, ServiceRef, Status
+from gateway.incidents import incident
 from gateway.origins.base import Description, IngestReply
 
+logger = logging.getLogger(__name__)
 LATEST_EVENT_TIME = "AGGREGATION_MODE_LATEST_EVENT_TIME"
 WALL_CLOCK_TIME = "AGGREGATION_MODE_WALL_CLOCK_TIME"
-MAX_WAITING_WRITES = 64
-"""Ingests that may wait for the writer; more are asked to come back, rather than kept in memory."""
-_unpack = msgspec.msgpack.Decoder(list[list[Any]]).decode
-_LIST_32 = 0xDD
-_LIST_HEADER = Struct(">BI")
-"""A msgpack list of up to 2^32 elements: its tag and their number."""
+_RETRY_S = 5.0
+_unpack = msgspec.msgpack.Decoder(list).decode
 
 
-@dataclass(frozen=True, slots=True)
-class ReadRow:
-    """One read: typed join keys by name, and the views that are wanted of the service."""
+class _Definitions(NamedTuple):
+    """What is in force: what is served, the store's names of views, and the catalogs whose views take in events: while a new version's
+    history is copied, both."""
 
-    join_keys: Mapping[str, Value]
-    views: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class ViewRead:
-    """A view's values in the order of its layout. `newest_ns` is its effective time, None where it has no event yet."""
-
-    runtime: ViewRuntime
-    values: tuple[Value | None, ...]
-    statuses: tuple[Status, ...]
-    newest_ns: int | None
+    catalog: Catalog
+    ids: Ids
+    fed: tuple[Catalog, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RowRead:
-    """What one row got, and what it took: times in seconds, bytes as read from the store."""
+class _Adoption(NamedTuple):
+    """A version of the definitions on its way in."""
 
-    views: tuple[ViewRead, ...]
-    elapsed_s: float
-    store_max_latency_s: float
-    store_bytes: int
+    catalog: Catalog
+    steps: Iterator[tuple[str, int]]
+    done: "Future[None]"
+    progress: Callable[[str, int], None]
+
+
+def _untold(_view: str, _done: int) -> None:
+    pass
 
 
 class Engine:
-    """Open it with `Engine.open`; `close` ends its writer thread and the store."""
+    """Open it with `Engine.open`; `close` ends its writer's thread and the store."""
 
-    def __init__(self, catalog: Catalog, store: OnlineStore, ids: Mapping[str, int], now_ns: Callable[[], int]) -> None:
-        self.catalog = catalog
+    def __init__(
+        self, catalog: Catalog, ids: Ids, store: OnlineStore, now_ns: Callable[[], int], housekeeping: Housekeeping | None
+    ) -> None:
         self._store = store
-        self._ids = dict(ids)
         self._now_ns = now_ns
-        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="feature-server-writer")
-        self._waiting = BoundedSemaphore(MAX_WAITING_WRITES)
+        self._housekeeping = housekeeping
+        self._adoption: _Adoption | None = None
+        self._definitions = _Definitions(catalog, ids, (catalog,))
+        self._changed: list[Callable[[], None]] = []
+        self._adopting = threading.Lock()
+        self._writer = Writer[tuple[bytes, int], IngestReply](self._commit, self._between)
 
     @classmethod
-    def open(cls, repository: Repository, store: OnlineStore, now_ns: Callable[[], int], as_of_ns: int | None = None) -> Self:
-        """Time is `now_ns()` (nanoseconds since 1970), or stands still at `as_of_ns`. Raises DefinitionError and StoreMismatch;
-        the store is the engine's to close only once this has returned."""
+    def open(
+        cls,
+        repository: Repository,
+        store: OnlineStore,
+        now_ns: Callable[[], int],
+        as_of_ns: int | None = None,
+        *,
+        housekeeping: Housekeeping | None = None,
+        start_empty: Collection[str] = (),
+        progress: Callable[[str, int], None] = _untold,
+    ) -> Self:
+        """Time is `now_ns()` (nanoseconds since 1970), or stands still at `as_of_ns`. Views that are new to the store get their history
+        from others of their source, before this returns: `progress` hears of it, by view and number of join keys. Raises DefinitionError
+        and StoreMismatch; the store is the engine's to close only once this has returned."""
         catalog = Catalog(repository)
-        ids = store.prepare(catalog.fingerprint, catalog.stored_names)
-        return cls(catalog, store, ids, now_ns if as_of_ns is None else lambda: as_of_ns)
+        now = now_ns if as_of_ns is None else lambda: as_of_ns
+        ids, copies = migration.prepare(store, catalog, now(), start_empty)
+        for view, done in migration.run(store, catalog, copies, ids, now()):
+            progress(view, done)
+        return cls(catalog, ids, store, now, housekeeping)
+
+    @property
+    def catalog(self) -> Catalog:
+        """What is served now."""
+        return self._definitions.catalog
+
+    @property
+    def immediate(self) -> bool:
+        """Whether reads are answered without waiting."""
+        return self._store.immediate
+
+    def on_change(self, tell: Callable[[], None]) -> None:
+        """`tell` is called, on the writer's thread, when other definitions have come into force."""
+        self._changed.append(tell)
+
+    def adopt(
+        self, repository: Repository, start_empty: Collection[str] = (), progress: Callable[[str, int], None] = _untold
+    ) -> "Future[None]":
+        """Serve these definitions as soon as the history of what is new in them is copied; until then the present ones are served, and what
+        comes in goes to both. Blocks for a moment. Raises DefinitionError and MigrationRefused, and nothing has changed then."""
+        catalog = Catalog(repository)
+        with self._adopting:
+            return self._writer.run(lambda: self._begin(catalog, start_empty, progress))
+
+    def _begin(self, catalog: Catalog, start_empty: Collection[str], progress: Callable[[str, int], None]) -> "Future[None]":
+        if self._adoption is not None:
+            raise InvalidRequest("Other definitions are on their way in; try again when they are in force.")
+        serving, _, _ = self._definitions
+        ids, copies = migration.prepare(self._store, catalog, self._now_ns(), start_empty)
+        both = {**self._definitions.ids, **ids}
+        self._definitions = _Definitions(serving, both, (serving, catalog))
+        steps = migration.run(self._store, catalog, copies, both, self._now_ns())
+        self._adoption = _Adoption(catalog, steps, Future(), progress)
+        self._writer.wake()
+        return self._adoption.done
+
+    def _between(self) -> float | None:
+        """On the writer's thread, when nobody waits for it, or between two groups of those who do."""
+        try:
+            if self._adoption is not None:
+                return self._adopt_step(self._adoption)
+            if self._housekeeping is not None:
+                definitions = self._definitions
+                return self._housekeeping.step(definitions.catalog, definitions.ids, self._now_ns())
+        except GatewayError as error:
+            logger.warning("housekeeping of the online store is put off: %s", error.message)
+            return _RETRY_S
+        except Exception as error:  # noqa: BLE001 - the writer must go on whatever befalls the rest
+            incident(error, logger)
+            return _RETRY_S
+        return None
+
+    def _adopt_step(self, adoption: _Adoption) -> float:
+        try:
+            adoption.progress(*next(adoption.steps))
+        except StopIteration:
+            self._definitions = _Definitions(adoption.catalog, self._definitions.ids, (adoption.catalog,))
+            self._adoption = None
+            for tell in self._changed:
+                tell()
+            adoption.done.set_result(None)
+        except Exception as error:
+            serving = self._definitions.catalog
+            self._definitions = _Definitions(serving, self._definitions.ids, (serving,))
+            self._adoption = None
+            adoption.done.set_exception(error)
+            raise
+        return 0.0
 
     def describe(self, service: ServiceRef) -> Description:
         runtime = self.catalog.service(service)
@@ -89,21 +171,61 @@ class Engine:
             raise NotFound(f"Unknown feature_service_name: {service.name or service.id} for workspace: {service.workspace}")
         return runtime.description
 
-    def read(self, service: ServiceRef, rows: Sequence[ReadRow], options: ReadOptions = PLAIN) -> list[RowRead]:
+    async def read(self, service: ServiceRef, rows: Sequence[ReadRow], options: ReadOptions = PLAIN) -> list[RowRead]:
         """The wanted views of each row; views that the service does not read are left out."""
-        runtime = self.catalog.service(service)
-        if runtime is None:
-            raise NotFound(
-                f"Unable to query FeatureService `{service.name or service.id}` for workspace `{service.workspace}`. Newly created feature"
-                " services may take up to 60 seconds to query. Also, ensure that the workspace is a live workspace."
-            )
+        definitions = self._definitions
+        return await self._read(definitions, _found(definitions, service), rows, options)
+
+    async def query(
+        self,
+        service: ServiceRef,
+        row: ReadRow,
+        options: ReadOptions = PLAIN,
+        *,
+        limit: int = 1_000,
+        slice_rows: int = 1_000,
+        pause: Callable[[], Awaitable[None]] | None = None,
+    ) -> tuple[list[FoundRow], bool]:
+        """A wildcard read: one result for each set of the service's output join keys of which the wildcard view has data; at most `limit`,
+        and whether there were more. Rows are read in slices, with a `pause` between them. Raises InvalidRequest for other services."""
+        definitions = self._definitions
+        runtime = _found(definitions, service)
+        wildcard, index = runtime.index_of_request(row.join_keys)
+        if index is None:
+            return [], False
+        keys = await self._store.keys(definitions.ids[wildcard.runtime.stored_as], index, limit + 1)
+        outputs = [field.name for field in runtime.description.output_join_keys]
+        given = [dict(zip(wildcard.join_keys, _unpack(key), strict=True)) for key in keys[:limit]]
+        rows = [ReadRow({**row.join_keys, **{name: one[name] for name in outputs}}, row.views | {wildcard.name}) for one in given]
+        read: list[RowRead] = []
+        for start in range(0, len(rows), slice_rows):
+            if start and pause is not None:
+                await pause()
+            read += await self._read(definitions, runtime, rows[start : start + slice_rows], options)
+        found = [FoundRow(tuple(row.join_keys[name] for name in outputs), one) for row, one in zip(rows, read, strict=True)]
+        return [one for one in found if _has_any(one.read, wildcard)], len(keys) > limit
+
+    async def _read(
+        self, definitions: _Definitions, service: ServiceRuntime, rows: Sequence[ReadRow], options: ReadOptions
+    ) -> list[RowRead]:
+        started = perf_counter()
         at_ns = self._instant(options)
-        with self._store.snapshot() as snapshot:
-            reading = _Reading(snapshot, self._ids, snapshot.newest(), at_ns, options)
-            return [reading.row(runtime, row) for row in rows]
+        newest = await self._store.newest() if at_ns is None else None
+        reading = Reading(definitions.ids, at_ns, newest, zero_counts=bool(options.coerce_null_counts_to_zero))
+        for row in rows:
+            reading.plan(service, row)
+        asked = perf_counter()
+        found = await self._store.read(reading.cells)
+        answered = perf_counter()
+        views = reading.answers(found)
+        sizes = reading.sizes(found)
+        store_s, elapsed_s = answered - asked, perf_counter() - started
+        return [RowRead(views_of_row, elapsed_s, store_s, size) for views_of_row, size in zip(views, sizes, strict=True)]
 
     def _instant(self, options: ReadOptions) -> int | None:
         """When windows end; None where each view's newest event says it."""
+        if options is PLAIN:
+            return self._now_ns()
         if options.high_watermark_override is not None:
             try:
                 return parse_timestamp(options.high_watermark_override)
@@ -116,107 +238,111 @@ class Engine:
         raise InvalidRequest(f"aggregationLeadingEdge is neither {WALL_CLOCK_TIME} nor {LATEST_EVENT_TIME}")
 
     def ingest(self, body: bytes, max_records: int = MAX_RECORDS) -> IngestReply:
-        """Answer an ingest request (contract §6). What is answered with 200 is on disk."""
+        """Answer an ingest request (contract §6). What is answered with 200 is as durable as the store can make it."""
         return self.begin_ingest(body, max_records).result()
 
     def begin_ingest(self, body: bytes, max_records: int = MAX_RECORDS) -> "Future[IngestReply]":
         """The same, without waiting. Raises OriginThrottled where too many wait already."""
-        if not self._waiting.acquire(blocking=False):
-            raise OriginThrottled("Ingest exceeded the concurrent request limit, please retry later", retry_after="1")
-        try:
-            under_way = self._writer.submit(self._ingest, body, max_records)
-        except RuntimeError as error:  # all that submit raises: the thread is shut down
-            self._waiting.release()
-            raise OriginUnavailable("The feature server is shutting down.") from error
-        under_way.add_done_callback(lambda _done: self._waiting.release())
-        return under_way
+        return self._writer.submit((body, max_records))
 
-    def _ingest(self, body: bytes, max_records: int) -> IngestReply:
+    def _commit(self, group: Sequence[tuple[bytes, int]]) -> Sequence[IngestReply | Exception]:
+        """All requests of a group in one write. Where something in one of them breaks it, each gets a write of its own."""
+        definitions, now_ns = self._definitions, self._now_ns()
+        read = [_parse(definitions.catalog, body, now_ns, max_records) for body, max_records in group]
+        requests = [one for one in read if isinstance(one, IngestRequest) and not one.dry_run]
+        replies: list[IngestReply | Exception] = [one if isinstance(one, IngestReply) else accepted(one) for one in read]
         try:
-            request = parse_request(body, self.catalog, self._now_ns(), max_records)
-        except IngestRefused as refused:
-            return refused.reply
-        if not request.dry_run:
-            with self._store.transaction() as transaction:
-                for source, rows in request.rows:
-                    store_events(transaction, source, rows, self._ids)
-        return accepted(request)
+            self._store_requests(definitions, requests, now_ns)
+        except GatewayError:
+            raise
+        except Exception:
+            if len(requests) == 1:
+                raise
+            for index, one in enumerate(read):
+                if isinstance(one, IngestRequest) and not one.dry_run:
+                    replies[index] = self._alone(definitions, one, now_ns) or replies[index]
+        return replies
+
+    def _alone(self, definitions: _Definitions, request: IngestRequest, now_ns: int) -> Exception | None:
+        try:
+            self._store_requests(definitions, [request], now_ns)
+        except Exception as error:  # noqa: BLE001 - this request's to be told
+            return error
+        return None
+
+    def _store_requests(self, definitions: _Definitions, requests: Sequence[IngestRequest], now_ns: int) -> None:
+        feeds = [feed for request in requests for feed in _feeds(definitions, request)]
+        if feeds:
+            self._store.write(lambda batch: store_events(batch, feeds, definitions.ids, now_ns))
 
     def missing(self, workspace: str, source: str, records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Those of these valid records whose event (record key and timestamp) the store does not hold: what is left of a load."""
-        return self._writer.submit(self._missing, workspace, source, records).result()
+        """Those of these valid records whose event the source's first view does not hold: what is left of a load."""
+        return self._writer.run(lambda: self._missing(workspace, source, records))
 
     def _missing(self, workspace: str, source: str, records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        runtime = self.catalog.sources[workspace, source]
-        source_id, reader = self._ids[runtime.stored_as], RecordReader(runtime, self._now_ns())
-        absent = []
-        with self._store.transaction() as transaction:
-            for record in records:
-                row = reader.read(0, record, [])
-                if not transaction.has_event(source_id, runtime.record_key(row), row[runtime.timestamp_column]):
-                    absent.append(record)
-        return absent
+        catalog, ids, _ = self._definitions
+        runtime = catalog.sources[workspace, source]
+        reader, view = RecordReader(runtime, self._now_ns()), runtime.views[0]
+        rows = [reader.read(0, record, []) for record in records]
+        keys = [
+            EventKey(Cell(ids[view.stored_as], view.key_of_row(row)), row[view.timestamp_column], view.identity_of_row(row)) for row in rows
+        ]
 
-    def ready(self) -> None:
+        def look(batch: Batch) -> list[bytes | None]:
+            return batch.payloads(keys)
+
+        return [record for record, payload in zip(records, self._store.write(look), strict=True) if payload is None]
+
+    def sweep(self) -> None:
+        """A whole round of housekeeping, now."""
+        if self._housekeeping is not None:
+            keeper, definitions = self._housekeeping, self._definitions
+            self._writer.run(lambda: keeper.sweep(definitions.catalog, definitions.ids, self._now_ns()))
+
+    async def ready(self) -> None:
         """Raises OriginUnavailable where the store does not answer."""
-        self._store.ready()
+        await self._store.ready()
 
     def close(self) -> None:
-        self._writer.shutdown(wait=True)
+        """Writes in line are done first."""
+        self._writer.close()
         self._store.close()
 
 
-class _Reading:
-    """One call's reads. Rows that share a view's join keys, as candidates of one user do, share its answer too."""
-
-    def __init__(
-        self, snapshot: Snapshot, ids: Mapping[str, int], newest: Mapping[int, int], at_ns: int | None, options: ReadOptions
-    ) -> None:
-        self._snapshot = snapshot
-        self._ids = ids
-        self._newest = newest
-        self._at_ns = at_ns
-        self._zero_counts = bool(options.coerce_null_counts_to_zero)
-        self._done: dict[tuple[int, bytes | None], ViewRead] = {}
-        self._slowest_s = 0.0
-        self._bytes = 0
-
-    def row(self, service: ServiceRuntime, row: ReadRow) -> RowRead:
-        started = perf_counter()
-        self._slowest_s, self._bytes = 0.0, 0
-        views = tuple(self._view(view, row.join_keys) for view in service.views if view.name in row.views)
-        return RowRead(views, perf_counter() - started, self._slowest_s, self._bytes)
-
-    def _view(self, runtime: ViewRuntime, join_keys: Mapping[str, Value]) -> ViewRead:
-        view = self._ids[runtime.stored_as]
-        join_key = runtime.key_of_request(join_keys)
-        done = self._done.get((view, join_key))
-        if done is None:
-            done = self._done[view, join_key] = self._read(runtime, view, join_key)
-        return done
-
-    def _read(self, runtime: ViewRuntime, view: int, join_key: bytes | None) -> ViewRead:
-        plan, newest_ns = runtime.plan, self._newest.get(view)
-        if join_key is None or newest_ns is None:
-            return self._finished(runtime, plan.values(0, (), ()), newest_ns)
-        end = plan.tile_of(newest_ns) + 1 if self._at_ns is None else plan.tile_of(self._at_ns)
-        asked = perf_counter()
-        stored = self._snapshot.tiles(TileRange(view, join_key, end - plan.horizon_tiles, end))
-        self._slowest_s = max(self._slowest_s, perf_counter() - asked)
-        # One msgpack list of all tiles, decoded at once: a call per tile would cost as much as the decoding
-        joined = b"".join([states for _, states in stored])
-        self._bytes += len(joined)
-        try:
-            states = _unpack(_LIST_HEADER.pack(_LIST_32, len(stored)) + joined)
-        except msgspec.DecodeError as error:
-            raise OriginFailed(f"A stored tile of feature view {runtime.name} cannot be read.") from error
-        return self._finished(runtime, plan.values(end, [tile for tile, _ in stored], states), newest_ns)
-
-    def _finished(self, runtime: ViewRuntime, values: Sequence[Value | None], newest_ns: int | None) -> ViewRead:
-        """No data is MISSING_DATA, even where the caller would rather see its count as zero."""
-        statuses = tuple(Status.MISSING_DATA if value is None else Status.PRESENT for value in values)
-        served = tuple(
-            (0 if self._zero_counts and window.function.counts else None) if value is None else present(value) if present else value
-            for value, window, present in zip(values, runtime.plan.windows, runtime.presenters, strict=True)
+def _found(definitions: _Definitions, service: ServiceRef) -> ServiceRuntime:
+    runtime = definitions.catalog.service(service)
+    if runtime is None:
+        raise NotFound(
+            f"Unable to query FeatureService `{service.name or service.id}` for workspace `{service.workspace}`. Newly created feature"
+            " services may take up to 60 seconds to query. Also, ensure that the workspace is a live workspace."
         )
-        return ViewRead(runtime, served, statuses, newest_ns)
+    return runtime
+
+
+def _has_any(row: RowRead, wildcard: ServedView) -> bool:
+    return any(status is Status.PRESENT for view in row.views if view.served is wildcard for status in view.statuses)
+
+
+def _parse(catalog: Catalog, body: bytes, now_ns: int, max_records: int) -> IngestRequest | IngestReply:
+    try:
+        return parse_request(body, catalog, now_ns, max_records)
+    except IngestRefused as refused:
+        return refused.reply
+
+
+def _feeds(definitions: _Definitions, request: IngestRequest) -> Iterator[tuple[ViewRuntime, Sequence[Row]]]:
+    """The rows of a request for every view that takes them in. Definitions that are on their way in may have other columns."""
+    for source, rows in request.rows:
+        fed: set[str] = set()
+        for catalog in definitions.fed:
+            other = catalog.sources.get((source.workspace, source.source.name))
+            for view in other.views if other is not None else ():
+                if view.stored_as in fed:
+                    continue
+                fed.add(view.stored_as)
+                yield view, rows if view.source.columns == source.source.columns else _converted(source.views, view, rows)
+
+
+def _converted(known: Sequence[ViewRuntime], view: ViewRuntime, rows: Sequence[Row]) -> list[Row]:
+    convert = migration.converter(known[0].descriptor(), view)
+    return [row for row in map(convert, rows) if None not in [row[column] for column in (*view.key_columns, *view.identity_columns)]]

@@ -1,131 +1,97 @@
-"""Aggregation functions: which partial states each keeps per tile, and how they become a value.
+"""Aggregation functions: which partial states each needs, and how they become a value.
 
-Two tables. An **accumulator** is a commutative monoid over the non-null values of one column: its zero is None (no value seen), `add`
-takes one event in, `merge` joins states, newest tile first. A **function** names the accumulators it needs and finishes them into a value,
-so functions share states (a mean is a sum and a count). A new function is a row in a table. States hold what msgpack can carry, and only
-their own accumulator looks inside.
+A function names its accumulators and finishes their states into a value, so functions share states: a mean is a sum and a count, and one
+sketch gives every percentile. A new function is a row in the table. Each ignores nulls; where there was no value there is no result.
 
-Knows nothing of tiles, windows, definitions or stores.
+Float results follow float64 arithmetic; integer sums, means and variances are computed from exact integers. What `accumulators` defines is
+offered here too, since whoever runs a function runs its accumulators. Knows nothing of tiles, windows, definitions or stores.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from math import isfinite, sqrt
 from types import MappingProxyType
-from typing import Any, NamedTuple
 
+from gateway.feature_server.accumulators import (
+    DEFAULT_DISTINCT_PRECISION,
+    DEFAULT_PERCENTILE_PRECISION,
+    INT64_MAX,
+    INT64_MIN,
+    Accumulator,
+    Observation,
+    Parameters,
+    State,
+    Value,
+    accumulator,
+    state_key,
+)
 from gateway.features import FLOAT64, INT64, DataType, Kind, array_of
 
-INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
-State = Any
-"""An accumulator's state, None where no value was seen."""
-Value = Any
-"""A column's value as stored: int, float, str, bool; timestamps as nanoseconds since 1970."""
-
-
-class Observation(NamedTuple):
-    """One non-null value of an event. `at_ns` and then `identity` give the order in which values count as latest."""
-
-    at_ns: int
-    identity: bytes
-    value: Value
+__all__ = [
+    "FUNCTIONS",
+    "INT64_MAX",
+    "INT64_MIN",
+    "Accumulator",
+    "Function",
+    "Observation",
+    "Parameters",
+    "State",
+    "Value",
+    "accumulator",
+    "state_key",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class Accumulator:
-    add: Callable[[State, Observation], State]
-    """The state with one more observation; the given state may be changed in place."""
-    merge: Callable[[Sequence[State]], State]
-    """One state for all of these, which are never None, come newest tile first and are left as they are."""
+class Span:
+    """What a parameter may be, both ends included. `default` None: it must be given."""
+
+    name: str
+    least: float
+    most: float
+    default: float | None = None
 
 
-def _add_count(state: int | None, _seen: Observation) -> int:
-    return (state or 0) + 1
-
-
-def _exact(total: Value) -> State:
-    """msgpack carries 64 bits: a larger sum of integers travels as decimal text."""
-    return str(total) if isinstance(total, int) and not INT64_MIN <= total <= INT64_MAX else total
-
-
-def _add_sum(state: State, seen: Observation) -> State:
-    if state is None:
-        return seen.value
-    return _exact((int(state) if isinstance(state, str) else state) + seen.value)
-
-
-def _merge_sum(states: Sequence[State]) -> State:
-    try:
-        return _exact(sum(states))
-    except TypeError:  # one of them is decimal text
-        return _exact(sum(int(state) for state in states))
-
-
-def _add_least(state: Value | None, seen: Observation) -> Value:
-    return seen.value if state is None else min(state, seen.value)
-
-
-def _add_greatest(state: Value | None, seen: Observation) -> Value:
-    return seen.value if state is None else max(state, seen.value)
-
-
-def _latest(n: int) -> Accumulator:
-    """The n latest observations, oldest first, as [at_ns, identity, value]: identity breaks ties, so arrival order never shows."""
-
-    def add(state: list[list[Value]] | None, seen: Observation) -> list[list[Value]]:
-        if state is None:
-            return [list(seen)]
-        state.append(list(seen))
-        state.sort(key=_recency)
-        return state[-n:]
-
-    def merge(states: Sequence[list[list[Value]]]) -> list[list[Value]]:
-        kept: list[list[Value]] = []
-        for state in states:  # tiles do not overlap in time, so whole states go in front
-            kept = state + kept
-            if len(kept) >= n:
-                return kept[-n:]
-        return kept
-
-    return Accumulator(add, merge)
-
-
-def _recency(entry: list[Value]) -> tuple[int, bytes]:
-    return entry[0], entry[1]
-
-
-def _add_distinct(state: set[Value] | list[Value] | None, seen: Observation) -> set[Value]:
-    distinct = state if isinstance(state, set) else set(state or ())  # msgpack writes a set as a list
-    distinct.add(seen.value)
-    return distinct
-
-
-def _merge_distinct(states: Sequence[set[Value] | list[Value]]) -> set[Value]:
-    return set().union(*states)
-
-
-ACCUMULATORS: Mapping[str, Callable[[int], Accumulator]] = MappingProxyType(
-    {
-        "count": lambda _n: Accumulator(_add_count, sum),
-        "sum": lambda _n: Accumulator(_add_sum, _merge_sum),
-        "least": lambda _n: Accumulator(_add_least, min),
-        "greatest": lambda _n: Accumulator(_add_greatest, max),
-        "latest": _latest,
-        "distinct": lambda _n: Accumulator(_add_distinct, _merge_distinct),
-    }
-)
+def _own_name(name: str, _parameters: Parameters) -> str:
+    return name
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """How states become a value. `finish` gets one state per accumulator, none of them None; its None means that no value can say it."""
+    """How states become a value. `finish` gets one merged state per accumulator, none of them None; its None means that no value can say
+    it. `spell` gives the function's part of a feature name, as Tecton spells it."""
 
     accumulators: tuple[str, ...]
-    finish: Callable[[Sequence[State]], Value | None]
+    finish: Callable[[Sequence[State], Parameters], Value | None]
     result: Callable[[DataType], DataType]
     applies_to: frozenset[Kind]
-    takes_n: bool = False
     counts: bool = False
     """Whether "no event" may be asked for as zero (the option coerceNullCountsToZero)."""
+    spell: Callable[[str, Parameters], str] = _own_name
+    spans: tuple[Span, ...] = ()
+
+    @property
+    def takes(self) -> frozenset[str]:
+        return frozenset(span.name for span in self.spans)
+
+    @property
+    def requires(self) -> frozenset[str]:
+        return frozenset(span.name for span in self.spans if span.default is None)
+
+    def refusals(self, parameters: Parameters) -> Iterator[str]:
+        """What is wrong with these parameters, a sentence for each."""
+        spans = {span.name: span for span in self.spans}
+        for name, given in parameters._asdict().items():
+            span = spans.get(name)
+            if span is None:
+                if given is not None:
+                    yield f"the function takes no {name}."
+            elif given is None:
+                if span.default is None:
+                    yield f"{name} must be given, from {span.least:g} to {span.most:g}."
+            elif not span.least <= given <= span.most:
+                yield f"{name} must be from {span.least:g} to {span.most:g}."
 
 
 def _same(dtype: DataType) -> DataType:
@@ -140,23 +106,94 @@ def _fraction(_dtype: DataType) -> DataType:
     return FLOAT64
 
 
-def _only(states: Sequence[State]) -> Value:
+def _only(states: Sequence[State], _parameters: Parameters) -> Value:
     return states[0]
 
 
-def _finish_sum(states: Sequence[State]) -> Value | None:
+def _finish_sum(states: Sequence[State], _parameters: Parameters) -> Value | None:
     """A sum that int64 cannot hold is no value rather than a wrong one."""
     return None if isinstance(states[0], str) else states[0]
 
 
-def _finish_mean(states: Sequence[State]) -> float:
+def _finish_mean(states: Sequence[State], _parameters: Parameters) -> float:
     total, count = states
     return (int(total) if isinstance(total, str) else total) / count  # type: ignore[no-any-return]
+
+
+def _variance(moments: list[State], fewer: int) -> float | None:
+    """The sum of squared differences from the mean, over the count less `fewer`. A sample of one has no variance, and one that float64
+    cannot hold is no value."""
+    count, first, second = moments
+    if count <= fewer:
+        return None
+    if isinstance(first, float):
+        spread: float = second / (count - fewer)
+        return spread if isfinite(spread) else None
+    total, squares = int(first), int(second)
+    return (count * squares - total * total) / (count * (count - fewer))  # type: ignore[no-any-return]
+
+
+def _finish_variance(fewer: int) -> Callable[[Sequence[State], Parameters], float | None]:
+    return lambda states, _parameters: _variance(states[0], fewer)
+
+
+def _finish_deviation(fewer: int) -> Callable[[Sequence[State], Parameters], float | None]:
+    def finish(states: Sequence[State], _parameters: Parameters) -> float | None:
+        variance = _variance(states[0], fewer)
+        return None if variance is None else sqrt(variance)
+
+    return finish
+
+
+def _finish_one(states: Sequence[State], _parameters: Parameters) -> Value:
+    return states[0][0][2]
+
+
+def _finish_list(states: Sequence[State], _parameters: Parameters) -> list[Value]:
+    return [entry[2] for entry in states[0]]
+
+
+def _finish_count_distinct(states: Sequence[State], _parameters: Parameters) -> int:
+    return len(states[0])
+
+
+def _finish_approx_count_distinct(states: Sequence[State], _parameters: Parameters) -> int:
+    from gateway.feature_server.sketches import estimate_distinct  # noqa: PLC0415 - loads numpy; whoever comes here has done so
+
+    return estimate_distinct(states[0])
+
+
+def _finish_approx_percentile(states: Sequence[State], parameters: Parameters) -> float:
+    from gateway.feature_server.sketches import estimate_percentile  # noqa: PLC0415 - loads numpy; whoever comes here has done so
+
+    assert parameters.percentile is not None
+    return estimate_percentile(states[0], parameters.percentile)
+
+
+def _spell_with_n(name: str, parameters: Parameters) -> str:
+    """`last_n` of 5 → `last_5`."""
+    return f"{name.removesuffix('_n')}_{parameters.n}"
+
+
+def _spell_percentile(name: str, parameters: Parameters) -> str:
+    """0.5 → `approx_percentile_p0_5`. Precision is no part of the name: two that differ in it alone need an alias."""
+    if parameters.percentile is None:
+        return name
+    return f"{name}_p{Decimal(repr(float(parameters.percentile))):f}".replace(".", "_")
 
 
 _NUMBERS = frozenset({Kind.INT64, Kind.FLOAT64})
 _ORDERED = _NUMBERS | {Kind.TIMESTAMP}
 _SCALARS = _ORDERED | {Kind.STRING, Kind.BOOLEAN}
+_N = (Span("n", 1, 1_000),)
+_DISTINCT = (Span("precision", 4, 16, DEFAULT_DISTINCT_PRECISION),)
+_PERCENTILE = (Span("percentile", 0, 1), Span("precision", 20, 1_000, DEFAULT_PERCENTILE_PRECISION))
+
+
+def _several(accumulator: str) -> Function:
+    """The n first or last, oldest first."""
+    return Function((accumulator,), _finish_list, array_of, _SCALARS, spell=_spell_with_n, spans=_N)
+
 
 FUNCTIONS: Mapping[str, Function] = MappingProxyType(
     {
@@ -165,8 +202,22 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
         "mean": Function(("sum", "count"), _finish_mean, _fraction, _NUMBERS),
         "min": Function(("least",), _only, _same, _ORDERED),
         "max": Function(("greatest",), _only, _same, _ORDERED),
-        "last": Function(("latest",), lambda states: states[0][-1][2], _same, _SCALARS),
-        "last_n": Function(("latest",), lambda states: [entry[2] for entry in states[0]], array_of, _SCALARS, takes_n=True),
-        "count_distinct": Function(("distinct",), lambda states: len(states[0]), _whole, _SCALARS, counts=True),
+        "stddev_samp": Function(("moments",), _finish_deviation(1), _fraction, _NUMBERS),
+        "stddev_pop": Function(("moments",), _finish_deviation(0), _fraction, _NUMBERS),
+        "var_samp": Function(("moments",), _finish_variance(1), _fraction, _NUMBERS),
+        "var_pop": Function(("moments",), _finish_variance(0), _fraction, _NUMBERS),
+        "first": Function(("earliest",), _finish_one, _same, _SCALARS),
+        "last": Function(("latest",), _finish_one, _same, _SCALARS),
+        "first_n": _several("earliest"),
+        "last_n": _several("latest"),
+        "first_distinct_n": _several("earliest_distinct"),
+        "last_distinct_n": _several("latest_distinct"),
+        "count_distinct": Function(("distinct",), _finish_count_distinct, _whole, _SCALARS, counts=True),
+        "approx_count_distinct": Function(
+            ("distinct_sketch",), _finish_approx_count_distinct, _whole, _SCALARS, counts=True, spans=_DISTINCT
+        ),
+        "approx_percentile": Function(
+            ("percentile_sketch",), _finish_approx_percentile, _fraction, _NUMBERS, spell=_spell_percentile, spans=_PERCENTILE
+        ),
     }
 )

@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from gateway.errors import MalformedBody
-from gateway.feature_server.catalog import Catalog, Row, SourceRuntime, ViewRuntime
+from gateway.feature_server.catalog import Catalog, SourceRuntime, ViewRuntime
 from gateway.feature_server.records import MAX_ECHO, RecordError, RecordReader
+from gateway.feature_server.windows import Row
 from gateway.origins.base import IngestReply
 from gateway.wire.json import decode_strict
 

@@ -1,88 +1,130 @@
 """Events into the store: last write wins per event, and every tile stays exactly what its events make it.
 
 A new event is added to its tiles, wherever in the past they lie. An event that replaces another makes its tiles anew from the raw events,
-because few states can forget a value. Tiles are read and written once per call, however many events fall in them.
+because few states can forget a value. Whatever the number of events, views and requests in one write: one look-up of what is there, one of
+tiles, one of the events of tiles to be made anew, one put.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
-from gateway.feature_server.catalog import Row, SourceRuntime, ViewRuntime
-from gateway.feature_server.online.base import Transaction, WrittenEvent
+from gateway.feature_server.catalog import ViewRuntime
+from gateway.feature_server.online.base import Batch, Cell, CellChange, Event, EventKey, Retention, TileKey
 from gateway.feature_server.timestamps import NS_PER_S
-from gateway.feature_server.windows import TileStates
+from gateway.feature_server.windows import Row
 
 _pack = msgspec.msgpack.encode
 _unpack = msgspec.msgpack.Decoder(list).decode
 Ids = Mapping[str, int]
-"""The store's ids of views and sources, by the name they are stored under."""
+"""The store's ids of views, by the name they are stored under."""
+Moment = tuple[int, bytes]
+"""What an event is in its cell: timestamp and identity."""
 
 
 @dataclass(slots=True)
-class _Touched:
-    """What one call does to one tile. `rebuilt`: an event in it was replaced or has left."""
+class _CellWork:
+    """What one write does to one cell. `rows` that replace others are in `replacing` too."""
 
-    added: list[tuple[int, bytes, Row]] = field(default_factory=list)
-    rebuilt: bool = False
-
-
-class _ViewChanges:
-    """What one call does to one view: members at once, tiles when all is known."""
-
-    def __init__(self, transaction: Transaction, view: ViewRuntime, view_id: int) -> None:
-        self._transaction = transaction
-        self._view = view
-        self._id = view_id
-        self._tiles: dict[tuple[bytes, int], _Touched] = {}
-
-    def take(self, at_ns: int, identity: bytes, row: Row, written: WrittenEvent, replaced: Row | None) -> None:
-        join_key, tile = self._view.key_of_row(row), self._view.plan.tile_of(at_ns)
-        if replaced is not None and (old_key := self._view.key_of_row(replaced)) != join_key:
-            self._transaction.drop_member(self._id, old_key, at_ns, identity)
-            self._tiles.setdefault((old_key, tile), _Touched()).rebuilt = True
-        stood_in = self._transaction.put_member(self._id, join_key, at_ns, identity, written.id)
-        change = self._tiles.setdefault((join_key, tile), _Touched())
-        change.added.append((at_ns, identity, row))
-        change.rebuilt = change.rebuilt or stood_in or replaced is not None
-
-    def finish(self, newest_ns: int) -> None:
-        for (join_key, tile), change in self._tiles.items():
-            states = self._rebuild(join_key, tile) if change.rebuilt else self._extend(join_key, tile, change)
-            self._transaction.put_tile(self._id, join_key, tile, None if states is None else _pack(states))
-        self._transaction.advance(self._id, newest_ns)
-
-    def _extend(self, join_key: bytes, tile: int, change: _Touched) -> TileStates:
-        stored = self._transaction.tile(self._id, join_key, tile)
-        states = self._view.plan.empty() if stored is None else _unpack(stored)
-        for at_ns, identity, row in change.added:
-            self._view.plan.add(states, at_ns, identity, row)
-        return states
-
-    def _rebuild(self, join_key: bytes, tile: int) -> TileStates | None:
-        """From the raw events; None where there are none left."""
-        length_ns = self._view.plan.interval_s * NS_PER_S
-        members = self._transaction.members(self._id, join_key, tile * length_ns, (tile + 1) * length_ns)
-        states = self._view.plan.empty()
-        for at_ns, identity, payload in members:
-            self._view.plan.add(states, at_ns, identity, _unpack(payload))
-        return states if members else None
+    view: ViewRuntime
+    rows: dict[Moment, Row] = field(default_factory=dict)
+    replacing: set[Moment] = field(default_factory=set)
+    index: bytes | None = None
 
 
-def store_events(transaction: Transaction, source: SourceRuntime, rows: Sequence[Row], ids: Ids) -> None:
-    """Store events of one source, at least one, in the order given, and bring the tiles of every view it feeds up to date."""
-    changes = [_ViewChanges(transaction, view, ids[view.stored_as]) for view in source.views]
-    newest_ns = max(row[source.timestamp_column] for row in rows)
-    for row in rows:
-        at_ns, record_key, payload = row[source.timestamp_column], source.record_key(row), _pack(row)
-        written = transaction.put_event(ids[source.stored_as], record_key, at_ns, payload)
-        # Without a record key of the source's own, a view's join keys and the timestamp are the whole identity
-        identity = record_key if source.source.record_key else b""
-        if identity and written.replaced == payload:
-            continue  # sent again after a lost answer: nothing changes, and making tiles anew is the dearest thing here
-        replaced = None if written.replaced is None else _unpack(written.replaced)
-        for view in changes:
-            view.take(at_ns, identity, row, written, replaced)
-    for view in changes:
-        view.finish(newest_ns)
+def store_events(
+    batch: Batch, feeds: Iterable[tuple[ViewRuntime, Sequence[Row]]], ids: Ids, now_ns: int, *, absent_only: bool = False
+) -> None:
+    """Store rows for views, in the order given, and bring tiles up to date. `absent_only`: an event that is there stays as it is."""
+    work = _gather(feeds, ids)
+    _compare(batch, work, absent_only=absent_only)
+    changes = {cell: CellChange([Event(*moment, _pack(row)) for moment, row in one.rows.items()]) for cell, one in work.items()}
+    _extend(batch, work, changes)
+    _rebuild(batch, work, changes)
+    newest: dict[int, int] = {}
+    for cell, one in work.items():
+        changes[cell].indexed_under = one.index
+        changes[cell].retention = retention(one.view, now_ns)
+        newest[cell.view] = max(newest.get(cell.view, -(2**63)), *(at_ns for at_ns, _ in one.rows))
+    if changes:
+        batch.put(changes, newest)
+
+
+def retention(view: ViewRuntime, now_ns: int) -> Retention | None:
+    """None: everything is kept. A store that forgets by itself may let a cell go a tile after its last event has left the TTL; where there
+    are windows over all time, never."""
+    ttl_s = view.view.ttl_s
+    if ttl_s is None:
+        return None
+    oldest_ns = view.plan.oldest_ns(now_ns, ttl_s)
+    lasting = any(one.window_s is None for one in view.view.aggregations)
+    return Retention(oldest_ns, oldest_ns // (view.plan.grid_s * NS_PER_S), None if lasting else float(ttl_s + 2 * view.plan.grid_s))
+
+
+def _gather(feeds: Iterable[tuple[ViewRuntime, Sequence[Row]]], ids: Ids) -> dict[Cell, _CellWork]:
+    """By cell; of rows that are one event the last."""
+    work: dict[Cell, _CellWork] = {}
+    for view, rows in feeds:
+        view_id = ids[view.stored_as]
+        for row in rows:
+            cell = Cell(view_id, view.key_of_row(row))
+            one = work.get(cell)
+            if one is None:
+                one = work[cell] = _CellWork(view, index=view.index_of_row(row))
+            one.rows[row[view.timestamp_column], view.identity_of_row(row)] = row
+    return work
+
+
+def _compare(batch: Batch, work: dict[Cell, _CellWork], *, absent_only: bool) -> None:
+    """Leave out what changes nothing (a request sent again after a lost answer), and mark what replaces another event."""
+    keys = [EventKey(cell, *moment) for cell, one in work.items() for moment in one.rows]
+    for key, payload in zip(keys, batch.payloads(keys), strict=True):
+        if payload is None:
+            continue
+        cell, moment = key.cell, (key.at_ns, key.identity)
+        if absent_only or payload == _pack(work[cell].rows[moment]):
+            del work[cell].rows[moment]
+        else:
+            work[cell].replacing.add(moment)
+    for cell in [cell for cell, one in work.items() if not one.rows]:
+        del work[cell]
+
+
+def _tiles(one: _CellWork) -> tuple[dict[int, list[Moment]], set[int]]:
+    """The tiles that events fall in, and which of them must be made anew."""
+    tiles: dict[int, list[Moment]] = {}
+    anew: set[int] = set()
+    for moment in one.rows:
+        for tile in one.view.plan.tiles_of(moment[0]):
+            tiles.setdefault(tile, []).append(moment)
+            if moment in one.replacing:
+                anew.add(tile)
+    return tiles, anew
+
+
+def _extend(batch: Batch, work: Mapping[Cell, _CellWork], changes: Mapping[Cell, CellChange]) -> None:
+    """New events into the tiles that are there."""
+    growing = [
+        (TileKey(cell, tile), one, moments)
+        for cell, one in work.items()
+        for tiles, anew in (_tiles(one),)
+        for tile, moments in tiles.items()
+        if tile not in anew
+    ]
+    for (key, one, moments), stored in zip(growing, batch.tiles([key for key, _, _ in growing]), strict=True):
+        events = [(*moment, one.rows[moment]) for moment in moments]
+        changes[key.cell].tiles[key.tile] = one.view.plan.build(key.tile, stored, events)
+
+
+def _rebuild(batch: Batch, work: Mapping[Cell, _CellWork], changes: Mapping[Cell, CellChange]) -> None:
+    """Tiles of which an event is replaced, from all of their events."""
+    broken = [(TileKey(cell, tile), one) for cell, one in work.items() for tile in _tiles(one)[1]]
+    if not broken:
+        return
+    ranges = [(key.cell, *one.view.plan.span_ns(key.tile)) for key, one in broken]
+    for (key, one), (_, first_ns, end_ns), stored in zip(broken, ranges, batch.events(ranges), strict=True):
+        rows: dict[Moment, Row] = {(event.at_ns, event.identity): _unpack(event.payload) for event in stored}
+        rows |= {moment: row for moment, row in one.rows.items() if first_ns <= moment[0] < end_ns}
+        events = [(*moment, row) for moment, row in sorted(rows.items(), key=lambda item: item[0])]
+        changes[key.cell].tiles[key.tile] = one.view.plan.build(key.tile, None, events)

@@ -5,14 +5,16 @@ Serves stored views; on-demand views are the gateway's to compute. Writers are c
 
 import asyncio
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
 from gateway.errors import OriginTimeout
-from gateway.feature_server.catalog import ViewRuntime
-from gateway.feature_server.engine import Engine, ReadRow, RowRead, ViewRead
+from gateway.feature_server.catalog import ServedView
+from gateway.feature_server.engine import Engine
 from gateway.feature_server.ingest import MAX_RECORDS
+from gateway.feature_server.reads import ReadRow, RowRead, ViewRead
 from gateway.feature_server.timestamps import format_timestamp_ns
-from gateway.features import Caller, ServiceRef, SloInfo, ViewValues
-from gateway.origins.base import Description, Fetch, Fetched, FetchedRow, FetchRow, IngestReply
+from gateway.features import Caller, ServiceRef, SloInfo, ViewLayout, ViewValues
+from gateway.origins.base import Description, Fetch, Fetched, FetchedRow, FetchRow, IngestReply, Queried, QueriedRow
 from gateway.wire.values import Writer, compile_writer
 
 BATCH_LIMIT = 1_000
@@ -30,19 +32,20 @@ class EmbeddedOrigin:
         """`records_per_source`: how many records one ingest request may carry for each stream source."""
         self._engine = engine
         self._records_per_source = records_per_source
-        self._encoders = {(view.workspace, view.name): _Encoder(view) for view in engine.catalog.views}
+        self._slice_rows = _SLICE_ROWS if engine.immediate else BATCH_LIMIT
+        self._encoders: WeakKeyDictionary[ServedView, _Encoder] = WeakKeyDictionary()
 
     async def describe(self, service: ServiceRef, _caller: Caller, _deadline: float) -> Description:
         return self._engine.describe(service)
 
     async def fetch(self, fetch: Fetch) -> Fetched:
-        """Reads inline: one takes less time than handing it to another thread would. Between slices of a long batch others have their
-        turn, so each slice is a snapshot of its own; a row never spans two."""
+        """A store that answers without waiting is read inline: that takes less time than handing it to another thread would. Between slices
+        of a long batch others have their turn then, so each slice is a snapshot of its own; a row never spans two."""
         rows: list[FetchedRow] = []
-        for start in range(0, len(fetch.rows) or 1, _SLICE_ROWS):
+        for start in range(0, len(fetch.rows) or 1, self._slice_rows):
             if start:
                 await self._make_way(fetch.deadline)
-            rows += self._slice(fetch, fetch.rows[start : start + _SLICE_ROWS])
+            rows += await self._slice(fetch, fetch.rows[start : start + self._slice_rows])
         labels = self._engine.describe(fetch.service).labels if fetch.want_labels else None
         return Fetched(tuple(rows), labels)
 
@@ -52,26 +55,54 @@ class EmbeddedOrigin:
         if asyncio.get_running_loop().time() > deadline:
             raise OriginTimeout("Timed out")
 
-    def _slice(self, fetch: Fetch, rows: Sequence[FetchRow]) -> list[FetchedRow]:
-        read = self._engine.read(fetch.service, [ReadRow(row.join_keys, row.views) for row in rows], fetch.options)
-        encoded: dict[int, ViewValues] = {}
+    async def _slice(self, fetch: Fetch, rows: Sequence[FetchRow]) -> list[FetchedRow]:
+        read = await self._engine.read(fetch.service, [ReadRow(row.join_keys, row.views) for row in rows], fetch.options)
+        encoded: dict[tuple[int, ServedView], ViewValues] = {}
         return [self._row(row, encoded) for row in read]
 
-    def _row(self, row: RowRead, encoded: dict[int, ViewValues]) -> FetchedRow:
-        """`encoded` by the identity of the read, so that rows that share one share its encoding."""
+    def _row(self, row: RowRead, encoded: dict[tuple[int, ServedView], ViewValues]) -> FetchedRow:
+        """`encoded` by the identity of the values, so that rows that share them share their encoding."""
         views = []
         for view in row.views:
-            if id(view) not in encoded:
-                encoded[id(view)] = self._encoders[view.runtime.workspace, view.runtime.name].encode(view)
-            views.append(encoded[id(view)])
+            known = (id(view.values), view.served)
+            if known not in encoded:
+                encoded[known] = self._encoder(view.served).encode(view)
+            views.append(encoded[known])
         return FetchedRow(tuple(views), _slo(row))
+
+    def _encoder(self, view: ServedView) -> "_Encoder":
+        """Compiled once per view, and let go with the definitions that it belongs to."""
+        encoder = self._encoders.get(view)
+        if encoder is None:
+            encoder = self._encoders[view] = _Encoder(view.layout)
+        return encoder
+
+    async def query(self, fetch: Fetch) -> Queried:
+        [row] = fetch.rows
+        rows, more = await self._engine.query(
+            fetch.service,
+            ReadRow(row.join_keys, row.views),
+            fetch.options,
+            limit=BATCH_LIMIT if fetch.max_results is None else fetch.max_results,
+            slice_rows=self._slice_rows,
+            pause=lambda: self._make_way(fetch.deadline),
+        )
+        described = self._engine.describe(fetch.service)
+        encoded: dict[tuple[int, ServedView], ViewValues] = {}
+        return Queried(
+            described.output_join_keys,
+            tuple(QueriedRow(one.join_keys, self._row(one.read, encoded).views) for one in rows),
+            _slo(rows[0].read) if rows else None,
+            more=more,
+            labels=described.labels if fetch.want_labels else None,
+        )
 
     async def ingest(self, body: bytes, _caller: Caller, _deadline: float) -> IngestReply:
         """A caller that goes away takes its request along only while it waits in line; a write under way is finished."""
         return await asyncio.wrap_future(self._engine.begin_ingest(body, self._records_per_source))
 
     async def ready(self) -> None:
-        self._engine.ready()
+        await self._engine.ready()
 
     async def aclose(self) -> None:
         """Waits for the writes in line."""
@@ -83,7 +114,8 @@ def _slo(row: RowRead) -> SloInfo:
     return SloInfo(
         server_time_s=row.elapsed_s,
         slo_server_time_s=row.elapsed_s,
-        store_max_latency_s=row.store_max_latency_s,
+        store_max_latency_s=row.store_s,
+        store_time_s=row.store_s,
         store_response_size_bytes=row.store_bytes,
     )
 
@@ -91,10 +123,10 @@ def _slo(row: RowRead) -> SloInfo:
 class _Encoder:
     """One view's values → both spellings."""
 
-    def __init__(self, view: ViewRuntime) -> None:
-        self._layout = view.layout
+    def __init__(self, layout: ViewLayout) -> None:
+        self._layout = layout
         self._writers: Sequence[tuple[bytes, Writer]] = [
-            (b'"%b":' % feature.name.encode(), compile_writer(feature.dtype)) for feature in view.layout.features
+            (b'"%b":' % feature.name.encode(), compile_writer(feature.dtype)) for feature in layout.features
         ]
 
     def encode(self, read: ViewRead) -> ViewValues:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from gateway.feature_server.catalog import Row, SourceRuntime
+from gateway.feature_server.catalog import SourceRuntime
 from gateway.feature_server.functions import INT64_MAX, INT64_MIN, Value
 from gateway.feature_server.timestamps import NS_PER_S, parse_timestamp
+from gateway.feature_server.windows import Row
 from gateway.features import Kind
 
 MAX_ECHO = 64

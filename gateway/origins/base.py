@@ -1,4 +1,4 @@
-"""The seam between the read path and whatever answers reads: one Protocol, four verbs and close.
+"""The seam between the read path and whatever answers reads: one Protocol, five verbs and close.
 
 Implementations: `origins.tecton` (a cluster over HTTP), `feature_server.origin` (the embedded engine). They speak in domain nouns; HTTP,
 JSON and SQL stay behind this line. Errors: `errors.OriginError` and, where the origin judges the caller, `errors.CallerError`.
@@ -10,6 +10,9 @@ from typing import Any, Protocol
 
 from gateway.features import PLAIN, Caller, Feature, Field, Labels, ReadOptions, ServiceRef, SloInfo, ViewValues
 from gateway.on_demand import OnDemandView
+
+DEFAULT, WILDCARD = "DEFAULT", "WILDCARD"
+"""The kinds of feature services (contract §2.4). A wildcard one is read by some join keys and answers once per set of the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class Fetch:
     options: ReadOptions = PLAIN
     want_labels: bool = False
     traceparent: str | None = None
+    max_results: int | None = None
+    """Of a query: how many results its answer may have. None: as many as there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,30 @@ class Fetched:
     """An origin's answer: one row per row asked, in order. `labels` by feature name, where they were wanted and the origin has them."""
 
     rows: tuple[FetchedRow, ...]
+    labels: Mapping[str, Labels] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueriedRow:
+    """One result of a wildcard read: the values of the output join keys (typed as in `FetchRow`), and all views of the service for them."""
+
+    join_keys: tuple[Any, ...] = field(repr=False)
+    views: tuple[ViewValues, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Queried:
+    """An origin's answer to a wildcard read: one row per set of output join keys that it has something for, in the order of its choice.
+
+    `join_keys` names and types the rows' keys, in their order: it comes with the values, as the views' layouts do. `partial`: the origin
+    left something out because its own size limit was met, as the caller had allowed it to. `more`: there are more rows than were wanted.
+    """
+
+    join_keys: tuple[Field, ...]
+    rows: tuple[QueriedRow, ...]
+    slo: SloInfo | None = None
+    partial: bool = False
+    more: bool = False
     labels: Mapping[str, Labels] | None = None
 
 
@@ -73,7 +102,7 @@ class Description:
     join_keys: tuple[Field, ...]
     context_keys: tuple[Field, ...]
     features: tuple[Feature, ...]
-    kind: str = "DEFAULT"
+    kind: str = DEFAULT
     output_join_keys: tuple[Field, ...] = ()
     views: Mapping[str, ViewFacts] = field(default_factory=dict)
     on_demand: Mapping[str, OnDemandView] = field(default_factory=dict)
@@ -104,6 +133,13 @@ class Origin(Protocol):
 
     async def fetch(self, fetch: Fetch) -> Fetched:
         """Feature values. Raises rather than answering in part, unless the origin itself marks what is missing (TIME_OUT)."""
+        ...
+
+    async def query(self, fetch: Fetch) -> Queried:
+        """A wildcard read: all sets of output join keys that go with the given ones. `fetch` has one row, whose `views` are all.
+
+        Raises InvalidRequest where the feature service is not a wildcard one, and as `fetch` does.
+        """
         ...
 
     async def ingest(self, body: bytes, caller: Caller, deadline: float) -> IngestReply:

@@ -33,13 +33,15 @@ from gateway.errors import (
     Unauthenticated,
 )
 from gateway.features import Caller, ServiceRef
-from gateway.origins.base import Description, Fetch, Fetched, FetchedRow, IngestReply, ViewFacts
+from gateway.origins.base import Description, Fetch, Fetched, FetchedRow, IngestReply, Queried, QueriedRow, ViewFacts
 from gateway.wire import upstream
 
 logger = logging.getLogger(__name__)
 _FEATURE_SERVICE = "/api/v1/feature-service/"
 _BATCH_LIMIT = 10
 _INGEST_STATUSES = range(200, 500)
+_SLICE_ROWS = 50
+"""Of a query's results, read without a pause: a few milliseconds at a microsecond per value."""
 
 
 class TectonOrigin:
@@ -73,7 +75,7 @@ class TectonOrigin:
             kind, join_keys, context_keys, features, output_keys = upstream.read_metadata(body)
         except (ValueError, RecursionError) as error:
             raise OriginMalformed(f"The feature store's metadata of {service} cannot be understood.") from error
-        names = {field.name for field in join_keys}
+        names = {field.name for field in (*join_keys, *output_keys)}
         for view, keys in self._view_join_keys.items():
             if not names.issuperset(keys) and any(feature.view == view for feature in features):
                 logger.warning("views.%s.join_keys names a key that a feature service with this view does not have: ignored there", view)
@@ -82,6 +84,31 @@ class TectonOrigin:
         return Description(service, join_keys, context_keys, features, kind, output_keys, views)
 
     async def fetch(self, fetch: Fetch) -> Fetched:
+        body = await self._ask("get-features-batch" if len(fetch.rows) > 1 else "get-features", fetch)
+        try:
+            rows, labels = self._replies.read(body, len(fetch.rows))
+        except (ValueError, RecursionError) as error:
+            raise OriginMalformed(_NOT_UNDERSTOOD) from error
+        return Fetched(tuple(FetchedRow(*row) for row in rows), labels if fetch.want_labels else None)
+
+    async def query(self, fetch: Fetch) -> Queried:
+        """The cluster takes no limit: of more results than are wanted the rest is not read. Others have their turn between slices."""
+        body = await self._ask("query-features", fetch)
+        rows: list[QueriedRow] = []
+        try:
+            reply = self._replies.query(body)
+            wanted = len(reply) if fetch.max_results is None else min(len(reply), fetch.max_results)
+            for index in range(wanted):
+                if index % _SLICE_ROWS == _SLICE_ROWS - 1:
+                    await asyncio.sleep(0)
+                rows.append(QueriedRow(*reply.row(index)))
+        except (ValueError, RecursionError) as error:
+            raise OriginMalformed(_NOT_UNDERSTOOD) from error
+        labels = reply.labels if fetch.want_labels else None
+        return Queried(reply.join_keys, tuple(rows), reply.slo, reply.partial, len(reply) > wanted, labels)
+
+    async def _ask(self, endpoint: str, fetch: Fetch) -> bytes:
+        """The reply to a read. Raises what any other answer stands for."""
         loop = asyncio.get_running_loop()
         budget_ms = None
         if fetch.options.latency_budget_ms is not None:
@@ -93,15 +120,10 @@ class TectonOrigin:
             latency_budget_ms=budget_ms,
             want_labels=fetch.want_labels,
         )
-        path = _FEATURE_SERVICE + ("get-features-batch" if len(fetch.rows) > 1 else "get-features")
-        status, body, headers = await self._post(path, request, fetch.caller, fetch.deadline, fetch.traceparent)
+        status, body, headers = await self._post(_FEATURE_SERVICE + endpoint, request, fetch.caller, fetch.deadline, fetch.traceparent)
         if status != 200:
             raise refusal(status, body, headers)
-        try:
-            rows, labels = self._replies.read(body, len(fetch.rows))
-        except (ValueError, RecursionError) as error:
-            raise OriginMalformed("The feature store's reply cannot be understood; nothing of it was used.") from error
-        return Fetched(tuple(FetchedRow(*row) for row in rows), labels if fetch.want_labels else None)
+        return body
 
     async def ingest(self, body: bytes, caller: Caller, deadline: float) -> IngestReply:
         """The cluster's own answer where it is one of the contract's (§6); its 5xx and anything that is not JSON become errors."""
@@ -161,6 +183,9 @@ class TectonOrigin:
             return response.status_code, bytes(received), response.headers
 
 
+_NOT_UNDERSTOOD = "The feature store's reply cannot be understood; nothing of it was used."
+
+
 def refusal(status: int, body: bytes, headers: Mapping[str, str]) -> GatewayError:
     """The error that an origin's answer stands for. A status that the caller caused keeps the origin's own text."""
     said = upstream.read_error(body)
@@ -179,7 +204,7 @@ def refusal(status: int, body: bytes, headers: Mapping[str, str]) -> GatewayErro
     if status == 504:
         return OriginTimeout(said or "The feature store timed out.")
     if status == 200:
-        return OriginMalformed("The feature store's reply cannot be understood; nothing of it was used.")
+        return OriginMalformed(_NOT_UNDERSTOOD)
     return OriginFailed(f"The feature store answered with status {status}.")
 
 

@@ -17,10 +17,10 @@ from gateway.cache.policy import Policies
 from gateway.errors import InvalidRequest, OnDemandFailed, OriginMalformed
 from gateway.features import TIMED_OUT, Feature, Kind, Source, Status, ViewLayout, ViewValues, pattern_of, split_views
 from gateway.on_demand import OnDemandView
-from gateway.origins.base import Description, ViewFacts
+from gateway.origins.base import WILDCARD, Description, ViewFacts
 from gateway.schema import Schema
 from gateway.wire.replies import VectorText
-from gateway.wire.values import Encoded, MembersReader, compile_writer
+from gateway.wire.values import Encoded, MembersReader, Writer, compile_writer
 
 _REMEMBERED_PROJECTIONS = 1024
 _NO_KEYS = (Kind.ARRAY, Kind.STRUCT, Kind.MAP)
@@ -101,9 +101,28 @@ class ComputedView:
         answers = self.view.compute(MappingProxyType(context), inputs)
         try:
             encoded = [write(answer) for write, answer in zip(self._writers, answers, strict=True)]
-        except ValueError as error:
-            raise OnDemandFailed(f"On-demand view {self.view.name} returned a value of the wrong type: {error}.") from None
+        except Exception:  # noqa: BLE001 - values of the function's own classes raise what they like, in texts that may quote them
+            raise OnDemandFailed(
+                f"On-demand view {self.view.name} returned a value of the wrong type: expected {self._misfits(answers)} or null."
+            ) from None
         return Computed(self, encoded)
+
+    def lacks_input(self, fragments: Sequence[Fragment | None]) -> bool:
+        """Whether `compute` would find that an input timed out."""
+        return any((fragment := fragments[index]) is None or TIMED_OUT in fragment.pattern for index in self.inputs)
+
+    def _misfits(self, answers: Sequence[Any]) -> str:
+        """The declared types of the answers that cannot be written."""
+        told = zip(self.layout.features, self._writers, answers, strict=False)
+        return ", ".join([str(feature.dtype) for feature, write, answer in told if not _writes(write, answer)])
+
+
+def _writes(write: Writer, answer: Any) -> bool:
+    try:
+        write(answer)
+    except Exception:  # noqa: BLE001 - see `ComputedView.compute`
+        return False
+    return True
 
 
 def _input_readers(view: OnDemandView, stored: Sequence[StoredView]) -> list[tuple[int, str, MembersReader]]:
@@ -145,7 +164,8 @@ class Projection:
     """`needed`: indices of the stored views that must be at hand, `looked_up` the same with the views. `emissions`: what is served, in
     order, and `text` what is said of it.
 
-    `cached_sources`: where the views of a hit come from. `whole`: no view is cut.
+    `cached_sources`: where the views of a hit come from. `whole`: no view is cut. `slow`: the on-demand views among the emissions that are
+    declared slow; where there is one, no read is a plain hit.
     """
 
     needed: tuple[int, ...]
@@ -154,6 +174,7 @@ class Projection:
     text: VectorText
     cached_sources: tuple[Source, ...]
     whole: bool
+    slow: tuple[ComputedView, ...] = ()
 
 
 class Plan:
@@ -165,20 +186,26 @@ class Plan:
         for key in description.join_keys:
             if key.dtype.kind in _NO_KEYS:
                 raise OriginMalformed(f"Join key {key.name} has the type {key.dtype}, by which nothing can be looked up.")
-        self.schema = Schema(description.join_keys, description.context_keys, description.features)
+        self.schema = Schema(description.join_keys, description.context_keys, description.features, description.output_join_keys)
+        self.wildcard = description.kind == WILDCARD
         self.labels = description.labels
         self._positions = {field.name: index for index, field in enumerate(description.join_keys)}
         emitted = split_views(description.features)
         hidden = [ViewLayout(view, facts.features) for view, facts in description.views.items() if not facts.emitted]
-        computed = [layout for layout in emitted if layout.view in description.on_demand]
-        self.stored = tuple(
-            self._stored(layout, policies, namespaces) for layout in (*emitted, *hidden) if layout.view not in description.on_demand
-        )
+        self._whole = {layout: self._all_of(layout) for layout in emitted}
+        held = [whole for whole, _ in self._whole.values() if whole.view not in description.on_demand]
+        self.stored = tuple(self._stored(layout, policies, namespaces) for layout in dict.fromkeys((*held, *hidden)))
         self.timed_out = [view.timed_out for view in self.stored]
         self.by_layout = {view.layout: index for index, view in enumerate(self.stored)}
+        computed = dict.fromkeys(whole for whole, _ in self._whole.values() if whole.view in description.on_demand)
         self._computed = {layout: ComputedView(description.on_demand[layout.view], layout, self.stored) for layout in computed}
         self.everything = self._project([(layout, None) for layout in emitted])
         self._projections: dict[tuple[str, ...], Projection] = {}
+
+    @property
+    def reads_as(self) -> object:
+        """What replies must agree with: the schema, and the views that are fetched for it, also those that only on-demand views read."""
+        return self.schema, tuple(self.by_layout)
 
     @property
     def computed_layouts(self) -> frozenset[ViewLayout]:
@@ -188,10 +215,18 @@ class Plan:
     def _facts(self, view: str) -> ViewFacts:
         return self.description.views.get(view, ViewFacts())
 
+    def _all_of(self, layout: ViewLayout) -> tuple[ViewLayout, tuple[int, ...]]:
+        """The view that a served layout is cut from, and the places of the layout's features in it: views are fetched, cached and computed
+        whole, so that feature services which serve different parts of one share it."""
+        on_demand = self.description.on_demand.get(layout.view)
+        features = self._facts(layout.view).features if on_demand is None else on_demand.features
+        whole = ViewLayout(layout.view, features) if set(layout.features) < set(features) else layout
+        return whole, tuple(whole.features.index(feature) for feature in layout.features)
+
     def _stored(self, layout: ViewLayout, policies: Policies, namespaces: Namespaces) -> StoredView:
         description, facts = self.description, self._facts(layout.view)
         join_keys = description.join_keys
-        if facts.join_keys is not None:
+        if facts.join_keys is not None and not self.wildcard:  # whose views use keys that are not given; nothing of them is cached
             join_keys = tuple(description.join_keys[self._positions[name]] for name in facts.join_keys)
         names = {field.name for field in description.context_keys}
         used = names if facts.context_keys is None else names.intersection(facts.context_keys)
@@ -238,14 +273,19 @@ class Plan:
         emissions: list[Emission] = []
         features: list[Feature] = []
         for layout, positions in picked:
-            computed = self._computed.get(layout)
-            needed.update([self.by_layout[layout]] if computed is None else computed.inputs)
-            emissions.append(Emission(self.by_layout[layout] if computed is None else computed, positions))
-            features += layout.features if positions is None else [layout.features[index] for index in positions]
+            whole, places = self._whole[layout]
+            chosen = places if positions is None else tuple(places[index] for index in positions)
+            computed = self._computed.get(whole)
+            needed.update([self.by_layout[whole]] if computed is None else computed.inputs)
+            emissions.append(
+                Emission(self.by_layout[whole] if computed is None else computed, None if len(chosen) == len(whole) else chosen)
+            )
+            features += [whole.features[index] for index in chosen]
         sources = tuple(Source.CACHE if isinstance(emission.view, int) else Source.COMPUTED for emission in emissions)
-        whole = all(positions is None for _, positions in picked)
+        uncut = all(positions is None for _, positions in emissions)
         looked_up = tuple((index, self.stored[index]) for index in sorted(needed))
-        return Projection(tuple(sorted(needed)), looked_up, tuple(emissions), VectorText(features, self.labels), sources, whole)
+        slow = tuple(view for view, _ in emissions if isinstance(view, ComputedView) and view.view.time_limit_s is not None)
+        return Projection(tuple(sorted(needed)), looked_up, tuple(emissions), VectorText(features, self.labels), sources, uncut, slow)
 
     def about_view(self, view: str) -> dict[str, Any]:
         """What the named door's schema says of a view."""

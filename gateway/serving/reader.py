@@ -1,7 +1,7 @@
 """The read path, on one screen.
 
     hit(call)    a plain function: decode → grant → validate → key → look up → compute → splice; None for whatever is not a plain hit
-    read(call)   the same with time to wait: who asks, which schema, what is at hand, what must be fetched, merge
+    read(call)   the same with time to wait: who asks, which schema, what is at hand, what must be fetched, what is slow to compute, merge
 
 A caller gets cached values only under a grant (`access`). Nothing on the way of a hit awaits, so a door below ASGI can call it too.
 """
@@ -9,6 +9,7 @@ A caller gets cached values only under a grant (`access`). Nothing on the way of
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,10 +20,12 @@ from gateway.cache.fragments import Fragment
 from gateway.cache.store import FragmentStore
 from gateway.errors import DeadlineExceeded, GatewayError, InvalidRequest, SchemaDisagreement
 from gateway.features import PLAIN, Caller, ServiceRef, SloInfo, Source, Status, statuses_of
+from gateway.serving.computing import Ready, compute_slow
 from gateway.serving.doors import Answers, Door
 from gateway.serving.gathering import Errand, Gatherer, RowWork
 from gateway.serving.plan import ComputedView, Plan, Projection
 from gateway.serving.schemas import Schemas
+from gateway.serving.workers import Workers
 from gateway.telemetry import ReadFacts, Telemetry
 from gateway.wire.replies import EncodedView, Vector, batch_slo, cut
 from gateway.wire.requests import ReadRequest, RowInput, Show
@@ -53,6 +56,7 @@ class FeatureReader:
         schemas: Schemas,
         store: FragmentStore,
         gatherer: Gatherer,
+        workers: Workers,
         telemetry: Telemetry,
         *,
         patience_s: float,
@@ -62,6 +66,7 @@ class FeatureReader:
         self._schemas = schemas
         self._store = store
         self._gatherer = gatherer
+        self._workers = workers
         self._telemetry = telemetry
         self._patience_s = patience_s
         self._clock = clock
@@ -77,6 +82,8 @@ class FeatureReader:
             if plan is None or not self._from_cache(request, plan, caller, now_s):
                 return None
             projection = plan.projection(request.selectors)
+            if projection.slow:
+                return None
             vectors: list[Vector | GatewayError] = []
             for row in request.rows:
                 vector = self._cached_vector(plan, projection, request, row, now_s)
@@ -89,7 +96,7 @@ class FeatureReader:
         answers = Answers(vectors, elapsed_s)
         reply = call.door.encode(request, answers)
         if self._telemetry.samples(call.traceparent):
-            self._tell(call, _facts(plan, answers), elapsed_s)
+            self._tell(call, facts_of(plan, answers), elapsed_s)
         return reply
 
     def _cached_vector(self, plan: Plan, projection: Projection, request: ReadRequest, row: RowInput, now_s: float) -> Vector | None:
@@ -109,7 +116,7 @@ class FeatureReader:
                 return None
             found[index] = fragment
         if not projection.whole:
-            return _vector(projection, found, [_CACHE] * len(found), context, now_s)
+            return assemble(projection, found, [_CACHE] * len(found), context, now_s)
         views = [view.compute(found, context) if isinstance(view, ComputedView) else found[view] for view, _ in projection.emissions]
         told = "".join([view.cached_pattern for view in views])
         return Vector(projection.text, views, projection.cached_sources, now_s, told)
@@ -145,7 +152,7 @@ class FeatureReader:
         except SchemaDisagreement:
             plan = await _in_time(self._schemas.corrected(request.service, caller, plan), deadline_s)
             answers = await self._answer(call, request, plan, caller, span, started_s, deadline_s)
-        told = _facts(plan, answers, bypass=not request.options.read_from_cache)
+        told = facts_of(plan, answers, bypass=not request.options.read_from_cache)
         for name in ReadFacts.__slots__:
             setattr(facts, name, getattr(told, name))
         return call.door.encode(request, answers)
@@ -153,9 +160,9 @@ class FeatureReader:
     async def _answer(
         self, call: Call, request: ReadRequest, plan: Plan, caller: Caller, span: Span | None, started_s: float, deadline_s: float
     ) -> Answers:
-        if plan.description.kind == "WILDCARD":
+        if plan.wildcard:
             await _in_time(self._schemas.prove(request.service, caller), deadline_s)
-            raise InvalidRequest("This is a wildcard feature service: the gateway does not read those yet.")
+            raise InvalidRequest("This is a wildcard feature service: read it with query-features, or by name with …/features:query.")
         now_s = self._clock()
         try:
             projection = plan.projection(request.selectors)
@@ -185,15 +192,19 @@ class FeatureReader:
             labelled = self._schemas.at_hand(request.service, caller)
             if labelled is not None and labelled.schema == plan.schema:
                 projection = labelled.projection(request.selectors)
+        waiting_s = time.perf_counter()
+        ready = await compute_slow(self._workers, projection.slow, rows, deadline_s, partial_at_deadline=errand.partial_at_deadline)
+        waited_s = time.perf_counter() - waiting_s if projection.slow else 0.0
         answered_s = self._clock()
-        outcomes = [row.error or _vector_or_error(projection, row, answered_s) for row in rows]
+        outcomes = [row.error or _vector_or_error(projection, row, one, answered_s) for row, one in zip(rows, ready, strict=True)]
         elapsed_s = time.perf_counter() - started_s
-        return Answers(outcomes, elapsed_s, [row.slo for row in rows], partial=any(row.partial for row in rows))
+        return Answers(outcomes, elapsed_s, [row.slo for row in rows], any(row.partial for row in rows), waited_s)
 
     def _from_cache(self, request: ReadRequest, plan: Plan, caller: Caller, now_s: float) -> bool:
         """Whether this caller, with these options, may be served from the cache at all."""
         return (
-            (request.options is PLAIN or (request.options.read_from_cache and request.options.high_watermark_override is None))
+            not plan.wildcard
+            and (request.options is PLAIN or (request.options.read_from_cache and request.options.high_watermark_override is None))
             and not (request.show & _LABELS and plan.labels is None)
             and self._gate.holds(caller, request.service, now_s)
         )
@@ -246,15 +257,20 @@ def _usable_s(ttl_s: float, max_age_s: float | None) -> float:
     return ttl_s if max_age_s is None else min(ttl_s, max_age_s)
 
 
-def _vector(
-    projection: Projection, found: Sequence[Fragment | None], sources: Sequence[Source], context: dict[str, Any], now_s: float
+def assemble(
+    projection: Projection,
+    found: Sequence[Fragment | None],
+    sources: Sequence[Source],
+    context: dict[str, Any],
+    now_s: float,
+    ready: Ready = MappingProxyType({}),
 ) -> Vector:
-    """The row's views in served order: fragments as they are, on-demand views computed. Raises OnDemandFailed."""
+    """The row's views in served order: fragments as they are, on-demand views computed, if they are not yet. Raises OnDemandFailed."""
     values: list[EncodedView] = []
     came_from: list[Source] = []
     for view, positions in projection.emissions:
         if isinstance(view, ComputedView):
-            computed = view.compute(found, context)
+            computed = ready[view] if view in ready else view.compute(found, context)
             one: EncodedView = computed
             came_from.append(Source.TIMEOUT if computed is view.timed_out else Source.COMPUTED)
         else:
@@ -266,14 +282,14 @@ def _vector(
     return Vector.of(projection.text, values, came_from, now_s)
 
 
-def _vector_or_error(projection: Projection, row: RowWork, now_s: float) -> Vector | GatewayError:
+def _vector_or_error(projection: Projection, row: RowWork, ready: Ready, now_s: float) -> Vector | GatewayError:
     try:
-        return _vector(projection, row.found, row.sources, row.context, now_s)
+        return assemble(projection, row.found, row.sources, row.context, now_s, ready)
     except GatewayError as error:
         return error
 
 
-def _facts(plan: Plan, answers: Answers, *, bypass: bool = False) -> ReadFacts:
+def facts_of(plan: Plan, answers: Answers, *, bypass: bool = False) -> ReadFacts:
     """What the span tells of a read."""
     vectors = [row for row in answers.rows if not isinstance(row, GatewayError)]
     sources = [source for vector in vectors for source in vector.sources]

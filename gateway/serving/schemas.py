@@ -83,8 +83,8 @@ class Schemas:
     async def corrected(self, service: ServiceRef, caller: Caller, wrong: Plan) -> Plan:
         """The plan after a reply disagreed with `wrong`. Raises SchemaDisagreement where Metadata still says the same."""
         entry = self._entries.get(service)
-        plan = entry.plan if entry is not None and entry.plan.schema != wrong.schema else await self.fetch(service, caller)
-        if plan.schema == wrong.schema:
+        plan = entry.plan if entry is not None and entry.plan.reads_as != wrong.reads_as else await self.fetch(service, caller)
+        if plan.reads_as == wrong.reads_as:
             raise SchemaDisagreement(f"The feature store's replies for {service} do not have the names and types of its metadata.")
         return plan
 

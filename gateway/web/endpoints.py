@@ -8,8 +8,9 @@ from starlette.types import Receive, Scope, Send
 from gateway.features import ServiceRef
 from gateway.origins.base import Origin
 from gateway.serving.desk import Desk
-from gateway.serving.doors import Door
+from gateway.serving.doors import Door, QueryDoor
 from gateway.serving.plan import Plan
+from gateway.serving.querying import QueryCall, WildcardReader
 from gateway.serving.reader import Call, FeatureReader
 from gateway.web.exchange import STARTED, answer, answer_json, read_body, read_headers
 from gateway.web.problems import JSON
@@ -45,6 +46,25 @@ class ReadFeatures:
         await send({"type": "http.response.body", "body": reply})
 
 
+class QueryFeatures:
+    """A door to wildcard feature services. No hits here: nothing of a query is cached."""
+
+    def __init__(self, reader: WildcardReader, door: QueryDoor, route: str, max_body_bytes: int) -> None:
+        self._reader = reader
+        self._door = door
+        self._route = route
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        authorization, traceparent = read_headers(scope, self._max_body_bytes)
+        body = await read_body(receive, self._max_body_bytes, await receive())
+        if body is None:
+            return
+        params = scope["path_params"]
+        path = ServiceRef(params["workspace"], params["feature_service"]) if params else None
+        await answer_json(scope, send, await self._reader.read(QueryCall(self._door, self._route, body, path, authorization, traceparent)))
+
+
 class DescribeService:
     """A metadata door: V1 (the body names the feature service), V2 and the named schema (the path does)."""
 
@@ -72,7 +92,7 @@ def as_metadata(plan: Plan) -> bytes:
 
 def as_schema(plan: Plan) -> bytes:
     told = plan.description
-    return named_schema(told.service, told.join_keys, told.context_keys, told.features, plan.about_view)
+    return named_schema(told.service, told.join_keys, told.context_keys, told.features, plan.about_view, told.output_join_keys)
 
 
 class Ingest:

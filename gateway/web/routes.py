@@ -1,9 +1,9 @@
 """The doors, in the order they are tried: read this first.
 
-Tecton V1      POST /api/v1/feature-service/{get-features, get-features-batch, metadata}      (also under /v1)
+Tecton V1      POST /api/v1/feature-service/{get-features, get-features-batch, query-features, metadata}      (also under /v1)
 Tecton V2      POST /api/v2/workspaces/{w}/feature-services/{fs}/{get-features, get-features-batch}, GET …/metadata
 ingest         POST /ingest, /v2/ingest
-named          POST /v1/workspaces/{w}/feature-services/{fs}/features, …/features:batch, GET …/schema
+named          POST /v1/workspaces/{w}/feature-services/{fs}/features, …/features:batch, …/features:query, GET …/schema
 operations     GET /livez, /readyz, /openapi.json, /docs
 """
 
@@ -16,9 +16,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.origins.base import Origin
 from gateway.serving.desk import Desk
 from gateway.serving.doors import Doors
+from gateway.serving.querying import WildcardReader
 from gateway.serving.reader import FeatureReader
 from gateway.web.docs import docs_routes
-from gateway.web.endpoints import DescribeService, Document, Ingest, Live, ReadFeatures, Ready, as_metadata, as_schema
+from gateway.web.endpoints import DescribeService, Document, Ingest, Live, QueryFeatures, ReadFeatures, Ready, as_metadata, as_schema
 from gateway.web.openapi import document
 from gateway.wire.requests import TectonReads
 
@@ -32,6 +33,7 @@ class House:
     """What the doors open into."""
 
     reader: FeatureReader
+    wildcards: WildcardReader
     desk: Desk
     origin: Origin
     doors: Doors
@@ -65,6 +67,10 @@ def routes(house: House) -> Sequence[BaseRoute]:
         door = getattr(house.doors, name)
         return Route(path, ReadFeatures(house.reader, door, path, house.max_body_bytes), methods=["POST"], name=f"{name} {path}")
 
+    def query(path: str, name: str) -> Route:
+        door = getattr(house.doors, name)
+        return Route(path, QueryFeatures(house.wildcards, door, path, house.max_body_bytes), methods=["POST"], name=f"{name} {path}")
+
     metadata = DescribeService(house.desk, house.tecton.locator, as_metadata, house.max_body_bytes)
     schema = DescribeService(house.desk, house.tecton.locator, as_schema, house.max_body_bytes)
     return [
@@ -74,6 +80,8 @@ def routes(house: House) -> Sequence[BaseRoute]:
         *[read(f"{prefix}/get-features-batch", "tecton_batch") for prefix in V1],
         read(f"{V2}/get-features", "tecton_single"),
         read(f"{V2}/get-features-batch", "tecton_batch"),
+        *[query(f"{prefix}/query-features", "tecton_query") for prefix in V1],
+        query(f"{NAMED}/features:query", "named_query"),
         *[Route(f"{prefix}/metadata", metadata, methods=["POST"]) for prefix in V1],
         Route(f"{V2}/metadata", metadata, methods=["GET"]),
         Route(f"{NAMED}/schema", schema, methods=["GET"]),

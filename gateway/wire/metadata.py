@@ -34,16 +34,19 @@ def named_schema(
     context_keys: Sequence[Field],
     features: Sequence[Feature],
     about_view: Callable[[str], Mapping[str, Any]],
+    output_keys: Sequence[Field] = (),
 ) -> bytes:
-    """`GET …/schema`: the compiled schema. `about_view` gives what the read path knows of a view, ready for JSON."""
+    """`GET …/schema`: the compiled schema. `about_view` gives what the read path knows of a view, ready for JSON. `output_keys`: those of a
+    wildcard service."""
     views = dict.fromkeys(layout.view for layout in split_views(features))
-    return msgspec.json.encode(
-        {
-            "workspace": service.workspace,
-            "featureService": service.name,
-            "joinKeys": _keys(join_keys),
-            "requestContext": _keys(context_keys),
-            "features": [{**item, "view": feature.view} for item, feature in zip(_keys(features), features, strict=True)],
-            "views": [{"name": view, **about_view(view)} for view in views],
-        }
-    )
+    told = {
+        "workspace": service.workspace,
+        "featureService": service.name,
+        "joinKeys": _keys(join_keys),
+        "requestContext": _keys(context_keys),
+        "features": [{**item, "view": feature.view} for item, feature in zip(_keys(features), features, strict=True)],
+        "views": [{"name": view, **about_view(view)} for view in views],
+    }
+    if output_keys:
+        told["outputJoinKeys"] = _keys(output_keys)
+    return msgspec.json.encode(told)

@@ -5,15 +5,15 @@ each pattern of statuses that was seen) is encoded once per feature service and 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from gateway.errors import GatewayError
-from gateway.features import UNCACHED, Feature, Labels, SloInfo, Source, as_cached, statuses_of
+from gateway.features import UNCACHED, Feature, Field, Labels, SloInfo, Source, Status, as_cached, statuses_of
 from gateway.wire.requests import Show
 from gateway.wire.types import encode_type
-from gateway.wire.values import instant
+from gateway.wire.values import Encoded, compile_writer, instant
 
 _encode = msgspec.json.encode
 _astuple = msgspec.structs.astuple
@@ -192,9 +192,12 @@ def tecton_batch(vectors: Sequence[Vector], show: int, slos: Sequence[SloInfo], 
 def _batch_items(vectors: Sequence[Vector], show: int) -> bytes:
     """The items over all rows. The single effective time of an item is the newest that any row has."""
     statuses = [_encode(column) for column in zip(*[statuses_of(vector.told) for vector in vectors], strict=True)]
+    return vectors[0].text.items_with(show, statuses, _newest(vectors))
+
+
+def _newest(vectors: Sequence[Vector]) -> list[str | None]:
     columns = zip(*[vector.told_times() for vector in vectors], strict=True)
-    times = [max((moment for moment in column if moment is not None), key=instant, default=None) for column in columns]
-    return vectors[0].text.items_with(show, statuses, times)
+    return [max((moment for moment in set(column) if moment is not None), key=instant, default=None) for column in columns]
 
 
 def batch_slo(slos: Sequence[SloInfo], server_time_s: float) -> SloInfo:
@@ -245,6 +248,99 @@ def named_batch(rows: Iterable[Vector | GatewayError], show: int) -> bytes:
         for row in rows
     ]
     return b'{"rows":[%b]}' % b",".join(told)
+
+
+class KeysText:
+    """The output join keys of a wildcard service: how a result tells theirs, and what the metadata says of them."""
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self._names = [_encode(field.name) for field in fields]
+        self._types = [_encode(encode_type(field.dtype)) for field in fields]
+        self._writers = [compile_writer(field.dtype) for field in fields]
+
+    def encode(self, values: Sequence[Any]) -> Encoded:
+        """The typed values of one result, in order. Raises ValueError where they are not of their types."""
+        encoded = [write(value) for write, value in zip(self._writers, values, strict=True)]
+        return (
+            b",".join([positional for positional, _ in encoded]),
+            b",".join([b"%b:%b" % (name, named) for name, (_, named) in zip(self._names, encoded, strict=True)]),
+        )
+
+    def items(self, show: int) -> bytes:
+        """`metadata.joinKeys`: only what can be said of a key, which has neither status nor time."""
+        items: list[bytes] = []
+        for name, dtype in zip(self._names, self._types, strict=True):
+            members = [b'"name":' + name] if show & _NAMES else []
+            members += [b'"dataType":' + dtype] if show & _TYPES else []
+            items.append(b"{%b}" % b",".join(members))
+        return b",".join(items)
+
+
+class Match(NamedTuple):
+    """One result of a query: its output join keys (`KeysText.encode`), and the features for them."""
+
+    keys: Encoded
+    vector: Vector
+
+
+class Matches(msgspec.Struct, gc=False):
+    """The results of a query, and what they all have in common. There may be none."""
+
+    keys: KeysText
+    text: VectorText
+    found: Sequence[Match]
+    slo: SloInfo
+    partial: bool = False
+
+
+_WORST_FIRST = (
+    Status.TIME_OUT,
+    Status.UNKNOWN,
+    Status.CACHED_UNKNOWN,
+    Status.MISSING_DATA,
+    Status.CACHED_MISSING_DATA,
+    Status.PRESENT,
+    Status.CACHED_PRESENT,
+)
+
+
+def tecton_query(matches: Matches, show: int) -> bytes:
+    """The reply of QueryFeatures (contract §2.5). As for GetFeatures, without any flag there is no `metadata` at all.
+
+    The metadata is said once for all results, in the Item of GetFeatures: clients parse `status` as one enum there, so it cannot be a list
+    with an entry per result, as it is in a batch. It is the worst that any result has, so that PRESENT promises a value in each; the named
+    door tells them apart. The effective time is the newest, as in a batch.
+    """
+    results = b",".join(
+        [
+            b'{"features":[%b],"joinKeys":[%b]}' % (b",".join([view.positional for view in vector.values]), keys[0])
+            for keys, vector in matches.found
+        ]
+    )
+    metadata: list[bytes] = []
+    if show & _ITEMS:
+        metadata.append(b'"features":[%b],"joinKeys":[%b]' % (_query_items(matches, show), matches.keys.items(show)))
+    if show & _SLO:
+        metadata.append(b'"sloInfo":' + _slo(matches.slo))
+    if matches.partial:
+        metadata.append(b'"partialResults":true')
+    return b'{"results":[%b]%b}' % (results, b',"metadata":{%b}' % b",".join(metadata) if metadata else b"")
+
+
+def _query_items(matches: Matches, show: int) -> bytes:
+    """The items over all results; of none, names and types alone."""
+    vectors = [match.vector for match in matches.found]
+    if not vectors:
+        return matches.text.items_with(show & ~(_STATUSES | _TIMES), (), ())
+    columns = zip(*[vector.told for vector in vectors], strict=True)
+    worst = [min(statuses_of("".join(set(column))), key=_WORST_FIRST.index) for column in columns]
+    return matches.text.items_with(show, [_encode(status) for status in worst], _newest(vectors))
+
+
+def named_query(matches: Matches, show: int) -> bytes:
+    """`{"results":[{"joinKeys":{…},"features":{…},…},…]}`: a named read's reply for each result, behind its output join keys by name."""
+    results = b",".join([b'{"joinKeys":{%b},%b' % (keys[1], named_single(vector, show)[1:]) for keys, vector in matches.found])
+    return b'{"results":[%b]%b}' % (results, b',"partialResults":true' if matches.partial else b"")
 
 
 def error_body(message: str, code: int) -> bytes:

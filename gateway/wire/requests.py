@@ -112,6 +112,9 @@ _METADATA = _spellings(
     }
 )
 _NAMED = _spellings({name: name for name in ("join_keys", "request_context", "features", "include", "max_age_ms", "deadline_ms", "rows")})
+_NAMED_QUERY = _spellings(
+    {name: name for name in ("join_keys", "request_context", "features", "include", "deadline_ms", "allow_partial_results")}
+)
 _INCLUDE = {
     "status": Show.STATUSES.value,
     "effectiveTime": Show.EFFECTIVE_TIMES.value,
@@ -404,6 +407,14 @@ def named_single(body: bytes, service: ServiceRef) -> ReadRequest:
         raise InvalidRequest("rows is for the batch path: post it to …/features:batch.")
     row = RowInput(_mapping(fields, "join_keys", "joinKeys"), _mapping(fields, "request_context", "requestContext"))
     return _named_request(fields, service, (row,))
+
+
+def named_query(body: bytes, service: ServiceRef) -> ReadRequest:
+    """The named door's wildcard read: the fields of a single read but maxAgeMs (nothing is cached), and `allowPartialResults`."""
+    fields = _fields(decode_strict(body), _NAMED_QUERY, "The body", strict=True)
+    partial = _boolean(fields.get("allow_partial_results", False), "allowPartialResults")
+    row = RowInput(_mapping(fields, "join_keys", "joinKeys"), _mapping(fields, "request_context", "requestContext"))
+    return msgspec.structs.replace(_named_request(fields, service, (row,)), options=_options({}, allow_partial_results=partial))
 
 
 def named_batch(body: bytes, service: ServiceRef) -> ReadRequest:

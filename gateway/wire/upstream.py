@@ -5,14 +5,15 @@ ValueError (whose text holds no value) says what is wrong; the origin turns it i
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
+from gateway.errors import SchemaDisagreement
 from gateway.features import Feature, Field, Labels, ReadOptions, ServiceRef, SloInfo, Status, ViewValues, split_views
 from gateway.wire.types import decode_type
-from gateway.wire.values import Reader, compile_reader, is_timestamp
+from gateway.wire.values import Reader, compile_plain, compile_reader, is_timestamp
 
 _encode = msgspec.json.encode
 _ALIASES = {"UNKNOWN": Status.UNKNOWN, "CACHED": Status.CACHED_PRESENT}
@@ -56,8 +57,9 @@ class _Metadata(msgspec.Struct, rename="camel"):
     partial_results: bool = False
 
 
-class _Result(msgspec.Struct):
+class _Result(msgspec.Struct, rename="camel"):
     features: list[msgspec.Raw]
+    join_keys: list[msgspec.Raw] = []
 
 
 class _SingleReply(msgspec.Struct):
@@ -68,6 +70,18 @@ class _SingleReply(msgspec.Struct):
 class _BatchReply(msgspec.Struct):
     result: list[_Result]
     metadata: _Metadata
+
+
+class _QueryMetadata(msgspec.Struct, rename="camel"):
+    features: list[_Item] = []
+    join_keys: list[_Item] = []
+    slo_info: _Slo | None = None
+    partial_results: bool = False
+
+
+class _QueryReply(msgspec.Struct):
+    metadata: _QueryMetadata
+    results: list[_Result] = []
 
 
 class _Key(msgspec.Struct):
@@ -91,6 +105,7 @@ class _ErrorReply(msgspec.Struct):
 
 _decode_single = msgspec.json.Decoder(_SingleReply).decode
 _decode_batch = msgspec.json.Decoder(_BatchReply).decode
+_decode_query = msgspec.json.Decoder(_QueryReply).decode
 _decode_metadata = msgspec.json.Decoder(_MetadataReply).decode
 _decode_error = msgspec.json.Decoder(_ErrorReply).decode
 
@@ -136,8 +151,8 @@ def get_features_request(
     latency_budget_ms: int | None,
     want_labels: bool,
 ) -> bytes:
-    """The body of get-features for one (join keys, context) row, of get-features-batch for several. Names, types, statuses, effective
-    times and SLO info are always asked for: a vector is built from its own reply alone."""
+    """The body of get-features (and query-features) for one (join keys, context) row, of get-features-batch for several. Names, types,
+    statuses, effective times and SLO info are always asked for: a vector is built from its own reply alone."""
     params: dict[str, Any] = {**_locator(service), "metadataOptions": {**_WANTED, **_LABELS} if want_labels else _WANTED}
     if chosen := _options(options, latency_budget_ms):
         params["requestOptions"] = chosen
@@ -238,6 +253,17 @@ def _slo(slo: _Slo | None) -> SloInfo | None:
     )
 
 
+def _statuses(items: Sequence[_Item], index: int, rows: int) -> list[str | None]:
+    """The statuses of one row: each item has one for all rows, or a list with one for each."""
+    if any(isinstance(item.status, list) and len(item.status) != rows for item in items):
+        raise ValueError("a status list that is not one per row")
+    return [item.status[index] if isinstance(item.status, list) else item.status for item in items]
+
+
+def _labels(items: Sequence[_Item]) -> dict[str, Labels]:
+    return {item.name: Labels(item.description, tuple((item.tags or {}).items())) for item in items}
+
+
 class ReplyRow(NamedTuple):
     """`partial`: the origin left values out because its size limit was met."""
 
@@ -262,23 +288,27 @@ class ReplyReader:
             results, metadata = [single.result], single.metadata
         if len(results) != rows:
             raise ValueError(f"{len(results)} results for {rows} rows")
+        if any(result.join_keys for result in results):
+            raise SchemaDisagreement("The feature store's reply has join keys, as those of wildcard feature services do.")
         items = metadata.features
-        if not all(item.effective_time is None or is_timestamp(item.effective_time) for item in items):
-            raise ValueError("an effective time that is no timestamp")
         shape = self._shape(items)
         slos = metadata.slo_info if isinstance(metadata.slo_info, list) else [metadata.slo_info] * rows
         read: list[ReplyRow] = []
         for index, result in enumerate(results):
             if len(result.features) != len(items):
                 raise ValueError(f"{len(result.features)} values for {len(items)} names")
-            if any(isinstance(item.status, list) and len(item.status) != rows for item in items):
-                raise ValueError("a status list that is not one per row")
-            statuses = [item.status[index] if isinstance(item.status, list) else item.status for item in items]
-            views = shape.views(result.features, items, statuses, partial=metadata.partial_results)
+            views = shape.views(result.features, items, _statuses(items, index, rows), partial=metadata.partial_results)
             read.append(ReplyRow(views, _slo(slos[index] if index < len(slos) else None), metadata.partial_results))
-        return read, {item.name: Labels(item.description, tuple((item.tags or {}).items())) for item in items}
+        return read, _labels(items)
+
+    def query(self, body: bytes) -> "QueryReply":
+        """A QueryFeatures reply, whose rows are read one by one. Raises ValueError for anything not whole."""
+        reply = _decode_query(body)
+        return QueryReply(reply.results, reply.metadata, self._shape(reply.metadata.features))
 
     def _shape(self, items: Sequence[_Item]) -> _Shape:
+        if not all(item.effective_time is None or is_timestamp(item.effective_time) for item in items):
+            raise ValueError("an effective time that is no timestamp")
         key = tuple([(item.name, bytes(item.data_type)) for item in items])
         shape = self._shapes.get(key)
         if shape is None:
@@ -289,3 +319,46 @@ class ReplyReader:
                 self._shapes.clear()
             self._shapes[key] = shape
         return shape
+
+
+_ABSENT = (Status.MISSING_DATA, Status.CACHED_MISSING_DATA, Status.TIME_OUT)
+
+
+class QueryReply:
+    """A QueryFeatures reply (contract §2.5): so many rows, each the values of the output join keys, typed, and the views for them.
+
+    The contract has one status of a feature for all rows, which can only be the worst of them: a value that is there is then PRESENT.
+    """
+
+    def __init__(self, results: Sequence[_Result], metadata: _QueryMetadata, shape: _Shape) -> None:
+        if len({item.name for item in metadata.join_keys}) != len(metadata.join_keys):
+            raise ValueError("a reply names a join key twice")
+        self.join_keys = tuple(Field(item.name, decode_type(msgspec.json.decode(item.data_type))) for item in metadata.join_keys)
+        self.slo = _slo(metadata.slo_info)
+        self.partial = metadata.partial_results
+        self.labels = _labels(metadata.features)
+        self._results = results
+        self._items = metadata.features
+        self._shape = shape
+        self._keys = [_compile_key(field) for field in self.join_keys]
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def row(self, index: int) -> tuple[tuple[Any, ...], tuple[ViewValues, ...]]:
+        """Raises ValueError for a row that is not whole."""
+        result, items = self._results[index], self._items
+        if len(result.features) != len(items) or len(result.join_keys) != len(self._keys):
+            raise ValueError("a result with more or fewer values than there are names")
+        keys = tuple([read(bytes(value)) for read, value in zip(self._keys, result.join_keys, strict=True)])
+        told = [
+            Status.PRESENT if isinstance(item.status, str) and status in _ABSENT and bytes(value) != b"null" else status
+            for item, status, value in zip(items, _statuses(items, index, len(self)), result.features, strict=True)
+        ]
+        return keys, self._shape.views(result.features, items, told, partial=self.partial)
+
+
+def _compile_key(field: Field) -> Callable[[bytes], Any]:
+    """A join key as a reply spells it → typed Python, as in a request."""
+    read, plain = compile_reader(field.dtype), compile_plain(field.dtype) or (lambda value: value)
+    return lambda raw: plain(msgspec.json.decode(read(raw)[1]))

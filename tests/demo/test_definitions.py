@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 import gateway.demo
-from gateway.demo.definitions import BOARD_SERVICE, PLANNED_FLIGHT, REPOSITORY, SERVICE, WORKSPACE
+from gateway.demo.definitions import BOARD_SERVICE, REPOSITORY, SERVICE, WORKSPACE
 from gateway.demo.flights import UNASSIGNED
-from gateway.feature_server.engine import Engine, ReadRow
+from gateway.feature_server.engine import Engine
 from gateway.feature_server.origin import EmbeddedOrigin
+from gateway.feature_server.reads import ReadRow
 from gateway.features import BOOLEAN, FLOAT64, INT64, STRING, TIMESTAMP, Caller, Field, ServiceRef, array_of
 from gateway.origins.base import Fetch, FetchRow
+from tests.feature_server.purchases import read_rows
 
 AS_OF = datetime(2013, 1, 14, 23, tzinfo=UTC)
 DELAY, BOARD = ServiceRef(WORKSPACE, SERVICE), ServiceRef(WORKSPACE, BOARD_SERVICE)
@@ -110,8 +112,8 @@ def plane(tailnum: str) -> dict[str, Any]:
 
 
 def served(engine: Engine, view: str, **join_keys: str) -> dict[str, Any]:
-    [found] = engine.read(DELAY, [ReadRow(join_keys, frozenset({view}))])[0].views
-    return {name.partition(".")[2]: value for name, value in zip(found.runtime.layout.names, found.values, strict=True)}
+    [found] = read_rows(engine, DELAY, [ReadRow(join_keys, frozenset({view}))])[0].views
+    return {name.partition(".")[2]: value for name, value in zip(found.served.layout.names, found.values, strict=True)}
 
 
 def same(found: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -171,7 +173,8 @@ def test_the_board_shares_its_views_with_the_delay_model(demo: Engine) -> None:
     ],
 )
 def test_the_on_demand_view_takes_nulls(planned: float | None, usual: float | None, expected: dict[str, Any]) -> None:
-    found = PLANNED_FLIGHT.compute({"planned_air_time": planned}, {"route_history": {"air_time_mean_7d_1h": usual}})
+    [planned_flight] = REPOSITORY.workspaces[0].on_demand
+    found = planned_flight.compute({"planned_air_time": planned}, {"route_history": {"air_time_mean_7d_1h": usual}})
     assert found == list(expected.values())
 
 

@@ -1,7 +1,9 @@
 from collections import Counter
 
-from gateway.demo.definitions import AS_OF, FLIGHTS
+from gateway.demo.definitions import AS_OF, REPOSITORY
 from gateway.demo.flights import ROWS, UNASSIGNED, read_flights
+
+[FLIGHTS] = REPOSITORY.workspaces[0].sources
 
 
 def test_the_shipped_data_is_what_its_recipe_says() -> None:

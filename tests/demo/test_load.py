@@ -6,10 +6,12 @@ import pytest
 from gateway.demo.definitions import AS_OF_NS, REPOSITORY, SOURCE, WORKSPACE
 from gateway.demo.flights import ROWS, read_flights
 from gateway.demo.load import LoadFailed, load
-from gateway.feature_server.engine import Engine, ReadRow
+from gateway.feature_server.engine import Engine
 from gateway.feature_server.online.sqlite import SqliteStore
+from gateway.feature_server.reads import ReadRow
 from gateway.features import ServiceRef
 from tests.demo.conftest import open_demo
+from tests.feature_server.purchases import read_rows
 
 SERVICE = ServiceRef(WORKSPACE, "flight_delay")
 ROW = ReadRow(
@@ -19,7 +21,7 @@ ROW = ReadRow(
 
 
 def values(engine: Engine) -> list[object]:
-    return [view.values for view in engine.read(SERVICE, [ROW])[0].views]
+    return [view.values for view in read_rows(engine, SERVICE, [ROW])[0].views]
 
 
 class Interrupted(Exception):

@@ -30,7 +30,7 @@ def unasked(busy_demo: House) -> Iterator[House]:
     [
         "/",
         "/nothing",
-        "/api/v1/feature-service/query-features",
+        "/api/v1/feature-service/get-feature-service-state",
         "/api/v1/feature-service/get-features/",
         "/api/v2/workspaces/prod/feature-services/flight_delay",
         "/v1/workspaces/prod/feature-services/flight_delay/features:purge",

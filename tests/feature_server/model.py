@@ -12,11 +12,11 @@ Event = Mapping[str, Any]
 
 
 def in_window(
-    events: Sequence[Event], view: FeatureView, window_s: int, keys: Mapping[str, Any], at_ns: int, timestamp: str
+    events: Sequence[Event], view: FeatureView, window_s: int | None, keys: Mapping[str, Any], at_ns: int, timestamp: str
 ) -> list[Event]:
     """A view's events for one set of join keys within the window that ends at or before `at_ns`."""
-    end_ns = at_ns - at_ns % (view.interval_s * NS_PER_S)
-    first_ns = end_ns - window_s * NS_PER_S
+    end_ns = at_ns if view.interval_s is None else at_ns - at_ns % (view.interval_s * NS_PER_S)
+    first_ns = -(2**63) if window_s is None else end_ns - window_s * NS_PER_S
     wanted = {key: keys[key] for key in view.join_keys}
     return [
         event for event in events if first_ns <= event[timestamp] < end_ns and all(event[key] == value for key, value in wanted.items())

@@ -1,15 +1,17 @@
 """A small repository for tests: purchases in shops, with every column type, every function, and both kinds of event identity."""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 
 from gateway.feature_server.definitions import Aggregation, FeatureService, FeatureView, Repository, Source, Workspace
-from gateway.feature_server.engine import Engine, ReadRow
+from gateway.feature_server.engine import Engine
+from gateway.feature_server.reads import ReadRow, RowRead
 from gateway.feature_server.timestamps import NS_PER_S, parse_timestamp
 from gateway.features import BOOLEAN, FLOAT64, INT64, PLAIN, STRING, TIMESTAMP, Field, ReadOptions, ServiceRef
 from gateway.on_demand import OnDemandView
 
+T = TypeVar("T")
 NOW = "2024-05-01T12:00:00Z"
 NOW_NS = parse_timestamp(NOW)
 SERVICE = ServiceRef("shop", name="checkout")
@@ -25,7 +27,7 @@ COLUMNS = (
     Field("gift", BOOLEAN),
     Field("shipped", TIMESTAMP),
 )
-PURCHASES = Source("purchases", COLUMNS, timestamp="at", record_key=("order",))
+PURCHASES = Source("purchases", COLUMNS, timestamp="at", record_key=("order", "user", "shop"))
 VISITS = Source("visits", (Field("at", TIMESTAMP), Field("user", STRING), Field("shop", INT64), Field("seconds", INT64)), timestamp="at")
 IDLE = Source("idle", (Field("at", TIMESTAMP), Field("user", STRING)), timestamp="at")
 
@@ -102,13 +104,26 @@ def ingest(engine: Engine, source: str, *records: Mapping[str, Any]) -> None:
     assert reply.status == 200, reply.body
 
 
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine that does not wait returns: SQLite answers reads at once."""
+    try:
+        work.send(None)
+    except StopIteration as finished:
+        return finished.value  # type: ignore[no-any-return]
+    raise AssertionError("it waits")
+
+
+def read_rows(engine: Engine, service: ServiceRef, rows: Sequence[ReadRow], options: ReadOptions = PLAIN) -> list[RowRead]:
+    return at_once(engine.read(service, rows, options))
+
+
 def read(
     engine: Engine, join_keys: Mapping[str, Any], view: str, service: ServiceRef = SERVICE, options: ReadOptions = PLAIN
 ) -> dict[str, Any]:
     """One view's values by feature name, without the view's prefix."""
-    [row] = engine.read(service, [ReadRow(join_keys, frozenset({view}))], options)
+    [row] = read_rows(engine, service, [ReadRow(join_keys, frozenset({view}))], options)
     [found] = row.views
-    return {name.partition(".")[2]: value for name, value in zip(found.runtime.layout.names, found.values, strict=True)}
+    return {name.partition(".")[2]: value for name, value in zip(found.served.layout.names, found.values, strict=True)}
 
 
 def minutes_ago(minutes: float) -> int:

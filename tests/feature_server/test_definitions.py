@@ -1,8 +1,8 @@
 import pytest
 
-from gateway.feature_server.definitions import Aggregation, object_id, served_order, spell_duration
+from gateway.feature_server.definitions import Aggregation, object_id, spell_duration
 from gateway.features import FLOAT64, INT64, STRING, TIMESTAMP, DataType, array_of
-from tests.feature_server.purchases import BY_USER, PURCHASES, REPOSITORY
+from tests.feature_server.purchases import BY_USER, PURCHASES
 
 
 @pytest.mark.parametrize(
@@ -41,13 +41,6 @@ def test_labels_are_the_aggregations_own_or_else_the_views() -> None:
     assert labels["by_user.items_count_1m_1m"].description == "Purchases whose items are known"
     assert labels["by_user.items_count_10m_1m"].description == "What a user buys"
     assert labels["by_user.items_count_10m_1m"].tags == (("team", "growth"),)
-
-
-def test_a_service_serves_on_demand_views_first_then_views_by_name() -> None:
-    [workspace] = REPOSITORY.workspaces
-    on_demand, views = served_order(workspace.services[0], workspace)
-    assert [view.name for view in on_demand] == ["overspend"]
-    assert [view.name for view in views] == ["by_shop", "by_user"]
 
 
 def test_ids_are_32_hex_digits_that_depend_on_names_alone() -> None:

@@ -1,15 +1,17 @@
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import pytest
 
 from gateway.errors import InvalidRequest, NotFound, OriginFailed, OriginThrottled, OriginUnavailable
-from gateway.feature_server.engine import LATEST_EVENT_TIME, MAX_WAITING_WRITES, Engine, ReadRow
+from gateway.feature_server.engine import LATEST_EVENT_TIME, Engine
 from gateway.feature_server.online.sqlite import SqliteStore
+from gateway.feature_server.reads import ReadRow
 from gateway.feature_server.timestamps import format_timestamp_ns, parse_timestamp
+from gateway.feature_server.writer import MAX_WAITING
 from gateway.features import FLOAT64, INT64, STRING, Field, ReadOptions, ServiceRef, Status
-from tests.feature_server.purchases import NOW_NS, REPOSITORY, SERVICE, ingest, ingest_body, minutes_ago, read
+from tests.feature_server.purchases import NOW_NS, REPOSITORY, SERVICE, ingest, ingest_body, minutes_ago, read, read_rows
 
 
 def purchase(minutes: float = 1, **columns: Any) -> dict[str, Any]:
@@ -54,7 +56,7 @@ def test_unknown_services(engine: Engine, service: ServiceRef) -> None:
         engine.describe(service)
     assert described.value.message == f"Unknown feature_service_name: {named} for workspace: {service.workspace}"
     with pytest.raises(NotFound) as queried:
-        engine.read(service, [])
+        read_rows(engine, service, [])
     assert queried.value.message == (
         f"Unable to query FeatureService `{named}` for workspace `{service.workspace}`. Newly created feature services may take up to 60"
         " seconds to query. Also, ensure that the workspace is a live workspace."
@@ -65,11 +67,11 @@ def test_missing_data_is_null_and_says_so_and_counts_become_zero_on_request(engi
     ingest(engine, "purchases", purchase(amount=2.0))
     wanted = ReadRow({"user": "nobody"}, frozenset({"by_user"}))
     [[plain], [coerced]] = [
-        engine.read(SERVICE, [wanted], options)[0].views for options in (ReadOptions(), ReadOptions(coerce_null_counts_to_zero=True))
+        read_rows(engine, SERVICE, [wanted], options)[0].views for options in (ReadOptions(), ReadOptions(coerce_null_counts_to_zero=True))
     ]
     assert set(plain.values) == {None}
-    counts = {name for name, value in zip(coerced.runtime.layout.names, coerced.values, strict=True) if value == 0}
-    assert counts == {name for name in coerced.runtime.layout.names if "_count_" in name}
+    counts = {name for name, value in zip(coerced.served.layout.names, coerced.values, strict=True) if value == 0}
+    assert counts == {name for name in coerced.served.layout.names if "_count_" in name}
     assert set(coerced.values) == {None, 0}
     assert set(plain.statuses) == set(coerced.statuses) == {Status.MISSING_DATA}
     assert plain.newest_ns == minutes_ago(1)
@@ -85,12 +87,12 @@ def test_join_keys_that_are_null_missing_or_of_another_type_have_no_data(engine:
 def test_only_wanted_views_are_read_and_rows_keep_their_order(engine: Engine) -> None:
     ingest(engine, "purchases", purchase(items=1), purchase(order="o2", user="bob", items=2))
     wanted = frozenset({"by_user", "overspend", "elsewhere"})
-    rows = engine.read(SERVICE, [ReadRow({"user": user}, wanted) for user in ("bob", "ann", "bob")])
-    assert [[view.runtime.name for view in row.views] for row in rows] == [["by_user"]] * 3
-    sums = [row.views[0].values[row.views[0].runtime.layout.names.index("by_user.items_sum_10m_1m")] for row in rows]
+    rows = read_rows(engine, SERVICE, [ReadRow({"user": user}, wanted) for user in ("bob", "ann", "bob")])
+    assert [[view.served.name for view in row.views] for row in rows] == [["by_user"]] * 3
+    sums = [row.views[0].values[row.views[0].served.layout.names.index("by_user.items_sum_10m_1m")] for row in rows]
     assert sums == [2, 1, 2]
-    assert rows[0].views[0] is rows[2].views[0]
-    assert (rows[0].store_bytes > 0, rows[2].store_bytes) == (True, 0)
+    assert rows[0].views[0].values is rows[2].views[0].values
+    assert rows[0].store_bytes == rows[2].store_bytes > 0
 
 
 def test_an_event_at_the_instant_of_the_read_is_not_yet_inside(engine: Engine) -> None:
@@ -111,12 +113,12 @@ def test_latest_event_time_ends_windows_with_the_tile_of_the_views_newest_event(
 @pytest.mark.parametrize("options", [ReadOptions(high_watermark_override="soon"), ReadOptions(aggregation_leading_edge="TOMORROW")])
 def test_options_that_mean_nothing_are_refused(engine: Engine, options: ReadOptions) -> None:
     with pytest.raises(InvalidRequest):
-        engine.read(SERVICE, [], options)
+        read_rows(engine, SERVICE, [], options)
 
 
 def test_effective_time_is_the_newest_event_and_never_goes_back(engine: Engine) -> None:
     def effective(view: str) -> int | None:
-        return engine.read(SERVICE, [ReadRow({"user": "ann"}, frozenset({view}))])[0].views[0].newest_ns
+        return read_rows(engine, SERVICE, [ReadRow({"user": "ann"}, frozenset({view}))])[0].views[0].newest_ns
 
     assert effective("by_user") is None
     ingest(engine, "purchases", purchase(3, user="bob"))
@@ -149,15 +151,23 @@ def test_missing_tells_which_events_are_not_stored(engine: Engine) -> None:
 
 
 def test_writes_beyond_the_waiting_room_are_asked_to_come_back(engine: Engine) -> None:
-    gate = Event()
-    engine._writer.submit(gate.wait)
+    gate, started = Event(), Event()
+
+    def hold() -> None:
+        started.set()
+        gate.wait()
+
+    holder = Thread(target=lambda: engine._writer.run(hold))
+    holder.start()
+    started.wait()
     body = ingest_body("purchases", [purchase()])
-    under_way = [engine.begin_ingest(body) for _ in range(MAX_WAITING_WRITES)]
+    under_way = [engine.begin_ingest(body) for _ in range(MAX_WAITING)]
     with pytest.raises(OriginThrottled) as throttled:
         engine.begin_ingest(body)
     assert throttled.value.retry_after == "1"
     assert under_way[-1].cancel()
     gate.set()
+    holder.join()
     assert {one.result().status for one in under_way[:-1]} == {200}
     assert engine.ingest(body).status == 200
 
@@ -165,7 +175,7 @@ def test_writes_beyond_the_waiting_room_are_asked_to_come_back(engine: Engine) -
 def test_an_engine_that_is_shut_down_takes_nothing_in(path: Path) -> None:
     engine = Engine.open(REPOSITORY, SqliteStore(path), lambda: NOW_NS)
     engine.close()
-    for _ in range(MAX_WAITING_WRITES + 1):
+    for _ in range(MAX_WAITING + 1):
         with pytest.raises(OriginUnavailable, match="shutting down"):
             engine.ingest(ingest_body("purchases", [purchase()]))
 

@@ -14,7 +14,7 @@ from gateway.feature_server.engine import Engine
 from gateway.feature_server.ingest import IngestRefused, accepted, parse_request
 from gateway.features import ServiceRef
 from gateway.origins.base import IngestReply
-from tests.feature_server.purchases import NOW_NS, REPOSITORY, ingest, ingest_body, read
+from tests.feature_server.purchases import NOW_NS, REPOSITORY, at_once, ingest, ingest_body, read
 
 RECORD = {"at": "2024-05-01T11:59:00Z", "order": "o1", "user": "ann", "shop": 7, "amount": 2.5, "items": 3, "coupon": "SPRING"}
 
@@ -32,8 +32,7 @@ def record_errors(engine: Engine, *records: dict[str, Any]) -> list[dict[str, st
 
 
 def nothing_is_stored(engine: Engine) -> bool:
-    with engine._store.snapshot() as snapshot:
-        return not snapshot.newest()
+    return not at_once(engine._store.newest())
 
 
 @pytest.mark.parametrize("body", ['{"workspaceName":"shop","dryRun":false,"records":%s}', '{"workspace_name":"shop","records":%s}'])

@@ -1,4 +1,4 @@
-"""A Tecton cluster on a socket: metadata, get-features, get-features-batch and ingest as the contract has them, until it is told otherwise.
+"""A Tecton cluster on a socket: metadata, the reads and ingest as the contract has them, until it is told otherwise.
 
 Its values are functions of the feature, the join keys its view depends on, and `epoch`: a test that turns `epoch` sees whether a value is
 fresh. `act` scripts the next answers of an endpoint, one each; `always` all of them, after the script has run out.
@@ -7,7 +7,7 @@ fresh. `act` scripts the next answers of an endpoint, one each; `always` all of 
 import asyncio
 import json
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any
@@ -42,12 +42,16 @@ Values = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A feature service. `views` says which join keys a view depends on; one that is not named there is computed from `amount`."""
+    """A feature service. `views` says which join keys a view depends on; one that is not named there is computed from `amount`.
+
+    With `output_keys` it is a wildcard one.
+    """
 
     join_keys: Mapping[str, DataType]
     context: Mapping[str, DataType]
     features: tuple[tuple[str, DataType], ...]
     views: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    output_keys: Mapping[str, DataType] = field(default_factory=dict)
 
     def without(self, name: str) -> "Service":
         return replace(self, features=tuple(one for one in self.features if one[0] != name))
@@ -87,6 +91,15 @@ FRAUD = Service(
     {"merchant": ("merchant_id",), "types": ("merchant_id", "user_id"), "user": ("user_id",)},
 )
 LITE = Service(KEYS, {}, (*MERCHANT, *USER), {"merchant": ("merchant_id",), "user": ("user_id",)})
+VISITS = Service(
+    {"user_id": STRING},
+    {"amount": FLOAT64},
+    (*ON_DEMAND, *MERCHANT, *USER, ("visits.last", TIMESTAMP), ("visits.place", struct_of(x=FLOAT64, n=INT64))),
+    {"merchant": ("merchant_id",), "user": ("user_id",), "visits": ("user_id", "merchant_id", "day")},
+    {"merchant_id": INT64, "day": STRING},
+)
+"""The merchants that a user went to, and on which days: a wildcard service."""
+MATCHES = ({"merchant_id": "7", "day": "mon"}, {"merchant_id": "-9007199254740993", "day": "tue"}, {"merchant_id": "7", "day": "thu"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +133,16 @@ def html(status: int) -> Act:
 
 
 class Cluster(HttpServer):
-    """`rights`: the feature services that each API key may read and write; unknown keys are refused with 401, others with 403."""
+    """`rights`: the feature services that each API key may read and write; unknown keys are refused with 401, others with 403.
+
+    `matches`: the output join keys of a query's results, as the cluster spells them, whatever was asked for.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.services: dict[tuple[str, str], Service] = {("prod", "fraud"): FRAUD, ("prod", "lite"): LITE}
-        self.rights: dict[str, set[str]] = {ALICE: {"fraud", "lite"}, BOB: set()}
+        self.services: dict[tuple[str, str], Service] = {("prod", "fraud"): FRAUD, ("prod", "lite"): LITE, ("prod", "visits"): VISITS}
+        self.rights: dict[str, set[str]] = {ALICE: {"fraud", "lite", "visits"}, BOB: set()}
+        self.matches: Sequence[Mapping[str, str]] = MATCHES
         self.epoch = 0
         self.requests: list[Request] = []
         self._script: defaultdict[str, deque[Act]] = defaultdict(deque)
@@ -213,6 +230,10 @@ class Cluster(HttpServer):
             return _error(403, UNAUTHORISED, 7)
         if endpoint == "metadata":
             return 200, _metadata(service)
+        if (endpoint == "query-features") != bool(service.output_keys):
+            return _error(400, f"{endpoint} is not for this feature service (says the cluster)", 3)
+        if endpoint == "query-features":
+            return 200, self._query(service, params)
         if endpoint == "get-features":
             return 200, self._single(service, params)
         return 200, self._batch(service, params)
@@ -231,6 +252,20 @@ class Cluster(HttpServer):
         features = [item | {"status": [_status(value) for value in column]} for item, column in zip(_items(service), columns, strict=True)]
         slo = {"sloInfo": [SLO] * len(rows), "batchSloInfo": SLO}
         return {"result": [{"features": row} for row in rows], "metadata": {"features": features, **slo}}
+
+    def _query(self, service: Service, params: dict[str, Any]) -> dict[str, Any]:
+        """One status of a feature for all results: the contract's Item has no more room."""
+        rows = [self._values(service, params["joinKeyMap"] | match, params["requestContextMap"]) for match in self.matches]
+        columns = list(zip(*rows, strict=True)) or [()] * len(service.features)
+        features = [
+            item | {"status": _status(None if None in column else 0)} for item, column in zip(_items(service), columns, strict=True)
+        ]
+        results = [
+            {"features": row, "joinKeys": [match[key] for key in service.output_keys]}
+            for row, match in zip(rows, self.matches, strict=True)
+        ]
+        keys = _typed(service.output_keys.items())
+        return {"results": results, "metadata": {"features": features, "joinKeys": keys, "sloInfo": SLO}}
 
 
 SLO = {
@@ -261,12 +296,13 @@ def _items(service: Service) -> list[dict[str, Any]]:
 
 
 def _metadata(service: Service) -> dict[str, Any]:
-    return {
-        "featureServiceType": "DEFAULT",
+    told = {
+        "featureServiceType": "WILDCARD" if service.output_keys else "DEFAULT",
         "inputJoinKeys": _typed(service.join_keys.items()),
         "inputRequestContextKeys": _typed(service.context.items()),
         "featureValues": _typed(service.features),
     }
+    return told | ({"outputJoinKeys": _typed(service.output_keys.items())} if service.output_keys else {})
 
 
 def _typed(fields: Any) -> list[dict[str, Any]]:

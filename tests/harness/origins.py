@@ -1,18 +1,19 @@
 """An origin around another: it counts what it is asked, and fails or waits as a test tells it."""
 
 from gateway.features import Caller, ServiceRef
-from gateway.origins.base import Description, Fetch, Fetched, IngestReply, Origin
+from gateway.origins.base import Description, Fetch, Fetched, IngestReply, Origin, Queried
 from tests.harness.clock import Hold
 
 
 class CountingOrigin:
-    """Real answers, from the origin inside. `fails`: raised instead of the next answers, one each. `hold`: every fetch waits there."""
+    """Real answers, from the origin inside. `fails`: raised instead of the next answers, one each. `hold`: all of them wait there."""
 
     def __init__(self, inner: Origin) -> None:
         self._inner = inner
         self.batch_limit = inner.batch_limit
         self.single_views = inner.single_views
         self.fetches: list[Fetch] = []
+        self.queries: list[Fetch] = []
         self.descriptions: list[ServiceRef] = []
         self.ingests: list[bytes] = []
         self.fails: list[Exception] = []
@@ -38,6 +39,14 @@ class CountingOrigin:
         if self.fails:
             raise self.fails.pop(0)
         return await self._inner.fetch(fetch)
+
+    async def query(self, fetch: Fetch) -> Queried:
+        self.queries.append(fetch)
+        if self.hold is not None:
+            await self.hold.reach()
+        if self.fails:
+            raise self.fails.pop(0)
+        return await self._inner.query(fetch)
 
     async def ingest(self, body: bytes, caller: Caller, deadline: float) -> IngestReply:
         self.ingests.append(body)

@@ -276,3 +276,13 @@ def test_metadata_errors_are_the_clients_own_exceptions(fraud: House, cluster: C
         with pytest.raises(NotFoundError):
             client.get_feature_service_metadata(feature_service_name="nothing")
         assert client.get_feature_service_metadata(feature_service_name="fraud").feature_values
+
+
+def test_a_wildcard_service_is_described_and_its_reads_are_refused_as_the_client_knows_it(fraud: House, cluster: Cluster) -> None:
+    """The client has no query-features: what it is told names the way."""
+    with official(fraud, ALICE) as client:
+        told = client.get_feature_service_metadata(feature_service_name="visits")
+        assert told.input_join_keys == [{"name": "user_id", "dataType": {"type": "string"}}]
+        with pytest.raises(BadRequestError, match="query-features"):
+            client.get_features(feature_service_name="visits", join_key_map={"user_id": "ann"}, request_context_map={"amount": 1.0})
+    assert not cluster.asked()

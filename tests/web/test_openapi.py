@@ -13,7 +13,7 @@ from referencing.jsonschema import DRAFT202012
 from gateway.features import ServiceRef
 from gateway.web.openapi import document
 from gateway.web.openapi.examples import SERVED, SERVICE, WORKSPACE, positional
-from gateway.wire.requests import ReadRequest, TectonReads, named_batch, named_single
+from gateway.wire.requests import ReadRequest, TectonReads, named_batch, named_query, named_single
 from gateway.wire.values import compile_reader, compile_writer
 
 DOCUMENT = document(version="1.2.3")
@@ -24,12 +24,14 @@ NAMED = "/v1/workspaces/{workspace}/feature-services/{feature_service}"
 DOORS = {
     "/api/v1/feature-service/get-features": {"post"},
     "/api/v1/feature-service/get-features-batch": {"post"},
+    "/api/v1/feature-service/query-features": {"post"},
     "/api/v1/feature-service/metadata": {"post"},
     f"{V2}/get-features": {"post"},
     f"{V2}/get-features-batch": {"post"},
     f"{V2}/metadata": {"get"},
     f"{NAMED}/features": {"post"},
     f"{NAMED}/features:batch": {"post"},
+    f"{NAMED}/features:query": {"post"},
     f"{NAMED}/schema": {"get"},
     "/ingest": {"post"},
     "/v2/ingest": {"post"},
@@ -199,6 +201,10 @@ def test_every_json_request_and_answer_of_a_door_has_an_example() -> None:
         ("GetFeaturesRequest", {"params": {"metadataOptions": {"includeNames": "yes"}}}),
         ("GetFeaturesRequest", {"params": {"requestOptions": {"latencyBudgetMs": "soon"}}}),
         ("GetFeaturesBatchRequest", {"params": {"requestData": [{}] * 11}}),
+        ("QueryFeaturesResponse", {"results": [{"features": []}]}),
+        ("QueryFeaturesResponse", {"results": [], "metadata": {"features": [{"status": ["PRESENT"]}]}}),
+        ("QueryResponse", {"results": [{"features": {}}]}),
+        ("QueryResponse", {"results": [{"joinKeys": {}}]}),
         ("ReadRequest", {"include": ["everything"]}),
         ("ReadRequest", {"deadlineMs": 0}),
         ("BatchRequest", {"rows": []}),
@@ -261,6 +267,25 @@ def test_the_named_doors_take_their_examples() -> None:
     assert (everything.deadline_ms, everything.selectors) == (200, None)
     assert selection.selectors == ("route_history.*", "airport_departures.flight_count_1h_10m")
     assert len(batch.rows) == 3
+
+
+def test_the_query_doors_take_their_examples() -> None:
+    (told,), (by_name,) = bodies("/api/v1/feature-service/query-features"), bodies(f"{NAMED}/features:query")
+
+    assert TectonReads().single(told).rows == named_query(by_name, REF).rows
+
+
+@pytest.mark.parametrize("field", list(DOCUMENT["components"]["schemas"]["QueryRequest"]["properties"]))
+def test_every_field_of_a_named_query_is_known_to_the_door(field: str) -> None:
+    value: Any = {
+        "features": ["a.*"],
+        "include": ["status"],
+        "deadlineMs": 5,
+        "allowPartialResults": True,
+    }.get(field, {"origin": "JFK"})
+
+    assert errors(component("QueryRequest"), {field: value}) == []
+    assert named_query(json.dumps({field: value}).encode(), REF) != named_query(b"{}", REF)
 
 
 def read_with(options: str, name: str, value: Any) -> ReadRequest:

@@ -2,116 +2,122 @@
 
 WAL and synchronous=FULL: readers never wait for the writer, and a committed transaction has been fsynced. Two connections. Reads run inline
 on the thread that asks, which is the event loop's: a range of tiles takes tens of microseconds, less than a hop to another thread would.
-Writes belong to one thread of their own (`engine`), because a commit waits for the disk. `sqlite3` is used directly: this is the hot path
+Writes belong to one thread of their own (`writer`), because a commit waits for the disk. `sqlite3` is used directly: this is the hot path
 of a miss.
 
-Tables: `event` is the truth; `member` says which events count for a view and join key, in order; `tile` is derived from them; `newest` is
-each view's effective time; `name` gives views and sources their short ids; `meta` says whose data this is.
+Tables: `event` holds each view's events, `tile` what is derived from them, `newest` each view's effective time, `cell` the join keys that a
+wildcard read finds, `view` the short ids and descriptions of views, `meta` the version of all this.
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from time import sleep
+from typing import TypeVar
 
 from gateway.errors import OriginFailed, OriginUnavailable
-from gateway.feature_server.online.base import Member, StoredTile, StoreMismatch, TileRange, WrittenEvent
+from gateway.feature_server.online.base import (
+    BLOCKS_END,
+    Cell,
+    CellChange,
+    CellRead,
+    Event,
+    EventKey,
+    Found,
+    Kind,
+    Part,
+    Retention,
+    Rows,
+    StoreMismatch,
+    TileKey,
+)
 
-SCHEMA_VERSION = "1"
+T = TypeVar("T")
+SCHEMA_VERSION = "2"
 _BUSY_TIMEOUT_S = 5.0
 _WAL_ATTEMPTS, _WAL_PAUSE_S = 100, 0.02
+_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'meta'"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS name (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE IF NOT EXISTS view (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, description TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS event (
-  id INTEGER PRIMARY KEY, source INTEGER NOT NULL, record_key BLOB NOT NULL, at_ns INTEGER NOT NULL, payload BLOB NOT NULL,
-  UNIQUE (source, record_key, at_ns)
-) STRICT;
-CREATE TABLE IF NOT EXISTS member (
-  view INTEGER NOT NULL, join_key BLOB NOT NULL, at_ns INTEGER NOT NULL, identity BLOB NOT NULL, event INTEGER NOT NULL,
+  view INTEGER NOT NULL, join_key BLOB NOT NULL, at_ns INTEGER NOT NULL, identity BLOB NOT NULL, payload BLOB NOT NULL,
   PRIMARY KEY (view, join_key, at_ns, identity)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS tile (
   view INTEGER NOT NULL, join_key BLOB NOT NULL, tile INTEGER NOT NULL, states BLOB NOT NULL,
   PRIMARY KEY (view, join_key, tile)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS cell (
+  view INTEGER NOT NULL, indexed_under BLOB NOT NULL, join_key BLOB NOT NULL, PRIMARY KEY (view, indexed_under, join_key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS cell_of_key ON cell (view, join_key);
 CREATE TABLE IF NOT EXISTS newest (view INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL) STRICT;
 """
-_TILES = "SELECT tile, states FROM tile WHERE view = ? AND join_key = ? AND tile >= ? AND tile < ? ORDER BY tile DESC"
+_CELL = "view = ? AND join_key = ?"
+_TILES = f"SELECT tile, states FROM tile WHERE {_CELL} AND tile >= ? AND tile < ? ORDER BY tile DESC"  # noqa: S608 - constants alone
+_EVENTS = f"SELECT at_ns, payload FROM event WHERE {_CELL} AND at_ns >= ? AND at_ns < ? ORDER BY at_ns DESC, identity DESC"  # noqa: S608
+_STATEMENTS: Mapping[Kind, str] = {Kind.TILES: _TILES, Kind.EVENTS: _EVENTS, Kind.NEWEST: f"{_EVENTS} LIMIT 1"}
+_NEWEST = "SELECT view, at_ns FROM newest"
+_PAYLOAD = f"SELECT payload FROM event WHERE {_CELL} AND at_ns = ? AND identity = ?"  # noqa: S608
+_STATES = f"SELECT states FROM tile WHERE {_CELL} AND tile = ?"  # noqa: S608
+_RANGE = f"SELECT at_ns, identity, payload FROM event WHERE {_CELL} AND at_ns >= ? AND at_ns < ? ORDER BY at_ns, identity"  # noqa: S608
+_FORGET_CELL = (
+    f"DELETE FROM cell WHERE {_CELL} AND NOT EXISTS (SELECT 1 FROM event WHERE {_CELL}) AND NOT EXISTS (SELECT 1 FROM tile WHERE {_CELL})"  # noqa: S608
+)
+_KEYS = "SELECT join_key FROM cell WHERE view = ? AND indexed_under = ? ORDER BY join_key LIMIT ?"
+_FIRST, _NEXT = "SELECT min(join_key) FROM {} WHERE view = ?", "SELECT min(join_key) FROM {} WHERE view = ? AND join_key > ?"
 
 
-class SqliteSnapshot:
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._read = connection.execute
+class SqliteBatch:
+    """A write transaction under way."""
 
-    def tiles(self, wanted: TileRange) -> list[StoredTile]:
-        return self._read(_TILES, wanted).fetchall()
-
-    def newest(self) -> Mapping[int, int]:
-        return dict(self._read("SELECT view, at_ns FROM newest").fetchall())
-
-
-class SqliteTransaction:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._run = connection.execute
+        self._run_all = connection.executemany
 
-    def has_event(self, source: int, record_key: bytes, at_ns: int) -> bool:
-        key = (source, record_key, at_ns)
-        return self._run("SELECT 1 FROM event WHERE source = ? AND record_key = ? AND at_ns = ?", key).fetchone() is not None
+    def payloads(self, wanted: Sequence[EventKey]) -> list[bytes | None]:
+        found = [self._run(_PAYLOAD, (*key.cell, key.at_ns, key.identity)).fetchone() for key in wanted]
+        return [None if row is None else row[0] for row in found]
 
-    def put_event(self, source: int, record_key: bytes, at_ns: int, payload: bytes) -> WrittenEvent:
-        key = (source, record_key, at_ns)
-        found = self._run("SELECT id, payload FROM event WHERE source = ? AND record_key = ? AND at_ns = ?", key).fetchone()
-        if found is not None:
-            self._run("UPDATE event SET payload = ? WHERE id = ?", (payload, found[0]))
-            return WrittenEvent(*found)
-        row = self._run("INSERT INTO event (source, record_key, at_ns, payload) VALUES (?, ?, ?, ?)", (*key, payload)).lastrowid
-        if row is None:  # pragma: no cover - an INSERT that did not raise has a row
-            raise OriginFailed("The online store did not say which row it wrote.")
-        return WrittenEvent(row, None)
+    def tiles(self, wanted: Sequence[TileKey]) -> list[bytes | None]:
+        found = [self._run(_STATES, (*key.cell, key.tile)).fetchone() for key in wanted]
+        return [None if row is None else row[0] for row in found]
 
-    def put_member(self, view: int, join_key: bytes, at_ns: int, identity: bytes, event: int) -> bool:
-        key = (view, join_key, at_ns, identity)
-        added = self._run("INSERT OR IGNORE INTO member (view, join_key, at_ns, identity, event) VALUES (?, ?, ?, ?, ?)", (*key, event))
-        if added.rowcount:
-            return False
-        moved = "UPDATE member SET event = ? WHERE view = ? AND join_key = ? AND at_ns = ? AND identity = ? AND event <> ?"
-        return self._run(moved, (event, *key, event)).rowcount > 0
+    def events(self, wanted: Sequence[tuple[Cell, int, int]]) -> list[list[Event]]:
+        return [[Event(*row) for row in self._run(_RANGE, (*cell, first_ns, end_ns))] for cell, first_ns, end_ns in wanted]
 
-    def drop_member(self, view: int, join_key: bytes, at_ns: int, identity: bytes) -> None:
-        key = (view, join_key, at_ns, identity)
-        self._run("DELETE FROM member WHERE view = ? AND join_key = ? AND at_ns = ? AND identity = ?", key)
-
-    def members(self, view: int, join_key: bytes, first_ns: int, end_ns: int) -> list[Member]:
-        found = self._run(
-            "SELECT member.at_ns, identity, payload FROM member JOIN event ON event.id = member.event"
-            " WHERE view = ? AND join_key = ? AND member.at_ns >= ? AND member.at_ns < ? ORDER BY member.at_ns, identity",
-            (view, join_key, first_ns, end_ns),
+    def put(self, changes: Mapping[Cell, CellChange], newest: Mapping[int, int]) -> None:
+        """Retention is left to `trim`: a write should not pay for what can be done when there is nothing else to do."""
+        cells = changes.items()
+        self._run_all(
+            "INSERT OR REPLACE INTO event (view, join_key, at_ns, identity, payload) VALUES (?, ?, ?, ?, ?)",
+            [(*cell, *event) for cell, change in cells for event in change.events],
         )
-        return [Member(*row) for row in found]
-
-    def tile(self, view: int, join_key: bytes, tile: int) -> bytes | None:
-        key = (view, join_key, tile)
-        found = self._run("SELECT states FROM tile WHERE view = ? AND join_key = ? AND tile = ?", key).fetchone()
-        return None if found is None else found[0]
-
-    def put_tile(self, view: int, join_key: bytes, tile: int, states: bytes | None) -> None:
-        key = (view, join_key, tile)
-        if states is None:
-            self._run("DELETE FROM tile WHERE view = ? AND join_key = ? AND tile = ?", key)
-        else:
-            self._run("INSERT OR REPLACE INTO tile (view, join_key, tile, states) VALUES (?, ?, ?, ?)", (*key, states))
-
-    def advance(self, view: int, at_ns: int) -> None:
-        self._run(
+        self._run_all(
+            "INSERT OR REPLACE INTO tile (view, join_key, tile, states) VALUES (?, ?, ?, ?)",
+            [(*cell, tile, states) for cell, change in cells for tile, states in change.tiles.items() if states is not None],
+        )
+        self._run_all(
+            f"DELETE FROM tile WHERE {_CELL} AND tile = ?",  # noqa: S608
+            [(*cell, tile) for cell, change in cells for tile, states in change.tiles.items() if states is None],
+        )
+        self._run_all(
+            "INSERT OR IGNORE INTO cell (view, indexed_under, join_key) VALUES (?, ?, ?)",
+            [(cell.view, change.indexed_under, cell.join_key) for cell, change in cells if change.indexed_under is not None],
+        )
+        self._run_all(
             "INSERT INTO newest (view, at_ns) VALUES (?, ?) ON CONFLICT (view) DO UPDATE SET at_ns = max(at_ns, excluded.at_ns)",
-            (view, at_ns),
+            list(newest.items()),
         )
 
 
 class SqliteStore:
     """Opens, and if need be creates, the file at `path` and the directories it is in."""
+
+    immediate = True
+    forgets = False
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -125,67 +131,152 @@ class SqliteStore:
             except BaseException:
                 self._writer.close()
                 raise
-        self._snapshot = SqliteSnapshot(self._reader)
+        self._statements: dict[tuple[Kind, ...], str] = {}
 
-    def prepare(self, fingerprint: str, names: Sequence[str]) -> Mapping[str, int]:
-        with _translated(), _scope(self._writer, "BEGIN IMMEDIATE"):
+    def prepare(self, views: Mapping[str, str]) -> Mapping[str, int]:
+        with _translated(), _scope(self._writer):
+            self._claim()
             for statement in filter(str.strip, _SCHEMA.split(";")):
                 self._writer.execute(statement)
-            self._claim("schema_version", SCHEMA_VERSION, "another version of the gateway")
-            self._claim("definitions", fingerprint, "other feature definitions (sources, join keys, intervals or aggregations differ)")
-            self._writer.executemany("INSERT OR IGNORE INTO name (name) VALUES (?)", [(name,) for name in names])
-            ids = dict(self._writer.execute("SELECT name, id FROM name").fetchall())
+            known = dict(self._writer.execute("SELECT name, description FROM view").fetchall())
+            self._writer.executemany(
+                "INSERT INTO view (name, description) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET description = excluded.description",
+                [(name, description) for name, description in views.items() if known.get(name) != description],
+            )
+            ids = dict(self._writer.execute("SELECT name, id FROM view").fetchall())
         with _translated():
             self._reader.execute("PRAGMA query_only = ON")
-        return {name: ids[name] for name in names}
+        return {name: ids[name] for name in views}
 
-    def _claim(self, key: str, ours: str, others: str) -> None:
-        self._writer.execute("INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)", (key, ours))
-        (theirs,) = self._writer.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        if theirs != ours:
+    def _claim(self) -> None:
+        if self._writer.execute(_TABLES).fetchone() is None:
+            self._writer.execute(_SCHEMA.split(";", maxsplit=1)[0])
+            self._writer.execute("INSERT INTO meta (key, value) VALUES ('schema_version', ?)", (SCHEMA_VERSION,))
+        (theirs,) = self._writer.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
+        if theirs != SCHEMA_VERSION:
             raise StoreMismatch(
-                f"The online store {self.path} was written by {others}. Give the new ones an empty data directory and ingest"
-                " the events again, or start with what wrote this one."
+                f"The online store {self.path} was written by another version of the gateway (layout {theirs}, not {SCHEMA_VERSION})."
+                " Choose an empty data directory and ingest the events again, or start the version that wrote this one."
             )
 
-    def snapshot(self) -> AbstractContextManager[SqliteSnapshot]:
-        return _Reading(self._reader, self._snapshot)
+    def views(self) -> Mapping[str, str]:
+        with _translated():
+            if self._writer.execute(_TABLES).fetchone() is None:
+                return {}
+            return dict(self._writer.execute("SELECT name, description FROM view").fetchall())
 
-    @contextmanager
-    def transaction(self) -> Iterator[SqliteTransaction]:
-        with _translated(), _scope(self._writer, "BEGIN IMMEDIATE"):
-            yield SqliteTransaction(self._writer)
+    async def read(self, wanted: Sequence[CellRead]) -> Found:
+        """In one read transaction. Nothing in it waits, so nothing else uses the connection meanwhile."""
+        run = self._reader.execute
+        try:
+            run("BEGIN")
+            try:
+                cells = [
+                    [run(_STATEMENTS[parts[0].kind], (*cell, parts[0].first, parts[0].end)).fetchall()]
+                    if len(parts) == 1
+                    else self._read_parts(cell, parts)
+                    for cell, parts in wanted
+                ]
+                return Found(cells, dict(run(_NEWEST).fetchall()))
+            finally:
+                if self._reader.in_transaction:
+                    run("ROLLBACK")  # nothing was written
+        except sqlite3.Error as error:
+            raise _translate(error) from error
 
-    def ready(self) -> None:
+    def _read_parts(self, cell: Cell, parts: Sequence[Part]) -> list[Rows]:
+        """Several parts of a cell in one statement."""
+        kinds = tuple(part.kind for part in parts)
+        statement = self._statements.get(kinds)
+        if statement is None:
+            # LIMIT -1 is no limit, but a subquery that has one keeps its order
+            limited = [_STATEMENTS[kind] if kind is Kind.NEWEST else f"{_STATEMENTS[kind]} LIMIT -1" for kind in kinds]
+            selects = [f"SELECT {place}, * FROM ({select})" for place, select in enumerate(limited)]  # noqa: S608 - constants alone
+            statement = self._statements[kinds] = " UNION ALL ".join(selects)
+        rows: list[Rows] = [[] for _ in parts]
+        for place, number, value in self._reader.execute(statement, [one for part in parts for one in (*cell, part.first, part.end)]):
+            rows[place].append((number, value))
+        return rows
+
+    async def newest(self) -> Mapping[int, int]:
+        with _translated():
+            return dict(self._reader.execute(_NEWEST).fetchall())
+
+    async def keys(self, view: int, indexed_under: bytes, limit: int) -> list[bytes]:
+        with _translated():
+            return [key for (key,) in self._reader.execute(_KEYS, (view, indexed_under, limit))]
+
+    def write(self, work: Callable[[SqliteBatch], T]) -> T:
+        with _translated(), _scope(self._writer):
+            return work(SqliteBatch(self._writer))
+
+    def scan(self, view: int, limit: int) -> Iterator[list[bytes]]:
+        """By skipping from key to key in the indexes: each costs two look-ups, however many events it has."""
+        after: bytes | None = None
+        while True:
+            found: list[bytes] = []
+            with _translated():
+                while len(found) < limit and (key := self._next_of_any(view, after)) is not None:
+                    found.append(key)
+                    after = key
+            if not found:
+                return
+            yield found
+
+    def _next_of_any(self, view: int, after: bytes | None) -> bytes | None:
+        return min((key for table in ("event", "tile") if (key := self._next(table, view, after)) is not None), default=None)
+
+    def _next(self, table: str, view: int, after: bytes | None) -> bytes | None:
+        found = (
+            self._writer.execute(_FIRST.format(table), (view,))
+            if after is None
+            else self._writer.execute(_NEXT.format(table), (view, after))
+        )
+        (key,) = found.fetchone()
+        return key  # type: ignore[no-any-return]
+
+    def trim(self, cells: Sequence[Cell], retention: Retention) -> None:
+        with _translated(), _scope(self._writer):
+            self._writer.executemany(
+                f"DELETE FROM tile WHERE {_CELL} AND tile >= ? AND tile < ?",  # noqa: S608
+                [(*cell, BLOCKS_END, retention.oldest_tile) for cell in cells],
+            )
+            self._writer.executemany(
+                f"DELETE FROM event WHERE {_CELL} AND at_ns < ?",  # noqa: S608
+                [(*cell, retention.oldest_ns) for cell in cells],
+            )
+            self._writer.executemany(
+                "DELETE FROM cell WHERE view = ? AND join_key = ? AND NOT EXISTS"  # noqa: S608
+                f" (SELECT 1 FROM event WHERE {_CELL}) AND NOT EXISTS (SELECT 1 FROM tile WHERE {_CELL})",
+                [(*cell, *cell, *cell) for cell in cells],
+            )
+
+    def forget(self, name: str, limit: int) -> bool:
+        with _translated(), _scope(self._writer):
+            found = self._writer.execute("SELECT id FROM view WHERE name = ?", (name,)).fetchone()
+            if found is None:
+                return True
+            (view,) = found
+            for table in ("event", "tile"):
+                for _ in range(limit):
+                    key = self._next(table, view, None)
+                    if key is None:
+                        break
+                    self._writer.execute(f"DELETE FROM {table} WHERE {_CELL}", (view, key))  # noqa: S608
+                else:
+                    return False
+            for table in ("cell", "newest"):
+                self._writer.execute(f"DELETE FROM {table} WHERE view = ?", (view,))  # noqa: S608
+            self._writer.execute("DELETE FROM view WHERE id = ?", (view,))
+            return True
+
+    async def ready(self) -> None:
         with _translated():
             self._reader.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
 
     def close(self) -> None:
         self._reader.close()
         self._writer.close()
-
-
-class _Reading:
-    """A read transaction, as a plain class: the two calls of a generator-based one cost as much as reading a tile."""
-
-    __slots__ = ("_connection", "_snapshot")
-
-    def __init__(self, connection: sqlite3.Connection, snapshot: SqliteSnapshot) -> None:
-        self._connection = connection
-        self._snapshot = snapshot
-
-    def __enter__(self) -> SqliteSnapshot:
-        try:
-            self._connection.execute("BEGIN")
-        except sqlite3.Error as error:
-            raise _translate(error) from error
-        return self._snapshot
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")  # nothing was written
-        if isinstance(error, sqlite3.Error):
-            raise _translate(error) from error
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -207,8 +298,9 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 
 @contextmanager
-def _scope(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
-    connection.execute(begin)
+def _scope(connection: sqlite3.Connection) -> Iterator[None]:
+    """A write transaction. IMMEDIATE: it waits for other writers now, not when half of it is done."""
+    connection.execute("BEGIN IMMEDIATE")
     try:
         yield
         connection.execute("COMMIT")

@@ -1,17 +1,17 @@
 """The OpenAPI 3.1 document of the doors. Owns how they are described; what they do is in `web/` beside it, and nothing here is imported
 by it.
 
-One module per group of doors (`tecton`, `ingest`, `named`, `operations`), each with `paths()` and `schemas()`; `parts` holds what every
-operation is made of, `problems` the errors they share, `examples` the demo's answer in both spellings.
+One module per group of doors (`tecton`, `named`, `wildcards`, `ingest`, `operations`), each with `paths()` and `schemas()`; `parts` holds
+what every operation is made of, `problems` the errors they share, `examples` the demo's answer in both spellings.
 """
 
 from copy import deepcopy
 from typing import Any
 
-from gateway.web.openapi import ingest, named, operations, problems, tecton, types
+from gateway.web.openapi import ingest, named, operations, problems, tecton, types, wildcards
 from gateway.web.openapi.parts import Node
 
-_DOORS = (tecton, named, ingest, operations)
+_DOORS = (tecton, named, wildcards, ingest, operations)
 
 
 def document(*, server_url: str = "/", version: str) -> dict[str, Any]:

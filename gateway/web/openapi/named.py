@@ -49,7 +49,7 @@ TAGS = (
     },
 )
 _BASE = "/v1/workspaces/{workspace}/feature-services/{feature_service}"
-_INCLUDE = ["status", "effectiveTime", "ageSeconds", "source", "dataType"]
+INCLUDE = ["status", "effectiveTime", "ageSeconds", "source", "dataType"]
 
 
 def paths() -> Node:
@@ -61,7 +61,7 @@ def paths() -> Node:
 
 
 def _read() -> Node:
-    everything = {"joinKeys": JOIN_KEYS, "requestContext": CONTEXT, "include": _INCLUDE, "deadlineMs": 200}
+    everything = {"joinKeys": JOIN_KEYS, "requestContext": CONTEXT, "include": INCLUDE, "deadlineMs": 200}
     some = {"joinKeys": JOIN_KEYS, "requestContext": CONTEXT, "features": ["route_history.*", "airport_departures.flight_count_1h_10m"]}
     return operation(
         "readFeatures",
@@ -207,7 +207,7 @@ def _choices() -> dict[str, Node]:
             {"type": "string", "examples": ["route_history.*", "airport_departures.flight_count_1h_10m"]},
             "Which features are wanted: `view.feature`, or `view.*` for all of a view. Left out: all of the service.",
         ),
-        "include": listing({"type": "string", "enum": list(_INCLUDE)}, "What is wanted beside the values."),
+        "include": listing({"type": "string", "enum": list(INCLUDE)}, "What is wanted beside the values."),
         "maxAgeMs": whole("How old a cached value may be, in milliseconds. 0: fetch now.", minimum=0),
         "deadlineMs": whole(
             "How long the read may take, in milliseconds. What has not come by then is null, with status TIME_OUT and source timeout.",
@@ -263,6 +263,7 @@ def _schema_answer() -> Node:
             featureService=text(),
             joinKeys=listing(ref("TypedName")),
             requestContext=listing(ref("TypedName")),
+            outputJoinKeys=listing(ref("TypedName"), "Wildcard services only."),
             features=listing(ref("SchemaFeature"), "In served order."),
             views=listing(ref("SchemaView")),
         ),

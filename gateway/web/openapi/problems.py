@@ -4,7 +4,16 @@ has them."""
 from collections.abc import Iterable
 from http import HTTPStatus
 
-from gateway.errors import Code, DeadlineExceeded, InternalError, PermissionDenied, Unauthenticated
+from gateway.errors import (
+    Code,
+    DeadlineExceeded,
+    InternalError,
+    OnDemandBusy,
+    OnDemandFailed,
+    OnDemandTimeout,
+    PermissionDenied,
+    Unauthenticated,
+)
 from gateway.web.openapi.parts import Example, Node, answer, record, text, whole
 
 READ_STATUSES = (400, 401, 403, 404, 429, 500, 502, 503, 504)
@@ -32,12 +41,22 @@ def schemas() -> Node:
 def responses() -> Node:
     return {
         _name(HTTPStatus(400)): _problem(
-            "The request does not fit the contract, or not the feature service's schema.",
+            "The request does not fit the contract, or not the feature service's schema, or an on-demand view's function fails on it.",
             missing_join_key=_error("A join key is missing", "Missing required join key: origin", Code.INVALID_ARGUMENT),
             wrong_type=_error(
                 "A value has the wrong type",
                 "Unexpected JSON type for planned_air_time in requestContextMap. Expected float64 or null.",
                 Code.INVALID_ARGUMENT,
+            ),
+            on_demand=_error(
+                "An on-demand view's function failed",
+                "On-demand view planned_flight failed: its function raised ZeroDivisionError.",
+                OnDemandFailed.code,
+            ),
+            too_many_results=_error(
+                "A query finds more than one answer may carry",
+                "The query has more than 1000 results. With allowPartialResults some are left out.",
+                Code.FAILED_PRECONDITION,
             ),
         ),
         _name(HTTPStatus(401)): _problem(
@@ -66,12 +85,22 @@ def responses() -> Node:
             malformed=_error("The feature store's answer made no sense", "The feature store's answer is not valid.", Code.INTERNAL),
         ),
         _name(HTTPStatus(503)): _problem(
-            "The feature store cannot be reached, or says that it is unavailable.",
+            "The feature store cannot be reached, or says that it is unavailable; or an on-demand view cannot be computed now.",
             unavailable=_error("The feature store is down", "503 Service Temporarily Unavailable", Code.UNAVAILABLE),
+            on_demand_busy=_error(
+                "No thread is free for an on-demand view",
+                "On-demand view planned_flight cannot be computed now: functions that went over their time hold all threads.",
+                OnDemandBusy.code,
+            ),
         ),
         _name(HTTPStatus(504)): _problem(
-            "The read's deadline passed before the answer was complete.",
+            "The read's deadline passed before the answer was complete, or an on-demand view's time limit before its function ended.",
             timed_out=_error("Out of time", DeadlineExceeded().message, Code.DEADLINE_EXCEEDED),
+            on_demand_timeout=_error(
+                "An on-demand view's function took too long",
+                "On-demand view planned_flight took longer than its time limit of 0.2 s.",
+                OnDemandTimeout.code,
+            ),
         ),
     }
 
