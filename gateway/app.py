@@ -34,6 +34,7 @@ from gateway.origins.tecton import TectonOrigin, connect
 from gateway.serving.desk import Desk
 from gateway.serving.doors import doors
 from gateway.serving.gathering import Gatherer, Landed
+from gateway.serving.inline import InlineReads
 from gateway.serving.plan import Plan
 from gateway.serving.querying import WildcardReader
 from gateway.serving.reader import FeatureReader
@@ -135,7 +136,17 @@ def furnish(
     )
     tecton = TectonReads(settings.default_workspace, int(Show.NAMES | Show.DATA_TYPES) if settings.include_names_by_default else 0)
     return House(
-        FeatureReader(gate, schemas, store, gatherer, workers, telemetry, patience_s=patience_s, clock=clock),
+        FeatureReader(
+            gate,
+            schemas,
+            store,
+            gatherer,
+            InlineReads(origin, gate, store, telemetry, clock=clock),
+            workers,
+            telemetry,
+            patience_s=patience_s,
+            clock=clock,
+        ),
         wildcards,
         Desk(gate, schemas, origin, patience_s=patience_s),
         origin,

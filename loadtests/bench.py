@@ -7,14 +7,10 @@ read in a hundred is sampled, and its span exported over OTLP to a receiver in t
 
 import os
 import re
-import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
 
@@ -25,7 +21,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from loadtests.drivers import Load, Target, drive, driver_name
+from loadtests.drivers import Target, driver_name
+from loadtests.servers import CPUS, measure, running, span_receiver, spread, wait_for
 
 _SHOW_ALL = {
     "includeNames": True,
@@ -93,7 +90,7 @@ def hit(seconds: float, rounds: int, connections: int, asgi: bool, names: tuple[
     """
     console = Console()
     table = Table("door", "reply bytes", "rate, of bare ASGI", "the same by CPU time", "CPU µs/hit", "hits/s", "p50 ms", "p99 ms", "errors")
-    with _span_receiver() as receiver, _gateway(receiver, asgi=asgi) as (pid, port, key):
+    with span_receiver() as receiver, _gateway(receiver, asgi=asgi) as (pid, port, key):
         for name in names or SCENARIOS:
             path, body = SCENARIOS[name]
             headers = {"Authorization": f"Tecton-key {key}", "Content-Type": "application/json"}
@@ -102,7 +99,7 @@ def hit(seconds: float, rounds: int, connections: int, asgi: bool, names: tuple[
             with _bare(reply) as (bare_pid, bare_port):
                 yardstick = Target(bare_port, path, headers, target.body)
                 pairs = [
-                    (_measure(pid, target, connections, seconds), _measure(bare_pid, yardstick, connections, seconds))
+                    (measure(pid, target, connections, seconds), measure(bare_pid, yardstick, connections, seconds))
                     for _ in track(range(rounds), description=name, console=console, transient=True)
                 ]
             ratios = [ours.load.requests_per_s / bare.load.requests_per_s for ours, bare in pairs]
@@ -111,8 +108,8 @@ def hit(seconds: float, rounds: int, connections: int, asgi: bool, names: tuple[
             table.add_row(
                 name,
                 str(len(reply)),
-                _spread(ratios),
-                _spread(cpu_ratios),
+                spread(ratios),
+                spread(cpu_ratios),
                 f"{median(ours.cpu_us for ours, _ in pairs):.0f}",
                 f"{median(one.requests_per_s for one in loads):,.0f}",
                 f"{median(one.p50_ms for one in loads):.2f}",
@@ -120,40 +117,9 @@ def hit(seconds: float, rounds: int, connections: int, asgi: bool, names: tuple[
                 str(sum(one.errors for one in loads)),
             )
     console.print(
-        f"{connections} connections, {rounds} x {seconds:g} s, driver: {driver_name()}, Python {sys.version.split()[0]}, cores {_CPUS}"
+        f"{connections} connections, {rounds} x {seconds:g} s, driver: {driver_name()}, Python {sys.version.split()[0]}, cores {CPUS}"
     )
     console.print(table)
-
-
-_ALLOWED = sorted(os.sched_getaffinity(0))
-_CPUS = (_ALLOWED[0], _ALLOWED[-1])
-"""The servers' core and the driver's."""
-
-
-def _spread(figures: list[float]) -> str:
-    return f"{median(figures):.2f} [{min(figures):.2f}-{max(figures):.2f}]"
-
-
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    """A run, and what it cost the server: CPU microseconds per request, which other work on the machine does not disturb."""
-
-    load: Load
-    cpu_us: float
-
-
-def _measure(pid: int, target: Target, connections: int, seconds: float) -> _Measured:
-    before_s = _cpu_s(pid)
-    load = drive(target, connections=connections, seconds=seconds, cpu=_CPUS[1])
-    if not load.requests_per_s:
-        raise click.ClickException(f"no answer came from port {target.port}")
-    return _Measured(load, (_cpu_s(pid) - before_s) / (load.requests_per_s * max(1, round(seconds))) * 1e6)
-
-
-def _cpu_s(pid: int) -> float:
-    """User and system time of a process and its threads (proc(5), /proc/pid/stat, fields 14 and 15)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _warm(target: Target) -> bytes:
@@ -165,25 +131,14 @@ def _warm(target: Target) -> bytes:
 
 
 @contextmanager
-def _process(command: list[str], environment: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    os.sched_setaffinity(process.pid, {_CPUS[0]})
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-@contextmanager
 def _bare(reply: bytes) -> Iterator[tuple[int, int]]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "reply"
         file.write_bytes(reply)
-        with _process([sys.executable, "-m", "loadtests.bare", str(file)], dict(os.environ)) as process:
+        with running([sys.executable, "-m", "loadtests.bare", str(file)], dict(os.environ)) as process:
             assert process.stdout is not None
             port = int(process.stdout.readline())
-            _wait_for(port)
+            wait_for(port)
             yield process.pid, port
 
 
@@ -200,7 +155,7 @@ def _gateway(receiver_port: int, *, asgi: bool) -> Iterator[tuple[int, int, str]
         }
         start = ["-c", _BEHIND_ASGI] if asgi else ["-m", "gateway"]
         command = [sys.executable, *start, "demo", "--port", "0", "--data-dir", folder]
-        with _process(command, environment) as process:
+        with running(command, environment) as process:
             assert process.stdout is not None
             port = key = None
             for line in process.stdout:
@@ -212,35 +167,6 @@ def _gateway(receiver_port: int, *, asgi: bool) -> Iterator[tuple[int, int, str]
             if port is None or key is None:
                 raise click.ClickException("the demo did not start; run `feature-gateway demo` to see why")
             yield process.pid, port, key
-
-
-def _wait_for(port: int) -> None:
-    with httpx.Client(transport=httpx.HTTPTransport(retries=10), trust_env=False) as client:
-        client.post(f"http://127.0.0.1:{port}/")
-
-
-class _Receiver(BaseHTTPRequestHandler):
-    """Takes spans over OTLP/HTTP and forgets them."""
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
-@contextmanager
-def _span_receiver() -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Receiver)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Closed-loop load: a number of connections, each sending the same request again as soon as it is answered, for some seconds.
+"""Closed-loop load: a number of connections, each sending a request again as soon as it is answered, for some seconds.
 
 `wrk` drives where it is installed; else a driver of our own, in its own process, which is about half as fast and loads both sides alike.
 """
@@ -11,26 +11,36 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import cast
 
 import uvloop
 
+COUNT = "@count"
+"""In a body of several: the number of the request, six digits."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One request to one server."""
+    """Requests to one server: one again and again, or, with `more` bodies after the first, all of them in turn, over all connections."""
 
     port: int
     path: str
     headers: Mapping[str, str]
     body: bytes
+    more: Sequence[bytes] = ()
 
-    def wire(self) -> bytes:
+    @property
+    def bodies(self) -> tuple[bytes, ...]:
+        return (self.body, *self.more)
+
+    def wires(self) -> list[bytes]:
         told = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
-        return f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{told}Content-Length: {len(self.body)}\r\n\r\n".encode() + self.body
+        head = f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{told}"
+        return [f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body for body in self.bodies]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +58,9 @@ def drive(target: Target, *, connections: int, seconds: float, cpu: int | None =
     pin = ["taskset", "-c", str(cpu)] if cpu is not None and shutil.which("taskset") else []
     if shutil.which("wrk"):
         return _wrk(target, connections, seconds, pin)
-    told = json.dumps({"wire": target.wire().decode(), "port": target.port, "connections": connections, "seconds": seconds})
+    told = json.dumps(
+        {"wires": [wire.decode() for wire in target.wires()], "port": target.port, "connections": connections, "seconds": seconds}
+    )
     run = subprocess.run([*pin, sys.executable, "-m", "loadtests.drivers"], input=told, capture_output=True, text=True, check=True)
     return Load(**json.loads(run.stdout))
 
@@ -57,6 +69,18 @@ def driver_name() -> str:
     return "wrk" if shutil.which("wrk") else "built-in driver"
 
 
+_IN_TURN = f"""
+local requests, sent = {{}}, 0
+function init(args)
+  for body in io.lines(args[1]) do requests[#requests + 1] = wrk.format(nil, nil, nil, body) end
+end
+function request()
+  local next = requests[sent % #requests + 1]
+  sent = sent + 1
+  return (next:gsub("{COUNT}", string.format("%06d", sent % 1000000)))
+end
+"""
+"""wrk's script for several bodies, of which its argument is a file, a line each; wrk's own `request` sends one."""
 _UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
 
 
@@ -64,9 +88,13 @@ def _wrk(target: Target, connections: int, seconds: float, pin: list[str]) -> Lo
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "post.lua"
         headers = "".join(f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}\n" for name, value in target.headers.items())
-        script.write_text(f'wrk.method = "POST"\nwrk.body = {json.dumps(target.body.decode())}\n{headers}')
+        bodies = Path(folder) / "bodies"
+        bodies.write_bytes(b"\n".join(target.bodies))
+        sends = _IN_TURN if target.more else f"wrk.body = {json.dumps(target.body.decode())}\n"
+        script.write_text(f'wrk.method = "POST"\n{headers}{sends}')
         command = [*pin, "wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency", "-s", str(script)]
-        said = subprocess.run([*command, f"http://127.0.0.1:{target.port}{target.path}"], capture_output=True, text=True, check=True).stdout
+        command += [f"http://127.0.0.1:{target.port}{target.path}", "--", str(bodies)]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     def latency(percentile: str) -> float:
         found = re.search(rf"{percentile}%\s+([\d.]+)(us|ms|s|m)\b", said)
@@ -82,8 +110,8 @@ def _wrk(target: Target, connections: int, seconds: float, pin: list[str]) -> Lo
 class _Connection(asyncio.Protocol):
     """One keep-alive connection in closed loop. Replies carry Content-Length, as the gateway's do."""
 
-    def __init__(self, wire: bytes, latencies_s: list[float]) -> None:
-        self._wire = wire
+    def __init__(self, wires: Iterator[bytes], latencies_s: list[float]) -> None:
+        self._wires = wires
         self._latencies_s = latencies_s
         self._received = b""
         self.errors = 0
@@ -95,7 +123,7 @@ class _Connection(asyncio.Protocol):
 
     def _send(self) -> None:
         self._sent_s = time.perf_counter()
-        self._transport.write(self._wire)
+        self._transport.write(next(self._wires))
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -114,11 +142,18 @@ class _Connection(asyncio.Protocol):
             self._send()
 
 
-async def _closed_loop(wire: bytes, port: int, connections: int, seconds: float) -> Load:
+def _in_turn(wires: Sequence[bytes]) -> Iterator[bytes]:
+    if len(wires) == 1:
+        return cycle(wires)
+    return (wire.replace(COUNT.encode(), b"%06d" % (number % 1_000_000)) for number, wire in enumerate(cycle(wires), start=1))
+
+
+async def _closed_loop(wires: Sequence[bytes], port: int, connections: int, seconds: float) -> Load:
     loop = asyncio.get_running_loop()
     latencies_s: list[float] = []
     started_s = time.perf_counter()
-    opened = [await loop.create_connection(lambda: _Connection(wire, latencies_s), "127.0.0.1", port) for _ in range(connections)]
+    in_turn = _in_turn(wires)
+    opened = [await loop.create_connection(lambda: _Connection(in_turn, latencies_s), "127.0.0.1", port) for _ in range(connections)]
     await asyncio.sleep(seconds)
     for _, connection in opened:
         connection.stopping = True
@@ -130,7 +165,7 @@ async def _closed_loop(wire: bytes, port: int, connections: int, seconds: float)
 
 def main() -> None:
     told = json.load(sys.stdin)
-    load = uvloop.run(_closed_loop(told["wire"].encode(), told["port"], told["connections"], told["seconds"]))
+    load = uvloop.run(_closed_loop([wire.encode() for wire in told["wires"]], told["port"], told["connections"], told["seconds"]))
     print(json.dumps({name: getattr(load, name) for name in Load.__slots__}))
 
 

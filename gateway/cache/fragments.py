@@ -1,10 +1,10 @@
 """The cached unit: one view's values for one set of that view's join keys, immutable and already encoded."""
 
-import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from gateway.features import Status, ViewValues, as_cached, statuses_of
+from gateway.features import Status, ViewValues, as_cached, pattern_of, statuses_of
 
 OVERHEAD_BYTES = 640
 """An allowance for what an entry costs beside its text: the fragment, two bytes objects, the key's tuple and short strings, the store's
@@ -28,8 +28,8 @@ class Fragment:
 
     @classmethod
     def of(cls, values: ViewValues, stored_at: float) -> "Fragment":
-        pattern = sys.intern(values.pattern)
-        return cls(values.positional, values.named, pattern, sys.intern(as_cached(pattern)), values.effective_times, stored_at)
+        pattern, cached_pattern = _patterns(values.statuses)
+        return cls(values.positional, values.named, pattern, cached_pattern, values.effective_times, stored_at)
 
     @property
     def statuses(self) -> tuple[Status, ...]:
@@ -38,6 +38,12 @@ class Fragment:
     @property
     def size_bytes(self) -> int:
         return len(self.positional) + len(self.named) + OVERHEAD_BYTES
+
+
+@lru_cache(maxsize=4096)
+def _patterns(statuses: tuple[Status, ...]) -> tuple[str, str]:
+    pattern = pattern_of(statuses)
+    return pattern, as_cached(pattern)
 
 
 def size_of(fragment: Any) -> int:

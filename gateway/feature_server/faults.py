@@ -52,6 +52,10 @@ class FaultLab:
         self._change = planned_change(faults.schema_change)
         self._changes_at_s = instant_s(faults.schema_change, now_s())
 
+    def rows_at_once(self, _service: ServiceRef) -> int:
+        """None: bad days are waited for."""
+        return 0
+
     async def describe(self, service: ServiceRef, caller: Caller, deadline: float) -> Description:
         change = self._change_of(service)
         hit = self._hits("describe", service.workspace, service)

@@ -5,6 +5,7 @@ Serves stored views; on-demand views are the gateway's to compute. Writers are c
 
 import asyncio
 from collections.abc import Sequence
+from time import perf_counter
 from weakref import WeakKeyDictionary
 
 from gateway.errors import OriginTimeout
@@ -15,11 +16,14 @@ from gateway.feature_server.reads import ReadRow, RowRead, ViewRead
 from gateway.feature_server.timestamps import format_timestamp_ns
 from gateway.features import Caller, ServiceRef, SloInfo, ViewLayout, ViewValues
 from gateway.origins.base import Description, Fetch, Fetched, FetchedRow, FetchRow, IngestReply, Queried, QueriedRow
-from gateway.wire.values import Writer, compile_writer
+from gateway.wire.values import compile_row_writer
 
 BATCH_LIMIT = 1_000
-_SLICE_ROWS = 20
-"""Of a batch, read without a pause: about 10 ms at half a millisecond each."""
+_SLICE_S = 0.005
+"""How long a batch is read without a pause, where reads are inline."""
+_FIRST_SLICE_ROWS = 8
+"""Until it is known what a row of a service takes."""
+_REMEMBERED_SERVICES = 1_000
 
 
 class EmbeddedOrigin:
@@ -32,8 +36,25 @@ class EmbeddedOrigin:
         """`records_per_source`: how many records one ingest request may carry for each stream source."""
         self._engine = engine
         self._records_per_source = records_per_source
-        self._slice_rows = _SLICE_ROWS if engine.immediate else BATCH_LIMIT
+        self._row_s: dict[ServiceRef, float] = {}
         self._encoders: WeakKeyDictionary[ServedView, _Encoder] = WeakKeyDictionary()
+
+    def rows_at_once(self, service: ServiceRef) -> int:
+        return self._slice_rows(service) if self._engine.immediate else 0
+
+    def _slice_rows(self, service: ServiceRef) -> int:
+        """Rows that are read in one go: as many as `_SLICE_S` lets through; all, where reading waits and others have their turn then."""
+        if not self._engine.immediate:
+            return BATCH_LIMIT
+        row_s = self._row_s.get(service)
+        return _FIRST_SLICE_ROWS if row_s is None else max(1, min(BATCH_LIMIT, int(_SLICE_S / row_s)))
+
+    def _learn(self, service: ServiceRef, row_s: float) -> None:
+        """A moving mean of what a row takes."""
+        known_s = self._row_s.get(service)
+        if known_s is None and len(self._row_s) >= _REMEMBERED_SERVICES:
+            return
+        self._row_s[service] = row_s if known_s is None else known_s + (row_s - known_s) / 16
 
     async def describe(self, service: ServiceRef, _caller: Caller, _deadline: float) -> Description:
         return self._engine.describe(service)
@@ -42,10 +63,11 @@ class EmbeddedOrigin:
         """A store that answers without waiting is read inline: that takes less time than handing it to another thread would. Between slices
         of a long batch others have their turn then, so each slice is a snapshot of its own; a row never spans two."""
         rows: list[FetchedRow] = []
-        for start in range(0, len(fetch.rows) or 1, self._slice_rows):
+        slice_rows = self._slice_rows(fetch.service)
+        for start in range(0, len(fetch.rows) or 1, slice_rows):
             if start:
                 await self._make_way(fetch.deadline)
-            rows += await self._slice(fetch, fetch.rows[start : start + self._slice_rows])
+            rows += await self._slice(fetch, fetch.rows[start : start + slice_rows])
         labels = self._engine.describe(fetch.service).labels if fetch.want_labels else None
         return Fetched(tuple(rows), labels)
 
@@ -56,9 +78,13 @@ class EmbeddedOrigin:
             raise OriginTimeout("Timed out")
 
     async def _slice(self, fetch: Fetch, rows: Sequence[FetchRow]) -> list[FetchedRow]:
+        started = perf_counter()
         read = await self._engine.read(fetch.service, [ReadRow(row.join_keys, row.views) for row in rows], fetch.options)
         encoded: dict[tuple[int, ServedView], ViewValues] = {}
-        return [self._row(row, encoded) for row in read]
+        answered = [self._row(row, encoded) for row in read]
+        if read and self._engine.immediate:
+            self._learn(fetch.service, (perf_counter() - started) / len(read))
+        return answered
 
     def _row(self, row: RowRead, encoded: dict[tuple[int, ServedView], ViewValues]) -> FetchedRow:
         """`encoded` by the identity of the values, so that rows that share them share their encoding."""
@@ -84,7 +110,7 @@ class EmbeddedOrigin:
             ReadRow(row.join_keys, row.views),
             fetch.options,
             limit=BATCH_LIMIT if fetch.max_results is None else fetch.max_results,
-            slice_rows=self._slice_rows,
+            slice_rows=self._slice_rows(fetch.service),
             pause=lambda: self._make_way(fetch.deadline),
         )
         described = self._engine.describe(fetch.service)
@@ -125,17 +151,14 @@ class _Encoder:
 
     def __init__(self, layout: ViewLayout) -> None:
         self._layout = layout
-        self._writers: Sequence[tuple[bytes, Writer]] = [
-            (b'"%b":' % feature.name.encode(), compile_writer(feature.dtype)) for feature in layout.features
-        ]
+        self._write = compile_row_writer(layout.features)
+        self._times: tuple[int | None, tuple[str | None, ...]] = None, (None,) * len(layout)
+        """The effective times told last: they change with what is ingested, not with what is read."""
 
     def encode(self, read: ViewRead) -> ViewValues:
-        spelled = [(prefix, write(value)) for (prefix, write), value in zip(self._writers, read.values, strict=True)]
-        effective_time = None if read.newest_ns is None else format_timestamp_ns(read.newest_ns)
-        return ViewValues(
-            layout=self._layout,
-            positional=b",".join([positional for _, (positional, _) in spelled]),
-            named=b",".join([prefix + named for prefix, (_, named) in spelled]),
-            statuses=read.statuses,
-            effective_times=(effective_time,) * len(self._layout),
-        )
+        newest_ns, times = self._times
+        if read.newest_ns != newest_ns:
+            times = (None if read.newest_ns is None else format_timestamp_ns(read.newest_ns),) * len(self._layout)
+            self._times = read.newest_ns, times
+        positional, named = self._write(read.values)
+        return ViewValues(self._layout, positional, named, read.statuses, times)

@@ -127,6 +127,10 @@ class Origin(Protocol):
     single_views: bool
     """Whether `fetch` answers just the views that are asked for, or always all of the service."""
 
+    def rows_at_once(self, service: ServiceRef) -> int:
+        """How many rows of this service a `fetch` answers now, without waiting for anything, in a few milliseconds. 0: it always waits."""
+        ...
+
     async def describe(self, service: ServiceRef, caller: Caller, deadline: float) -> Description:
         """The metadata of a feature service, as this caller may see it."""
         ...

@@ -67,6 +67,9 @@ class TectonOrigin:
         self._max_reply_bytes = max_reply_bytes
         self._replies = upstream.ReplyReader()
 
+    def rows_at_once(self, _service: ServiceRef) -> int:
+        return 0
+
     async def describe(self, service: ServiceRef, caller: Caller, deadline: float) -> Description:
         status, body, headers = await self._post(_FEATURE_SERVICE + "metadata", upstream.metadata_request(service), caller, deadline)
         if status != 200:

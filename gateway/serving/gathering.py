@@ -181,10 +181,7 @@ class Gatherer:
         span = self._telemetry.origin_span(errand.span, self._origin_name, len(chunk)) if errand.span is not None else None
         fetch = Fetch(
             errand.service,
-            tuple(
-                FetchRow(dict(zip(names, row.values, strict=True)), row.context, frozenset(plan.stored[i].layout.view for i in missing))
-                for row, missing in chunk
-            ),
+            tuple(FetchRow(dict(zip(names, row.values, strict=True)), row.context, plan.view_names(missing)) for row, missing in chunk),
             errand.caller,
             max(loop.time() + self._patience_s, errand.deadline_s + 2 * _GRACE_S),
             errand.options,

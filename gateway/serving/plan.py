@@ -164,8 +164,8 @@ class Projection:
     """`needed`: indices of the stored views that must be at hand, `looked_up` the same with the views. `emissions`: what is served, in
     order, and `text` what is said of it.
 
-    `cached_sources`: where the views of a hit come from. `whole`: no view is cut. `slow`: the on-demand views among the emissions that are
-    declared slow; where there is one, no read is a plain hit.
+    `cached_sources`: where the views of a hit come from. `whole`: no view is cut. `kept`: all of it may come from the cache. `slow`: the
+    on-demand views among the emissions that are declared slow; where there is one, no read is a plain hit.
     """
 
     needed: tuple[int, ...]
@@ -174,6 +174,7 @@ class Projection:
     text: VectorText
     cached_sources: tuple[Source, ...]
     whole: bool
+    kept: bool
     slow: tuple[ComputedView, ...] = ()
 
 
@@ -201,6 +202,17 @@ class Plan:
         self._computed = {layout: ComputedView(description.on_demand[layout.view], layout, self.stored) for layout in computed}
         self.everything = self._project([(layout, None) for layout in emitted])
         self._projections: dict[tuple[str, ...], Projection] = {}
+        self._view_names: dict[tuple[int, ...], frozenset[str]] = {}
+
+    def view_names(self, stored: Sequence[int]) -> frozenset[str]:
+        """The names of some of the stored views, as a fetch asks for them."""
+        wanted = tuple(stored)
+        names = self._view_names.get(wanted)
+        if names is None:
+            names = frozenset([self.stored[index].layout.view for index in wanted])
+            if len(self._view_names) < _REMEMBERED_PROJECTIONS:
+                self._view_names[wanted] = names
+        return names
 
     @property
     def reads_as(self) -> object:
@@ -284,8 +296,9 @@ class Plan:
         sources = tuple(Source.CACHE if isinstance(emission.view, int) else Source.COMPUTED for emission in emissions)
         uncut = all(positions is None for _, positions in emissions)
         looked_up = tuple((index, self.stored[index]) for index in sorted(needed))
+        kept = all(view.ttl_s > 0 for _, view in looked_up)
         slow = tuple(view for view, _ in emissions if isinstance(view, ComputedView) and view.view.time_limit_s is not None)
-        return Projection(tuple(sorted(needed)), looked_up, tuple(emissions), VectorText(features, self.labels), sources, uncut, slow)
+        return Projection(tuple(sorted(needed)), looked_up, tuple(emissions), VectorText(features, self.labels), sources, uncut, kept, slow)
 
     def about_view(self, view: str) -> dict[str, Any]:
         """What the named door's schema says of a view."""

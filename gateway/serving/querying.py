@@ -23,7 +23,7 @@ from gateway.serving.computing import compute_slow
 from gateway.serving.doors import Answers, QueryDoor
 from gateway.serving.gathering import RowWork
 from gateway.serving.plan import Plan, Projection
-from gateway.serving.reader import assemble, facts_of
+from gateway.serving.rows import assemble, facts_of
 from gateway.serving.schemas import Schemas
 from gateway.serving.workers import Workers
 from gateway.tasks import Tasks

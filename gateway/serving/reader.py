@@ -1,6 +1,6 @@
 """The read path, on one screen.
 
-    hit(call)    a plain function: decode → grant → validate → key → look up → compute → splice; None for whatever is not a plain hit
+    hit(call)    a plain function: decode → grant → validate → key → look up → compute → splice; None for whatever would have to wait
     read(call)   the same with time to wait: who asks, which schema, what is at hand, what must be fetched, what is slow to compute, merge
 
 A caller gets cached values only under a grant (`access`). Nothing on the way of a hit awaits, so a door below ASGI can call it too.
@@ -8,32 +8,31 @@ A caller gets cached values only under a grant (`access`). Nothing on the way of
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import msgspec
 from opentelemetry.trace import Span
 
 from gateway.access.gates import Gate
-from gateway.cache.fragments import Fragment
 from gateway.cache.store import FragmentStore
 from gateway.errors import DeadlineExceeded, GatewayError, InvalidRequest, SchemaDisagreement
-from gateway.features import PLAIN, Caller, ServiceRef, SloInfo, Source, Status, statuses_of
-from gateway.serving.computing import Ready, compute_slow
+from gateway.features import PLAIN, Caller, ServiceRef, Source
+from gateway.serving.computing import compute_slow
 from gateway.serving.doors import Answers, Door
 from gateway.serving.gathering import Errand, Gatherer, RowWork
+from gateway.serving.inline import InlineReads
 from gateway.serving.plan import ComputedView, Plan, Projection
+from gateway.serving.rows import assemble, facts_of, look_up, vector_or_error
 from gateway.serving.schemas import Schemas
 from gateway.serving.workers import Workers
 from gateway.telemetry import ReadFacts, Telemetry
-from gateway.wire.replies import EncodedView, Vector, batch_slo, cut
+from gateway.wire.replies import Vector
 from gateway.wire.requests import ReadRequest, RowInput, Show
 
 T = TypeVar("T")
 _LABELS = Show.LABELS.value
 _CACHE = Source.CACHE
-_GOOD = (Status.PRESENT, Status.CACHED_PRESENT)
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):
@@ -56,6 +55,7 @@ class FeatureReader:
         schemas: Schemas,
         store: FragmentStore,
         gatherer: Gatherer,
+        inline_reads: InlineReads,
         workers: Workers,
         telemetry: Telemetry,
         *,
@@ -66,29 +66,32 @@ class FeatureReader:
         self._schemas = schemas
         self._store = store
         self._gatherer = gatherer
+        self._inline_reads = inline_reads
         self._workers = workers
         self._telemetry = telemetry
         self._patience_s = patience_s
         self._clock = clock
 
     def hit(self, call: Call) -> bytes | None:
-        """The reply, if all of it is at hand and this caller may have it. What is wrong with a request is `read`'s to say."""
+        """The reply, if all of it is at hand, or to be had from the origin at once, and this caller may have it. What is wrong with a
+        request is `read`'s to say."""
         started_s = time.perf_counter()
         try:
             caller = self._gate.identify(call.authorization)
             request = call.door.decode(call.body, call.path)
             plan = self._schemas.at_hand(request.service, caller)
             now_s = self._clock()
-            if plan is None or not self._from_cache(request, plan, caller, now_s):
+            if plan is None:
                 return None
             projection = plan.projection(request.selectors)
             if projection.slow:
                 return None
+            use_cache = self._from_cache(request, plan, caller, now_s)
             vectors: list[Vector | GatewayError] = []
             for row in request.rows:
-                vector = self._cached_vector(plan, projection, request, row, now_s)
+                vector = self._cached_vector(plan, projection, request, row, now_s) if use_cache and projection.kept else None
                 if vector is None:
-                    return None
+                    return self._inline(call, request, plan, projection, caller, started_s, use_cache=use_cache)
                 vectors.append(vector)
         except GatewayError:
             return None
@@ -97,6 +100,25 @@ class FeatureReader:
         reply = call.door.encode(request, answers)
         if self._telemetry.samples(call.traceparent):
             self._tell(call, facts_of(plan, answers), elapsed_s)
+        return reply
+
+    def _inline(
+        self, call: Call, request: ReadRequest, plan: Plan, projection: Projection, caller: Caller, started_s: float, *, use_cache: bool
+    ) -> bytes | None:
+        """A read that is no hit, of an origin that answers at once; None where it is not one. Raises what is wrong with it or with the
+        origin, which `read` meets again: it asks once more."""
+        if not self._inline_reads.suits(request, plan, projection):
+            return None
+        self._gate.admit(caller, request.service.workspace)
+        now_s = self._clock()
+        rows = [look_up(self._store, plan, projection, request, row, now_s, use_cache=use_cache) for row in request.rows]
+        self._inline_reads.fetch(request, plan, projection, caller, rows)
+        vectors: list[Vector | GatewayError] = [assemble(projection, row.found, row.sources, row.context, now_s) for row in rows]
+        elapsed_s = time.perf_counter() - started_s
+        answers = Answers(vectors, elapsed_s, [row.slo for row in rows], any(row.partial for row in rows))
+        reply = call.door.encode(request, answers)
+        if self._telemetry.samples(call.traceparent):
+            self._tell(call, facts_of(plan, answers, bypass=not request.options.read_from_cache), elapsed_s)
         return reply
 
     def _cached_vector(self, plan: Plan, projection: Projection, request: ReadRequest, row: RowInput, now_s: float) -> Vector | None:
@@ -196,7 +218,7 @@ class FeatureReader:
         ready = await compute_slow(self._workers, projection.slow, rows, deadline_s, partial_at_deadline=errand.partial_at_deadline)
         waited_s = time.perf_counter() - waiting_s if projection.slow else 0.0
         answered_s = self._clock()
-        outcomes = [row.error or _vector_or_error(projection, row, one, answered_s) for row, one in zip(rows, ready, strict=True)]
+        outcomes = [row.error or vector_or_error(projection, row, one, answered_s) for row, one in zip(rows, ready, strict=True)]
         elapsed_s = time.perf_counter() - started_s
         return Answers(outcomes, elapsed_s, [row.slo for row in rows], any(row.partial for row in rows), waited_s)
 
@@ -209,29 +231,12 @@ class FeatureReader:
             and self._gate.holds(caller, request.service, now_s)
         )
 
-    def _look_up(
-        self, plan: Plan, projection: Projection, request: ReadRequest, row: RowInput, now_s: float, *, use_cache: bool = True
-    ) -> RowWork:
-        """Validate one row and take what is at hand for it. Raises InvalidRequest."""
-        options = request.options
-        values = plan.schema.join_values(row.join_keys)
-        context = plan.schema.context_values(row.context, ignore_extra_fields=options.ignore_extra_request_context_fields)
-        variant = options.variant
-        keys = [view.key(values, context, variant) for view in plan.stored]
-        found: list[Fragment | None] = [None] * len(keys)
-        if use_cache:
-            for index in projection.needed:
-                fragment = self._store.lookup(keys[index])
-                if fragment is not None and now_s - fragment.stored_at < _usable_s(plan.stored[index].ttl_s, request.max_age_s):
-                    found[index] = fragment
-        return RowWork(values, context, keys, found, [Source.CACHE] * len(keys))
-
     def _row(
         self, door: Door, plan: Plan, projection: Projection, request: ReadRequest, row: RowInput, caller: Caller, now_s: float
     ) -> RowWork:
         """`_look_up`, with a bad row's error kept in its own row where the door tells rows apart."""
         try:
-            return self._look_up(plan, projection, request, row, now_s, use_cache=self._from_cache(request, plan, caller, now_s))
+            return look_up(self._store, plan, projection, request, row, now_s, use_cache=self._from_cache(request, plan, caller, now_s))
         except InvalidRequest as error:
             if not door.rows_may_fail:
                 raise
@@ -251,70 +256,3 @@ async def _in_time(work: Coroutine[Any, Any, T], deadline_s: float) -> T:
             return await work
     except TimeoutError:
         raise DeadlineExceeded from None
-
-
-def _usable_s(ttl_s: float, max_age_s: float | None) -> float:
-    return ttl_s if max_age_s is None else min(ttl_s, max_age_s)
-
-
-def assemble(
-    projection: Projection,
-    found: Sequence[Fragment | None],
-    sources: Sequence[Source],
-    context: dict[str, Any],
-    now_s: float,
-    ready: Ready = MappingProxyType({}),
-) -> Vector:
-    """The row's views in served order: fragments as they are, on-demand views computed, if they are not yet. Raises OnDemandFailed."""
-    values: list[EncodedView] = []
-    came_from: list[Source] = []
-    for view, positions in projection.emissions:
-        if isinstance(view, ComputedView):
-            computed = ready[view] if view in ready else view.compute(found, context)
-            one: EncodedView = computed
-            came_from.append(Source.TIMEOUT if computed is view.timed_out else Source.COMPUTED)
-        else:
-            fragment = found[view]
-            assert fragment is not None  # a row that still lacks something has an error and no vector
-            one = fragment
-            came_from.append(sources[view])
-        values.append(one if positions is None else cut(one, positions))
-    return Vector.of(projection.text, values, came_from, now_s)
-
-
-def _vector_or_error(projection: Projection, row: RowWork, ready: Ready, now_s: float) -> Vector | GatewayError:
-    try:
-        return assemble(projection, row.found, row.sources, row.context, now_s, ready)
-    except GatewayError as error:
-        return error
-
-
-def facts_of(plan: Plan, answers: Answers, *, bypass: bool = False) -> ReadFacts:
-    """What the span tells of a read."""
-    vectors = [row for row in answers.rows if not isinstance(row, GatewayError)]
-    sources = [source for vector in vectors for source in vector.sources]
-    hits, computed = sources.count(Source.CACHE), sources.count(Source.COMPUTED)
-    missed = len(sources) - hits - computed
-    return ReadFacts(
-        plan.service.workspace,
-        plan.service.name,
-        len(answers.rows),
-        "bypass" if bypass else "hit" if not missed else "partial" if hits else "miss",
-        hits,
-        missed,
-        computed,
-        max(
-            (age_s for vector in vectors for age_s, source in zip(vector.ages_s(), vector.sources, strict=True) if source is _CACHE),
-            default=0.0,
-        ),
-        sum(status not in _GOOD for vector in vectors for status in statuses_of(vector.told)),
-        _slo_of_origin(answers),
-    )
-
-
-def _slo_of_origin(answers: Answers) -> SloInfo:
-    """What the origin says of its service of the read, over all rows; for a read that it was not asked for, what the gateway says."""
-    said = [slo for slo in answers.of_origin or () if slo is not None]
-    if len(said) <= 1:
-        return said[0] if said else answers.slo(0)
-    return batch_slo(said, max(slo.server_time_s or 0.0 for slo in said))

@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway.features import ServiceRef
 from gateway.serving.reader import Call
-from gateway.web.endpoints import ReadFeatures
+from gateway.web.endpoints import TRIED, ReadFeatures
 from gateway.web.problems import JSON
 
 _HELD_BACK = (b"expect", b"upgrade", b"transfer-encoding", b"connection")
@@ -93,6 +93,7 @@ class Edge(HttpToolsProtocol):
         reply = self._hit(held)
         if reply is None:
             self._hand_over()
+            self.scope[TRIED] = True  # type: ignore[literal-required]  # ASGI lets servers add keys
             super().on_message_complete()
         else:
             self._answer(reply)

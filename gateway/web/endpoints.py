@@ -16,6 +16,9 @@ from gateway.web.exchange import STARTED, answer, answer_json, read_body, read_h
 from gateway.web.problems import JSON
 from gateway.wire.metadata import named_schema, tecton_metadata
 
+TRIED = "feature_gateway.tried"
+"""Set in the scope of a request that the edge has found to be no hit."""
+
 
 class ReadFeatures:
     """A read door. A hit is answered by a plain function call, which `edge` calls too; only what is not a hit awaits."""
@@ -38,7 +41,7 @@ class ReadFeatures:
         params = scope["path_params"]
         path = ServiceRef(params["workspace"], params["feature_service"]) if params else None
         call = Call(self.door, self.route, body, path, authorization, traceparent)
-        reply = self.hit(call)
+        reply = None if TRIED in scope else self.hit(call)
         if reply is None:
             reply = await self._reader.read(call)
         scope[STARTED] = True

@@ -5,6 +5,7 @@ each pattern of statuses that was seen) is encoded once per feature service and 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -221,7 +222,13 @@ def named_single(vector: Vector, show: int) -> bytes:
 
 
 def _time_map(vector: Vector) -> bytes:
-    return vector.text.members([_encode(moment) for view in vector.values for moment in view.effective_times])
+    return vector.text.members([_time(moment) for view in vector.values for moment in view.effective_times])
+
+
+@lru_cache(maxsize=1024)
+def _time(moment: str | None) -> bytes:
+    """Few are told at a time: a view's features share theirs."""
+    return _encode(moment)
 
 
 def _age_map(vector: Vector) -> bytes:

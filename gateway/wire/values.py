@@ -338,6 +338,43 @@ _FAST_WRITERS: dict[Kind, Writer] = {
 }
 
 
+_PLAIN_KINDS = frozenset({Kind.INT64, Kind.FLOAT64, Kind.BOOLEAN, Kind.STRING, Kind.TIMESTAMP})
+
+
+def compile_row_writer(features: Sequence[Feature]) -> Callable[[Sequence[Any]], Encoded]:
+    """All values of a view at once: the comma-joined list of the Tecton doors, and the members of the named door's object. They must be of
+    their features' types, timestamps as text; one encoder call for a row takes a third of the time of one for each value.
+    """
+    writers = [(_encode(feature.name) + b":", compile_writer(feature.dtype)) for feature in features]
+
+    def write_each(values: Sequence[Any]) -> Encoded:
+        spelled = [(prefix, write(value)) for (prefix, write), value in zip(writers, values, strict=True)]
+        return b",".join([text for _, (text, _) in spelled]), b",".join([prefix + text for prefix, (_, text) in spelled])
+
+    kinds = [feature.dtype.kind for feature in features]
+    if not _PLAIN_KINDS.issuperset(kinds):
+        return write_each
+    names = [feature.name for feature in features]
+    integers = [index for index, kind in enumerate(kinds) if kind is Kind.INT64]
+    floats = [index for index, kind in enumerate(kinds) if kind is Kind.FLOAT64]
+
+    def write_all(values: Sequence[Any]) -> Encoded:
+        for index in floats:
+            value = values[index]
+            if value is not None and value - value != 0.0:  # NaN and infinities travel as text
+                return write_each(values)
+        named = _encode(dict(zip(names, values, strict=True)))[1:-1]
+        if not integers:
+            return _encode(values)[1:-1], named
+        told = list(values)
+        for index in integers:
+            if told[index] is not None:
+                told[index] = str(told[index])
+        return _encode(told)[1:-1], named
+
+    return write_all
+
+
 class MembersReader:
     """Reads some features back out of the named spelling of a view: the rest is skipped, not decoded."""
 

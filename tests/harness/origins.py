@@ -26,6 +26,10 @@ class CountingOrigin:
         """The views that each fetch asked for, over its rows."""
         return [frozenset().union(*(row.views for row in fetch.rows)) for fetch in self.fetches]
 
+    def rows_at_once(self, service: ServiceRef) -> int:
+        """As the origin inside, unless a test makes this one wait or fail: what fails at once is asked again by those who wait."""
+        return 0 if self.hold is not None or self.fails else self._inner.rows_at_once(service)
+
     async def describe(self, service: ServiceRef, caller: Caller, deadline: float) -> Description:
         self.descriptions.append(service)
         if self.metadata_fails:

@@ -37,6 +37,9 @@ class Shelf:
     batch_limit = 1
     single_views = True
 
+    def rows_at_once(self, _service: ServiceRef) -> int:
+        return 0
+
     def __init__(self, results: list[tuple[str | None, int | None, float | None]], function: Function = over) -> None:
         self.results = results
         self.status = Status.PRESENT

@@ -15,6 +15,7 @@ from gateway.wire.values import (
     MembersReader,
     compile_plain,
     compile_reader,
+    compile_row_writer,
     compile_writer,
     format_timestamp,
     instant,
@@ -319,3 +320,27 @@ def test_timestamps_are_ordered_as_the_moments_they_tell(left: datetime, right: 
 )
 def test_nanoseconds_decide_between_equal_microseconds(earlier: str, later: str) -> None:
     assert instant(f"2024-01-01T00:00:00{earlier}Z") < instant(f"2024-01-01T00:00:00{later}Z")
+
+
+ROW_TYPES = [INT64, FLOAT64, BOOLEAN, STRING, TIMESTAMP, array_of(INT64)]
+ROW_VALUES: dict[Any, st.SearchStrategy[Any]] = {
+    INT64: st.integers(-(2**63), 2**63 - 1),
+    FLOAT64: st.floats(),
+    BOOLEAN: st.booleans(),
+    STRING: st.text(st.characters(exclude_categories=["Cs"])),
+    TIMESTAMP: st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2262, 1, 1)).map(lambda at: at.isoformat() + "Z"),  # noqa: DTZ001 - Z says it
+    array_of(INT64): st.lists(st.none() | st.integers(-9, 9)),
+}
+
+
+@given(st.data())
+def test_a_row_is_written_as_its_values_are(data: st.DataObject) -> None:
+    dtypes = data.draw(st.lists(st.sampled_from(ROW_TYPES), min_size=1, max_size=8))
+    values = [data.draw(st.none() | ROW_VALUES[dtype]) for dtype in dtypes]
+    features = [Feature(f"view.é{index}", dtype) for index, dtype in enumerate(dtypes)]
+    each = [compile_writer(dtype)(value) for dtype, value in zip(dtypes, values, strict=True)]
+    positional, named = compile_row_writer(features)(values)
+    assert positional == b",".join(text for text, _ in each)
+    assert named == b",".join(
+        b"%b:%b" % (json.dumps(one.name, ensure_ascii=False).encode(), text) for one, (_, text) in zip(features, each, strict=True)
+    )

@@ -58,8 +58,13 @@ CREATE TABLE IF NOT EXISTS newest (view INTEGER PRIMARY KEY, at_ns INTEGER NOT N
 _CELL = "view = ? AND join_key = ?"
 _TILES = f"SELECT tile, states FROM tile WHERE {_CELL} AND tile >= ? AND tile < ? ORDER BY tile DESC"  # noqa: S608 - constants alone
 _EVENTS = f"SELECT at_ns, payload FROM event WHERE {_CELL} AND at_ns >= ? AND at_ns < ? ORDER BY at_ns DESC, identity DESC"  # noqa: S608
+# In a subquery "LIMIT -1" is no limit, but one that has a limit keeps its order
 _STATEMENTS: Mapping[Kind, str] = {Kind.TILES: _TILES, Kind.EVENTS: _EVENTS, Kind.NEWEST: f"{_EVENTS} LIMIT 1"}
 _NEWEST = "SELECT view, at_ns FROM newest"
+_WITH_NEWEST = "SELECT NULL, * FROM ({}) UNION ALL SELECT view, at_ns, NULL FROM newest"
+_ONE: Mapping[Kind, str] = {
+    kind: _WITH_NEWEST.format(select if kind is Kind.NEWEST else f"{select} LIMIT -1") for kind, select in _STATEMENTS.items()
+}
 _PAYLOAD = f"SELECT payload FROM event WHERE {_CELL} AND at_ns = ? AND identity = ?"  # noqa: S608
 _STATES = f"SELECT states FROM tile WHERE {_CELL} AND tile = ?"  # noqa: S608
 _RANGE = f"SELECT at_ns, identity, payload FROM event WHERE {_CELL} AND at_ns >= ? AND at_ns < ? ORDER BY at_ns, identity"  # noqa: S608
@@ -169,6 +174,8 @@ class SqliteStore:
         """In one read transaction. Nothing in it waits, so nothing else uses the connection meanwhile."""
         run = self._reader.execute
         try:
+            if len(wanted) == 1 and len(wanted[0].parts) == 1:
+                return self._read_one(*wanted[0])
             run("BEGIN")
             try:
                 cells = [
@@ -184,12 +191,23 @@ class SqliteStore:
         except sqlite3.Error as error:
             raise _translate(error) from error
 
+    def _read_one(self, cell: Cell, parts: Sequence[Part]) -> Found:
+        """One part of one cell, and the newest events: one statement, which is a snapshot of its own."""
+        [(kind, first, end)] = parts
+        rows: Rows = []
+        newest: dict[int, int] = {}
+        for view, number, value in self._reader.execute(_ONE[kind], (*cell, first, end)):
+            if view is None:
+                rows.append((number, value))
+            else:
+                newest[view] = number
+        return Found([[rows]], newest)
+
     def _read_parts(self, cell: Cell, parts: Sequence[Part]) -> list[Rows]:
         """Several parts of a cell in one statement."""
         kinds = tuple(part.kind for part in parts)
         statement = self._statements.get(kinds)
         if statement is None:
-            # LIMIT -1 is no limit, but a subquery that has one keeps its order
             limited = [_STATEMENTS[kind] if kind is Kind.NEWEST else f"{_STATEMENTS[kind]} LIMIT -1" for kind in kinds]
             selects = [f"SELECT {place}, * FROM ({select})" for place, select in enumerate(limited)]  # noqa: S608 - constants alone
             statement = self._statements[kinds] = " UNION ALL ".join(selects)

@@ -1,0 +1,63 @@
+"""Misses of an origin that answers at once, read where hits are: no task, no flight, nothing to wait for.
+
+The embedded feature server on SQLite is one such: a read takes less time than a task would. It is nobody's leader, for it is over before
+anybody else could ask; what it brings is stored like what a flight brings.
+"""
+
+from collections.abc import Callable, Sequence
+from math import inf
+
+from gateway.access.gates import Gate
+from gateway.cache.fragments import Fragment
+from gateway.cache.store import FragmentStore
+from gateway.errors import SchemaDisagreement
+from gateway.features import Caller, Source
+from gateway.origins.base import Fetch, FetchRow, Origin
+from gateway.serving.gathering import RowWork
+from gateway.serving.plan import Plan, Projection
+from gateway.tasks import at_once
+from gateway.telemetry import Telemetry
+from gateway.wire.requests import ReadRequest
+
+
+class InlineReads:
+    """`clock` is the cache's monotonic clock, in seconds."""
+
+    def __init__(self, origin: Origin, gate: Gate, store: FragmentStore, telemetry: Telemetry, *, clock: Callable[[], float]) -> None:
+        self._origin = origin
+        self._gate = gate
+        self._store = store
+        self._telemetry = telemetry
+        self._clock = clock
+
+    def suits(self, request: ReadRequest, plan: Plan, projection: Projection) -> bool:
+        """Whether this read, nothing of which may be at hand, can be answered without waiting."""
+        return (
+            len(request.rows) <= self._origin.rows_at_once(request.service)
+            and not (plan.wildcard or projection.slow)
+            and plan.labels is not None
+            and bool(projection.needed)
+        )
+
+    def fetch(self, request: ReadRequest, plan: Plan, projection: Projection, caller: Caller, rows: Sequence[RowWork]) -> None:
+        """Fill what the rows lack. Raises what the origin raises, and SchemaDisagreement."""
+        names = [field.name for field in plan.schema.join_keys]
+        lacking = [(row, missing) for row in rows if (missing := row.missing(projection.needed))]
+        asked_s = self._clock()
+        wanted = tuple(
+            [FetchRow(dict(zip(names, row.values, strict=True)), row.context, plan.view_names(missing)) for row, missing in lacking]
+        )
+        fetched = at_once(self._origin.fetch(Fetch(request.service, wanted, caller, inf, request.options)))
+        self._gate.answered(caller, request.service, asked_s)
+        for (row, missing), answer in zip(lacking, fetched.rows, strict=True):
+            row.slo, row.partial = answer.slo, answer.partial
+            by_view = {values.layout.view: values for values in answer.views}
+            for index in missing:
+                view = plan.stored[index]
+                values = by_view.get(view.layout.view)
+                if values is None or (values.layout is not view.layout and values.layout != view.layout):
+                    raise SchemaDisagreement("The feature store's reply does not have the features of its metadata.")
+                fragment = Fragment.of(values, asked_s)
+                row.found[index], row.sources[index] = fragment, Source.ORIGIN
+                if view.ttl_s > 0 and values.complete and not answer.partial and request.options.stored:
+                    self._store.put(row.keys[index], fragment)

@@ -1,0 +1,105 @@
+"""A read's rows: taken from the cache as far as they are there, put together when all is there, and told of in telemetry."""
+
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Any
+
+from gateway.cache.fragments import Fragment
+from gateway.cache.store import FragmentStore
+from gateway.errors import GatewayError
+from gateway.features import PLAIN, SloInfo, Source, Status, statuses_of
+from gateway.serving.computing import Ready
+from gateway.serving.doors import Answers
+from gateway.serving.gathering import RowWork
+from gateway.serving.plan import ComputedView, Plan, Projection
+from gateway.telemetry import ReadFacts
+from gateway.wire.replies import EncodedView, Vector, batch_slo, cut
+from gateway.wire.requests import ReadRequest, RowInput
+
+_GOOD = (Status.PRESENT, Status.CACHED_PRESENT)
+_NOT_READY: Ready = MappingProxyType({})
+
+
+def look_up(
+    store: FragmentStore, plan: Plan, projection: Projection, request: ReadRequest, row: RowInput, now_s: float, *, use_cache: bool
+) -> RowWork:
+    """Validate one row and take what is at hand for it. Raises InvalidRequest."""
+    options = request.options
+    values = plan.schema.join_values(row.join_keys)
+    context = plan.schema.context_values(row.context, ignore_extra_fields=options.ignore_extra_request_context_fields)
+    variant = None if options is PLAIN else options.variant
+    keys = [view.key(values, context, variant) for view in plan.stored]
+    found: list[Fragment | None] = [None] * len(keys)
+    if use_cache:
+        for index in projection.needed:
+            fragment = store.lookup(keys[index])
+            if fragment is not None and now_s - fragment.stored_at < _usable_s(plan.stored[index].ttl_s, request.max_age_s):
+                found[index] = fragment
+    return RowWork(values, context, keys, found, [Source.CACHE] * len(keys))
+
+
+def _usable_s(ttl_s: float, max_age_s: float | None) -> float:
+    return ttl_s if max_age_s is None else min(ttl_s, max_age_s)
+
+
+def assemble(
+    projection: Projection,
+    found: Sequence[Fragment | None],
+    sources: Sequence[Source],
+    context: dict[str, Any],
+    now_s: float,
+    ready: Ready = _NOT_READY,
+) -> Vector:
+    """The row's views in served order: fragments as they are, on-demand views computed, if they are not yet. Raises OnDemandFailed."""
+    values: list[EncodedView] = []
+    came_from: list[Source] = []
+    for view, positions in projection.emissions:
+        if isinstance(view, ComputedView):
+            computed = ready[view] if view in ready else view.compute(found, context)
+            one: EncodedView = computed
+            came_from.append(Source.TIMEOUT if computed is view.timed_out else Source.COMPUTED)
+        else:
+            fragment = found[view]
+            assert fragment is not None  # a row that still lacks something has an error and no vector
+            one = fragment
+            came_from.append(sources[view])
+        values.append(one if positions is None else cut(one, positions))
+    return Vector.of(projection.text, values, came_from, now_s)
+
+
+def vector_or_error(projection: Projection, row: RowWork, ready: Ready, now_s: float) -> Vector | GatewayError:
+    try:
+        return assemble(projection, row.found, row.sources, row.context, now_s, ready)
+    except GatewayError as error:
+        return error
+
+
+def facts_of(plan: Plan, answers: Answers, *, bypass: bool = False) -> ReadFacts:
+    """What the span tells of a read."""
+    vectors = [row for row in answers.rows if not isinstance(row, GatewayError)]
+    sources = [source for vector in vectors for source in vector.sources]
+    hits, computed = sources.count(Source.CACHE), sources.count(Source.COMPUTED)
+    missed = len(sources) - hits - computed
+    return ReadFacts(
+        plan.service.workspace,
+        plan.service.name,
+        len(answers.rows),
+        "bypass" if bypass else "hit" if not missed else "partial" if hits else "miss",
+        hits,
+        missed,
+        computed,
+        max(
+            (age_s for vector in vectors for age_s, source in zip(vector.ages_s(), vector.sources, strict=True) if source is Source.CACHE),
+            default=0.0,
+        ),
+        sum(status not in _GOOD for vector in vectors for status in statuses_of(vector.told)),
+        _slo_of_origin(answers),
+    )
+
+
+def _slo_of_origin(answers: Answers) -> SloInfo:
+    """What the origin says of its service of the read, over all rows; for a read that it was not asked for, what the gateway says."""
+    said = [slo for slo in answers.of_origin or () if slo is not None]
+    if len(said) <= 1:
+        return said[0] if said else answers.slo(0)
+    return batch_slo(said, max(slo.server_time_s or 0.0 for slo in said))

@@ -1,0 +1,103 @@
+"""Servers under load: each a process of its own, pinned to one core, and what it costs in CPU time; a receiver for the spans they send."""
+
+import os
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from statistics import median
+from typing import IO
+
+import click
+import httpx
+
+from loadtests.drivers import Load, Target, drive
+
+_ALLOWED = sorted(os.sched_getaffinity(0))
+CPUS = (_ALLOWED[0], _ALLOWED[-1])
+"""The servers' core and the driver's."""
+
+
+@contextmanager
+def running(
+    command: Sequence[str], environment: Mapping[str, str], log: IO[str] | None = None, folder: Path | None = None
+) -> Iterator["subprocess.Popen[str]"]:
+    """A server, until the block ends. What it says is at `stdout`, or with what it complains of in `log`; it starts in `folder`."""
+    out = subprocess.PIPE if log is None else log
+    process = subprocess.Popen(command, stdout=out, stderr=log, text=True, env=environment, cwd=folder)
+    os.sched_setaffinity(process.pid, {CPUS[0]})
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A run, and what it cost the server: CPU microseconds per request, which other work on the machine does not disturb."""
+
+    load: Load
+    cpu_us: float
+
+
+def measure(pid: int, target: Target, connections: int, seconds: float) -> Measured:
+    before_s = cpu_s(pid)
+    load = drive(target, connections=connections, seconds=seconds, cpu=CPUS[1])
+    if not load.requests_per_s:
+        raise click.ClickException(f"no answer came from port {target.port}")
+    return Measured(load, (cpu_s(pid) - before_s) / (load.requests_per_s * max(1, round(seconds))) * 1e6)
+
+
+def spread(figures: Sequence[float]) -> str:
+    """The median, and the range in brackets."""
+    return f"{median(figures):.2f} [{min(figures):.2f}-{max(figures):.2f}]"
+
+
+def cpu_s(pid: int) -> float:
+    """User and system time of a process, its threads and the processes it has started."""
+    return _own_cpu_s(pid) + sum(cpu_s(child) for child in _children(pid))
+
+
+def _own_cpu_s(pid: int) -> float:
+    """proc(5), /proc/pid/stat, fields 14 and 15."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for threads in Path(f"/proc/{pid}/task").glob("*/children") for child in threads.read_text().split()]
+
+
+def wait_for(port: int) -> None:
+    with httpx.Client(transport=httpx.HTTPTransport(retries=10), trust_env=False) as client:
+        client.post(f"http://127.0.0.1:{port}/")
+
+
+class _Receiver(BaseHTTPRequestHandler):
+    """Takes spans over OTLP/HTTP and forgets them."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@contextmanager
+def span_receiver() -> Iterator[int]:
+    """Its port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Receiver)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
