@@ -1,7 +1,6 @@
 """The composition root: settings in, an ASGI application out. The only place that chooses an origin or touches the OpenTelemetry SDK."""
 
 import asyncio
-import importlib
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -22,13 +21,10 @@ from gateway.cache.flights import Flights
 from gateway.cache.keys import Namespaces
 from gateway.cache.policy import Policies
 from gateway.cache.store import FragmentStore
-from gateway.feature_server.definitions import Repository
-from gateway.feature_server.engine import Engine
+from gateway.embedded import definitions, open_feature_server
 from gateway.feature_server.fault_names import check_names
 from gateway.feature_server.faults import FaultLab
-from gateway.feature_server.online.sqlite import SqliteStore
 from gateway.feature_server.origin import EmbeddedOrigin
-from gateway.feature_server.timestamps import parse_timestamp
 from gateway.origins.base import Description, Origin
 from gateway.origins.tecton import TectonOrigin, connect
 from gateway.serving.desk import Desk
@@ -47,8 +43,6 @@ from gateway.web.middleware import Problems
 from gateway.web.problems import status_of
 from gateway.web.routes import Directory, House, routes
 from gateway.wire.requests import Show, TectonReads
-
-ONLINE_STORE = "online.db"
 
 
 class Gateway(Starlette):
@@ -84,10 +78,11 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
         settings.telemetry.slo_latency_ms / 1000,
         status_of,
     )
-    house = furnish(settings, origin, gate, telemetry, tasks, workers, seams.clock)
+    house, forget = furnish(settings, origin, gate, telemetry, tasks, workers, seams.clock)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        tasks.start(origin.follow(forget))
         yield
         workers.close()
         await tasks.aclose()
@@ -102,8 +97,8 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
 
 def furnish(
     settings: Settings, origin: Origin, gate: Gate, telemetry: Telemetry, tasks: Tasks, workers: Workers, clock: Callable[[], float]
-) -> House:
-    """The read path, put together."""
+) -> tuple[House, Callable[[], None]]:
+    """The read path, put together; and what makes it forget all that it kept of the origin's definitions and values."""
     patience_s = settings.deadlines.read_s
     store, namespaces, policies = FragmentStore(settings.cache.max_bytes), Namespaces(), policies_of(settings)
 
@@ -135,7 +130,7 @@ def furnish(
         clock=clock,
     )
     tecton = TectonReads(settings.default_workspace, int(Show.NAMES | Show.DATA_TYPES) if settings.include_names_by_default else 0)
-    return House(
+    house = House(
         FeatureReader(
             gate,
             schemas,
@@ -155,6 +150,13 @@ def furnish(
         settings.server.max_body_bytes,
         version("feature-gateway"),
     )
+
+    def forget() -> None:
+        namespaces.renew()
+        schemas.forget()
+        store.clear()
+
+    return house, forget
 
 
 def policies_of(settings: Settings) -> Policies:
@@ -184,35 +186,10 @@ def open_origin(settings: Settings) -> Origin:
         )
     faults = settings.feature_server.faults
     if faults.active:
-        check_names(faults, repository(settings.feature_server.definitions))
-    embedded = EmbeddedOrigin(open_engine(settings), records_per_source=settings.feature_server.ingest_records_per_source)
+        check_names(faults, definitions(settings).repository)
+    engine, adoption = open_feature_server(settings)
+    embedded = EmbeddedOrigin(engine, records_per_source=settings.feature_server.ingest_records_per_source, adoption=adoption)
     return FaultLab(embedded, faults) if faults.active else embedded
-
-
-def open_engine(settings: Settings) -> Engine:
-    """The embedded feature server on its data folder, which is made where it is missing."""
-    server = settings.feature_server
-    try:
-        server.data_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(f"feature_server.data_dir: {server.data_dir} cannot be used ({error.strerror})") from error
-    try:
-        as_of_ns = parse_timestamp(server.as_of) if server.as_of is not None else None
-    except ValueError as error:
-        raise SettingsError("feature_server.as_of: not an RFC 3339 instant, e.g. 2013-01-14T23:00:00Z") from error
-    return Engine.open(repository(server.definitions), SqliteStore(server.data_dir / ONLINE_STORE), time.time_ns, as_of_ns)
-
-
-def repository(where: str) -> Repository:
-    """The feature repository at `module:attribute`. Raises SettingsError."""
-    module, _, attribute = where.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute or "REPOSITORY")
-    except (ImportError, AttributeError) as error:
-        raise SettingsError(f"feature_server.definitions: {where} cannot be imported ({error})") from error
-    if not isinstance(found, Repository):
-        raise SettingsError(f"feature_server.definitions: {where} is no Repository")
-    return found
 
 
 def open_gate(settings: Settings) -> Gate:

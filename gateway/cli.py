@@ -1,10 +1,9 @@
-"""`feature-gateway`: the demo, the server, and keys for it. The only room that knows uvicorn and the terminal."""
+"""`feature-gateway`: the demo, the server, and keys for it; the other commands stand in `commands`. The only module that runs uvicorn."""
 
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from gateway.access.keys import digest, new_key
-from gateway.app import create_app, open_engine
+from gateway.app import create_app
+from gateway.commands.apply import apply
+from gateway.commands.check import check
+from gateway.commands.ingest import ingest
+from gateway.commands.telling import given, told_plainly
 from gateway.demo import definitions
 from gateway.demo.flights import ROWS
 from gateway.demo.load import load, loaded
-from gateway.errors import GatewayError
-from gateway.feature_server.online.base import StoreMismatch
-from gateway.feature_server.validation import DefinitionError
+from gateway.embedded import open_engine
 from gateway.settings import Settings, SettingsError
 from gateway.settings import load as load_settings
 from gateway.web.edge import edge
@@ -40,7 +41,14 @@ def main() -> None:
       feature-gateway demo
       feature-gateway serve --origin tecton --tecton-url https://mycluster.tecton.ai
       feature-gateway serve --config gateway.toml
+      feature-gateway check features/ && feature-gateway apply features/
+      feature-gateway ingest orders data/orders-2024-*.csv.gz
     """
+
+
+main.add_command(check)
+main.add_command(apply)
+main.add_command(ingest)
 
 
 @main.command()
@@ -63,7 +71,7 @@ def demo(port: int, data_dir: Path) -> None:
       feature-gateway demo
       feature-gateway demo --port 9000 --data-dir /tmp/flights
     """
-    with _told_plainly():
+    with told_plainly():
         key = _demo_key(data_dir)
         settings = load_settings(
             overrides={
@@ -72,10 +80,10 @@ def demo(port: int, data_dir: Path) -> None:
                 "feature_server": {"definitions": "gateway.demo.definitions:REPOSITORY", "data_dir": data_dir, "as_of": definitions.AS_OF},
             }
         )
-        listener = _listen(settings)
-        _load_flights(settings)
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        _serve(settings, listener, lambda: click.echo(_welcome(url, key)))
+        with _listen(settings) as listener:
+            _load_flights(settings)
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            _serve(settings, listener, lambda: click.echo(_welcome(url, key)))
 
 
 @main.command()
@@ -91,7 +99,8 @@ def serve(
     """Serve, by settings file, FEATURE_GATEWAY_* variables and these options (the later wins).
 
     Before a cluster, callers' own credentials are passed through, and the cluster judges them. With one key for the cluster
-    (FEATURE_GATEWAY_ORIGIN__API_KEY), callers need keys of the gateway's own (see `feature-gateway new-key`).
+    (FEATURE_GATEWAY_ORIGIN__API_KEY), callers need keys of the gateway's own (see `feature-gateway new-key`). The embedded feature
+    server serves the definitions that `feature-gateway apply` put in force in its data folder, and takes up new ones while it runs.
 
     \b
     Examples:
@@ -99,23 +108,20 @@ def serve(
       FEATURE_GATEWAY_CACHE__TTL_S=300 feature-gateway serve --config gateway.toml --port 9000
     """
     overrides: dict[str, Any] = {
-        "origin": _given(kind=origin, url=tecton_url),
-        "server": _given(host=host, port=port),
-        "feature_server": _given(data_dir=data_dir),
+        "origin": given(kind=origin, url=tecton_url),
+        "server": given(host=host, port=port),
+        "feature_server": given(data_dir=data_dir),
     }
-    with _told_plainly():
+    with told_plainly():
         settings = load_settings(config, overrides)
         if settings.auth_mode == "keys" and not settings.auth.keys:
             raise SettingsError("auth.keys: there are none, so nobody could read. Make one with: feature-gateway new-key NAME")
         if settings.auth_mode == "open":
             click.secho("auth.mode is open: whoever reaches this port reads everything.", fg="red", bold=True, err=True)
-        listener = _listen(settings)
-        host, port = listener.getsockname()[:2]
-        _serve(
-            settings,
-            listener,
-            lambda: click.echo(f"Serving on http://{host}:{port} (origin: {settings.origin.kind}, auth: {settings.auth_mode})"),
-        )
+        with _listen(settings) as listener:
+            host, port = listener.getsockname()[:2]
+            told = f"Serving on http://{host}:{port} (origin: {settings.origin.kind}, auth: {settings.auth_mode})"
+            _serve(settings, listener, lambda: click.echo(told))
 
 
 @main.command("new-key")
@@ -133,26 +139,6 @@ def new_key_command(name: str, workspaces: tuple[str, ...], ingest: bool) -> Non
     listed = ", ".join(f'"{workspace}"' for workspace in workspaces)
     click.echo(f'[auth.keys."{name}"]\ndigest = "{digest(key)}"\nworkspaces = [{listed}]\ningest = {str(ingest).lower()}', err=True)
     click.echo(key)
-
-
-def _given(**values: object) -> dict[str, object]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
-@contextmanager
-def _told_plainly() -> Iterator[None]:
-    """Errors of settings, stores and definitions, as one clear text and exit status 1 (2 for settings)."""
-    try:
-        yield
-    except SettingsError as error:
-        click.secho(f"These settings do not work:\n{error}", fg="red", err=True)
-        sys.exit(2)
-    except (DefinitionError, StoreMismatch) as error:
-        click.secho(str(error), fg="red", err=True)
-        sys.exit(2)
-    except GatewayError as error:
-        click.secho(error.message, fg="red", err=True)
-        sys.exit(1)
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -17,7 +17,7 @@ import httpx
 import msgspec
 
 from gateway.access.keys import digest, new_key
-from gateway.app import open_engine
+from gateway.embedded import open_engine
 from gateway.settings import checked
 from loadtests import peer_definitions
 from loadtests.peer_data import AS_OF, JOIN_KEY, LOADED_AT, TIMESTAMP, USERS, attributes

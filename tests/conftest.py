@@ -4,8 +4,8 @@ from shutil import copy
 
 import pytest
 
-from gateway.app import ONLINE_STORE, open_engine
 from gateway.demo.load import load
+from gateway.embedded import ONLINE_STORE, open_engine
 from gateway.settings import checked
 from tests.harness.cluster import Cluster
 from tests.harness.houses import House, demo_settings, open_house

@@ -24,7 +24,9 @@ FLOORS = (
         "cache.fragments",
         "origins.base",
         "feature_server.accumulators",
+        "feature_server.data_lock",
         "feature_server.definitions",
+        "feature_server.durable",
         "feature_server.folder",
         "feature_server.functions",
         "feature_server.online.base",
@@ -37,8 +39,10 @@ FLOORS = (
         "cache.store",
         "cache.flights",
         "access",
+        "feature_server.adoption",
         "feature_server.catalog",
         "feature_server.engine",
+        "feature_server.files",
         "feature_server.housekeeping",
         "feature_server.fates",
         "feature_server.fault_names",
@@ -48,34 +52,38 @@ FLOORS = (
         "feature_server.online",
         "feature_server.reads",
         "feature_server.records",
+        "feature_server.registry",
+        "feature_server.snapshot",
         "feature_server.writer",
         "feature_server.schema_change",
     ),
     ("origins.tecton", "feature_server.faults", "feature_server.origin"),
     ("serving",),
     ("web",),
-    ("app",),
-    ("cli", "demo", "__main__"),
+    ("embedded", "loading"),
+    ("app", "applying"),
+    ("cli", "commands", "demo", "__main__"),
 )
 """From the ground up. A name stands for a module or for a whole package; the longest that fits counts."""
 ON_THE_SAME_FLOOR = {
     ("on_demand", "errors"),
     ("on_demand", "features"),
     ("settings", "fault_settings"),
+    ("cli", "commands"),
     ("cli", "demo"),
     ("__main__", "cli"),
 }
-"""Who may lean on a room beside it: on-demand views on the domain's nouns, the settings on a section of theirs, the command on its demo."""
+"""Who may lean on a room beside it: on-demand views on the domain's nouns, settings on a section of theirs, the command on its parts."""
 NEIGHBOURS = ("cache", "origins", "access", "feature_server")
 """Rooms that never import one another; `serving` and `app` see them together."""
 NEUTRAL = "origins.base"
 """The Protocol between them."""
 THIRD_PARTIES = {
     "cachetools": ("cache", "access.grants", "serving.schemas"),
-    "click": ("cli",),
+    "click": ("cli", "commands"),
     "datasketches": ("feature_server.sketches",),
-    "httpx": ("origins",),
-    "msgspec": ("features", "wire", "serving", "feature_server", "web", "demo"),
+    "httpx": ("origins", "loading.client"),
+    "msgspec": ("features", "wire", "serving", "feature_server", "loading", "web", "demo"),
     "opentelemetry": ("telemetry", "app"),
     "opentelemetry.exporter": ("app",),
     "opentelemetry.sdk": ("app",),
@@ -84,7 +92,7 @@ THIRD_PARTIES = {
     "pydantic_core": ("feature_server.folder",),
     "pydantic_settings": ("settings",),
     "redis": ("feature_server.online",),
-    "rich": ("cli",),
+    "rich": ("cli", "commands"),
     "sqlite3": ("feature_server.online",),
     "starlette": ("web", "app"),
     "uvicorn": ("cli", "web.edge"),

@@ -23,13 +23,16 @@ import pytest
 
 import gateway.cli
 from gateway.access.keys import digest
-from gateway.app import ONLINE_STORE
 from gateway.demo import definitions
 from gateway.demo.flights import ROWS
+from gateway.embedded import ONLINE_STORE
 from tests.doors.flights import NAMED, named, read_named, sources_by_view
 from tests.harness.houses import authorization
 from tests.harness.processes import COMMAND, Command, plain_environment, run_command
 from tests.harness.serving import OPTIONS
+
+DEMO = {"FEATURE_GATEWAY_FEATURE_SERVER__DEFINITIONS": "gateway.demo.definitions:REPOSITORY"}
+"""Of a server of the demo's definitions."""
 
 
 @pytest.fixture(scope="module")
@@ -189,11 +192,12 @@ def test_what_is_missing_is_told_with_what_to_do(arguments: list[str], text: str
         ({"AUTH__MODE": "passthrough"}, "auth.mode: passthrough needs a cluster"),
         ({"AUTH__MODE": "open", "FEATURE_SERVER__DEFINITIONS": "nowhere:REPOSITORY"}, "feature_server.definitions: nowhere:REPOSITORY"),
         ({"AUTH__MODE": "open", "FEATURE_SERVER__DEFINITIONS": "json:dumps"}, "feature_server.definitions: json:dumps is no Repository"),
+        ({"AUTH__MODE": "open", "FEATURE_SERVER__DEFINITIONS": "no/where"}, "no/where is neither a folder nor module:attribute"),
         ({"AUTH__MODE": "open", "FEATURE_SERVER__AS_OF": "yesterday"}, "feature_server.as_of: not an RFC 3339 instant"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(tmp_path: Path, variables: dict[str, str], text: str) -> None:
-    environment = plain_environment(**{f"FEATURE_GATEWAY_{name}": value for name, value in variables.items()})
+    environment = plain_environment(**(DEMO | {f"FEATURE_GATEWAY_{name}": value for name, value in variables.items()}))
     ended = run_command("serve", "--port", "0", "--data-dir", str(tmp_path / "data"), environment=environment)
     assert ended.returncode == 2
     assert text in ended.stderr
@@ -202,33 +206,41 @@ def test_settings_that_cannot_work_are_refused(tmp_path: Path, variables: dict[s
 
 OTHERS = """
 from gateway.feature_server.definitions import Aggregation, FeatureService, FeatureView, Repository, Source, Workspace
-from gateway.features import STRING, TIMESTAMP, Field
+from gateway.features import INT64, STRING, TIMESTAMP, Field
 
 VIEW = FeatureView("views", "events", ("who",), (Aggregation("who", "count", 60),), interval_s=60)
 EVENTS = Source("events", (Field("at", TIMESTAMP), Field("who", STRING)), timestamp="at")
+FLIGHTS = Source("flights", (Field("scheduled_departure", TIMESTAMP), Field("origin", INT64)), timestamp="scheduled_departure")
+DEPARTURES = FeatureView("airport_departures", "flights", ("origin",), (Aggregation("origin", "count", 60),), interval_s=60)
+REPOSITORY = Repository((Workspace("prod", (FLIGHTS,), (DEPARTURES,), (FeatureService("s", ("airport_departures",)),)),))
 NONSENSE = Repository((Workspace("w", (), (VIEW,), (FeatureService("s", ("views", "nothing")),)),))
 """
 
 
-def test_definitions_that_make_no_sense_are_told_plainly(demo_copy: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("attribute", "text"), [("REPOSITORY", "airport_departures of workspace prod has no history"), ("NONSENSE", "nothing")]
+)
+def test_definitions_that_do_not_fit_their_store_or_make_no_sense_are_told_plainly(
+    demo_copy: Path, tmp_path: Path, attribute: str, text: str
+) -> None:
     modules = tmp_path / "modules"
     modules.mkdir()
     (modules / "others.py").write_text(OTHERS)
     environment = plain_environment(
         PYTHONPATH=str(modules),
         FEATURE_GATEWAY_AUTH__MODE="open",
-        FEATURE_GATEWAY_FEATURE_SERVER__DEFINITIONS="others:NONSENSE",
+        FEATURE_GATEWAY_FEATURE_SERVER__DEFINITIONS=f"others:{attribute}",
     )
     ended = run_command("serve", "--port", "0", "--data-dir", str(demo_copy), environment=environment)
     assert ended.returncode in {1, 2}
     assert "Traceback" not in ended.stderr
-    assert "nothing" in ended.stderr
+    assert text in ended.stderr
 
 
 @pytest.mark.parametrize("command", ["demo", "serve"])
 def test_a_data_folder_that_cannot_be_one_is_told_plainly(tmp_path: Path, command: str) -> None:
     (tmp_path / "file").write_text("not a folder")
-    environment = plain_environment(FEATURE_GATEWAY_AUTH__MODE="open")
+    environment = plain_environment(FEATURE_GATEWAY_AUTH__MODE="open", **DEMO)
     ended = run_command(command, "--port", "0", "--data-dir", str(tmp_path / "file" / "data"), environment=environment)
     assert ended.returncode in {1, 2}
     assert "Traceback" not in ended.stderr
@@ -238,7 +250,7 @@ def test_a_data_folder_that_cannot_be_one_is_told_plainly(tmp_path: Path, comman
 @pytest.mark.parametrize("command", ["demo", "serve"])
 def test_a_store_that_is_no_store_is_told_plainly(tmp_path: Path, command: str) -> None:
     (tmp_path / ONLINE_STORE).write_bytes(b"this is no SQLite file, and it is long enough to be looked at" * 100)
-    environment = plain_environment(FEATURE_GATEWAY_AUTH__MODE="open")
+    environment = plain_environment(FEATURE_GATEWAY_AUTH__MODE="open", **DEMO)
     ended = run_command(command, "--port", "0", "--data-dir", str(tmp_path), environment=environment)
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
@@ -252,7 +264,9 @@ def test_a_new_key_opens_what_its_settings_say(demo_copy: Path, tmp_path: Path) 
     assert re.fullmatch(r"fgk_[\w-]{43}", key)
     assert key not in made.stderr
     config = tmp_path / "gateway.toml"
-    settings = f'[feature_server]\nas_of = "{definitions.AS_OF}"\ndata_dir = "{demo_copy}"\n'
+    settings = (
+        f'[feature_server]\nas_of = "{definitions.AS_OF}"\ndata_dir = "{demo_copy}"\ndefinitions = "gateway.demo.definitions:REPOSITORY"\n'
+    )
     config.write_text(made.stderr + settings)
     assert tomllib.loads(config.read_text())["auth"]["keys"]["fraud model"] == {
         "digest": digest(key),
@@ -279,7 +293,7 @@ def test_options_win_over_variables_and_variables_over_the_file(taken: int, tmp_
 
 
 def test_an_open_gateway_says_so_in_red(demo_copy: Path, tmp_path: Path) -> None:
-    environment = plain_environment(FEATURE_GATEWAY_AUTH__MODE="open")
+    environment = plain_environment(FEATURE_GATEWAY_AUTH__MODE="open", **DEMO)
     with Command(tmp_path / "open", "serve", "--port", "0", "--data-dir", str(demo_copy), environment=environment) as served:
         assert httpx.post(f"{served.url}{NAMED}/features", json=named()).status_code == 200
         assert "auth.mode is open: whoever reaches this port reads everything." in served.stderr
@@ -304,7 +318,7 @@ def test_a_terminal_sees_a_progress_bar(tmp_path: Path) -> None:
 
 def test_help_shows_examples_and_the_version_is_the_packages() -> None:
     assert "feature-gateway serve --origin tecton --tecton-url" in run_command("--help").stdout
-    for command in ("demo", "serve", "new-key"):
+    for command in ("demo", "serve", "new-key", "check", "apply", "ingest"):
         assert "Example" in run_command(command, "-h").stdout
     assert version("feature-gateway") in run_command("--version").stdout
     assert subprocess.run([sys.executable, "-m", "gateway", "--version"], capture_output=True, check=True).stdout

@@ -307,6 +307,7 @@ def collector() -> Iterator[Collector]:
 def serving(folder: Path, data_dir: Path, **variables: str) -> Command:
     environment = plain_environment(
         FEATURE_GATEWAY_AUTH__MODE="open",
+        FEATURE_GATEWAY_FEATURE_SERVER__DEFINITIONS="gateway.demo.definitions:REPOSITORY",
         FEATURE_GATEWAY_FEATURE_SERVER__AS_OF=definitions.AS_OF,
         FEATURE_GATEWAY_TELEMETRY__SAMPLE_RATIO="1",
         **variables,

@@ -6,6 +6,7 @@ and `"1"` and `true` cannot meet; join-key order does not matter because values 
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import count
 from operator import itemgetter
 from typing import Any
 
@@ -15,14 +16,26 @@ Key = tuple[Hashable, ...]
 
 
 class Namespaces:
-    """Numbers namespaces as they are met. One per cache; it grows with the number of schemas ever seen, not with traffic."""
+    """Numbers namespaces as they are met. One per cache; it grows with the number of schemas seen, not with traffic."""
 
     def __init__(self) -> None:
         self._numbers: dict[tuple[Hashable, ...], int] = {}
+        self._next = count()
 
-    def number(self, workspace: str, layout: ViewLayout, join_keys: Sequence[Field], context_keys: Sequence[Field]) -> int:
-        identity = (workspace, layout, tuple(join_keys), tuple(context_keys))
-        return self._numbers.setdefault(identity, len(self._numbers))
+    def number(
+        self, workspace: str, layout: ViewLayout, join_keys: Sequence[Field], context_keys: Sequence[Field], view: str | None = None
+    ) -> int:
+        """`view`: what the origin calls the view by itself, where it says so; two services may serve two views under one name."""
+        identity = (workspace, layout, tuple(join_keys), tuple(context_keys), view)
+        number = self._numbers.get(identity)
+        if number is None:
+            number = self._numbers[identity] = next(self._next)
+        return number
+
+    def renew(self) -> None:
+        """Give numbers that were never given before from now on. What is still under way with the old ones is never found by those who have
+        the new: a fetch that began before a change cannot bring its values into what is served after it."""
+        self._numbers.clear()
 
 
 def picker(positions: Sequence[int]) -> Callable[[tuple[Any, ...]], Hashable]:

@@ -35,6 +35,9 @@ class FragmentStore:
     def drop(self, key: Key) -> None:
         self._entries.pop(key, None)
 
+    def clear(self) -> None:
+        self._entries.clear()
+
     def __len__(self) -> int:
         return len(self._entries)
 

@@ -249,7 +249,9 @@ def _compile_service(workspace: Workspace, service: FeatureService, views: Mappi
     facts = {view.name: _on_demand_facts(view, served) for view, _ in on_demand}
     # One wildcard read has many sets of join keys: nothing of it is kept by them
     keyed = {name: view.join_keys if wildcard is None else None for name, view in served.items()}
-    facts |= {name: ViewFacts(keyed[name], (), name in emitted, view.layout.features) for name, view in served.items()}
+    facts |= {
+        name: ViewFacts(keyed[name], (), name in emitted, view.layout.features, view.runtime.stored_as) for name, view in served.items()
+    }
     join_keys, answered = _join_keys([*(served[name] for view, _ in on_demand for name, _ in view.inputs), *served.values()], wildcard)
     description = Description(
         service=ServiceRef(workspace.name, name=service.name, id=object_id("service", workspace.name, service.name)),

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from gateway.errors import GatewayError, InvalidRequest, NotFound
+from gateway.errors import GatewayError, InvalidRequest, NotFound, OriginUnavailable
 from gateway.feature_server import migration
-from gateway.feature_server.catalog import Catalog, ServedView, ServiceRuntime, ViewRuntime
+from gateway.feature_server.catalog import Catalog, ServedView, ServiceRuntime, SourceRuntime, ViewRuntime
 from gateway.feature_server.definitions import Repository
 from gateway.feature_server.housekeeping import Housekeeping
 from gateway.feature_server.ingest import MAX_RECORDS, IngestRefused, IngestRequest, accepted, parse_request
@@ -24,7 +24,7 @@ from gateway.feature_server.materialize import Ids, store_events
 from gateway.feature_server.online.base import Batch, Cell, EventKey, OnlineStore
 from gateway.feature_server.reads import FoundRow, Reading, ReadRow, RowRead
 from gateway.feature_server.records import RecordReader
-from gateway.feature_server.timestamps import parse_timestamp
+from gateway.feature_server.timestamps import NS_PER_S, parse_timestamp
 from gateway.feature_server.windows import Row
 from gateway.feature_server.writer import Writer
 from gateway.features import PLAIN, ReadOptions, ServiceRef, Status
@@ -54,9 +54,14 @@ class _Adoption(NamedTuple):
     steps: Iterator[tuple[str, int]]
     done: "Future[None]"
     progress: Callable[[str, int], None]
+    commit: Callable[[], None]
 
 
 def _untold(_view: str, _done: int) -> None:
+    pass
+
+
+def _unkept() -> None:
     pass
 
 
@@ -72,6 +77,7 @@ class Engine:
         self._adoption: _Adoption | None = None
         self._definitions = _Definitions(catalog, ids, (catalog,))
         self._changed: list[Callable[[], None]] = []
+        self._closed: list[Callable[[], None]] = []
         self._adopting = threading.Lock()
         self._writer = Writer[tuple[bytes, int], IngestReply](self._commit, self._between)
 
@@ -85,16 +91,21 @@ class Engine:
         *,
         housekeeping: Housekeeping | None = None,
         start_empty: Collection[str] = (),
+        formerly: Collection[str] = (),
         progress: Callable[[str, int], None] = _untold,
+        commit: Callable[[], None] = _unkept,
     ) -> Self:
         """Time is `now_ns()` (nanoseconds since 1970), or stands still at `as_of_ns`. Views that are new to the store get their history
-        from others of their source, before this returns: `progress` hears of it, by view and number of join keys. Raises DefinitionError
-        and StoreMismatch; the store is the engine's to close only once this has returned."""
+        from others of their source, before this returns: `progress` hears of it, by view and number of join keys. `commit` and `formerly`:
+        see `adopt`; the second names the workspaces that were served. Raises DefinitionError and StoreMismatch; the store is the engine's
+        to close only once this has returned."""
         catalog = Catalog(repository)
         now = now_ns if as_of_ns is None else lambda: as_of_ns
-        ids, copies = migration.prepare(store, catalog, now(), start_empty)
-        for view, done in migration.run(store, catalog, copies, ids, now()):
+        ids, copies = migration.prepare(store, catalog, start_empty)
+        for view, done in migration.run(store, copies, ids, now()):
             progress(view, done)
+        commit()
+        migration.settle(store, catalog, now(), formerly)
         return cls(catalog, ids, store, now, housekeeping)
 
     @property
@@ -111,24 +122,38 @@ class Engine:
         """`tell` is called, on the writer's thread, when other definitions have come into force."""
         self._changed.append(tell)
 
+    def on_close(self, tell: Callable[[], None]) -> None:
+        """`tell` is called when the engine and its store are closed."""
+        self._closed.append(tell)
+
     def adopt(
-        self, repository: Repository, start_empty: Collection[str] = (), progress: Callable[[str, int], None] = _untold
+        self,
+        repository: Repository,
+        start_empty: Collection[str] = (),
+        progress: Callable[[str, int], None] = _untold,
+        commit: Callable[[], None] = _unkept,
     ) -> "Future[None]":
         """Serve these definitions as soon as the history of what is new in them is copied; until then the present ones are served, and what
-        comes in goes to both. Blocks for a moment. Raises DefinitionError and MigrationRefused, and nothing has changed then."""
+        comes in goes to both. `commit` is called, on the writer's thread, when all is copied and nothing has changed yet: once it has
+        returned, it is these definitions that a restart must open; what it raises ends the adoption.
+
+        Blocks for a moment. Raises DefinitionError and MigrationRefused, and nothing has changed then."""
         catalog = Catalog(repository)
         with self._adopting:
-            return self._writer.run(lambda: self._begin(catalog, start_empty, progress))
+            return self._writer.run(lambda: self._begin(catalog, start_empty, progress, commit))
 
-    def _begin(self, catalog: Catalog, start_empty: Collection[str], progress: Callable[[str, int], None]) -> "Future[None]":
+    def _begin(
+        self, catalog: Catalog, start_empty: Collection[str], progress: Callable[[str, int], None], commit: Callable[[], None]
+    ) -> "Future[None]":
         if self._adoption is not None:
             raise InvalidRequest("Other definitions are on their way in; try again when they are in force.")
         serving, _, _ = self._definitions
-        ids, copies = migration.prepare(self._store, catalog, self._now_ns(), start_empty)
+        migration.settle(self._store, serving, self._now_ns())  # again, where the store failed when it came into force
+        ids, copies = migration.prepare(self._store, catalog, start_empty)
         both = {**self._definitions.ids, **ids}
         self._definitions = _Definitions(serving, both, (serving, catalog))
-        steps = migration.run(self._store, catalog, copies, both, self._now_ns())
-        self._adoption = _Adoption(catalog, steps, Future(), progress)
+        steps = migration.run(self._store, copies, both, self._now_ns())
+        self._adoption = _Adoption(catalog, steps, Future(), progress, commit)
         self._writer.wake()
         return self._adoption.done
 
@@ -150,13 +175,12 @@ class Engine:
 
     def _adopt_step(self, adoption: _Adoption) -> float:
         try:
-            adoption.progress(*next(adoption.steps))
-        except StopIteration:
-            self._definitions = _Definitions(adoption.catalog, self._definitions.ids, (adoption.catalog,))
-            self._adoption = None
-            for tell in self._changed:
-                tell()
-            adoption.done.set_result(None)
+            step = next(adoption.steps, None)
+            if step is None:
+                adoption.commit()
+                self._come_into_force(adoption)
+            else:
+                adoption.progress(*step)
         except Exception as error:
             serving = self._definitions.catalog
             self._definitions = _Definitions(serving, self._definitions.ids, (serving,))
@@ -164,6 +188,18 @@ class Engine:
             adoption.done.set_exception(error)
             raise
         return 0.0
+
+    def _come_into_force(self, adoption: _Adoption) -> None:
+        formerly = self._definitions.catalog.workspaces
+        self._definitions = _Definitions(adoption.catalog, self._definitions.ids, (adoption.catalog,))
+        self._adoption = None
+        try:
+            migration.settle(self._store, adoption.catalog, self._now_ns(), formerly)
+        except GatewayError as error:  # in force all the same: whoever opens the store next settles it
+            logger.warning("the online store was not told of the new definitions: %s", error.message)
+        for tell in self._changed:
+            tell()
+        adoption.done.set_result(None)
 
     def describe(self, service: ServiceRef) -> Description:
         runtime = self.catalog.service(service)
@@ -193,9 +229,30 @@ class Engine:
         wildcard, index = runtime.index_of_request(row.join_keys)
         if index is None:
             return [], False
-        keys = await self._store.keys(definitions.ids[wildcard.runtime.stored_as], index, limit + 1)
         outputs = [field.name for field in runtime.description.output_join_keys]
-        given = [dict(zip(wildcard.join_keys, _unpack(key), strict=True)) for key in keys[:limit]]
+        asked = limit + 1
+        while True:  # once, but for keys whose data has expired: those do not count
+            keys = await self._store.keys(definitions.ids[wildcard.runtime.stored_as], index, asked)
+            found = await self._matches(definitions, runtime, row, options, keys, outputs, slice_rows, pause)
+            if len(found) > limit or len(keys) < asked:
+                return found[:limit], len(found) > limit
+            asked *= 2
+
+    async def _matches(
+        self,
+        definitions: _Definitions,
+        runtime: ServiceRuntime,
+        row: ReadRow,
+        options: ReadOptions,
+        keys: Sequence[bytes],
+        outputs: Sequence[str],
+        slice_rows: int,
+        pause: Callable[[], Awaitable[None]] | None,
+    ) -> list[FoundRow]:
+        """The rows of these sets of join keys, but for those of which the wildcard view has nothing any more."""
+        wildcard = runtime.wildcard
+        assert wildcard is not None
+        given = [dict(zip(wildcard.join_keys, _unpack(key), strict=True)) for key in keys]
         rows = [ReadRow({**row.join_keys, **{name: one[name] for name in outputs}}, row.views | {wildcard.name}) for one in given]
         read: list[RowRead] = []
         for start in range(0, len(rows), slice_rows):
@@ -203,7 +260,7 @@ class Engine:
                 await pause()
             read += await self._read(definitions, runtime, rows[start : start + slice_rows], options)
         found = [FoundRow(tuple(row.join_keys[name] for name in outputs), one) for row, one in zip(rows, read, strict=True)]
-        return [one for one in found if _has_any(one.read, wildcard)], len(keys) > limit
+        return [one for one in found if _has_any(one.read, wildcard)]
 
     async def _read(
         self, definitions: _Definitions, service: ServiceRuntime, rows: Sequence[ReadRow], options: ReadOptions
@@ -251,22 +308,17 @@ class Engine:
         read = [_parse(definitions.catalog, body, now_ns, max_records) for body, max_records in group]
         requests = [one for one in read if isinstance(one, IngestRequest) and not one.dry_run]
         replies: list[IngestReply | Exception] = [one if isinstance(one, IngestReply) else accepted(one) for one in read]
-        try:
-            self._store_requests(definitions, requests, now_ns)
-        except GatewayError:
-            raise
-        except Exception:
-            if len(requests) == 1:
-                raise
-            for index, one in enumerate(read):
-                if isinstance(one, IngestRequest) and not one.dry_run:
-                    replies[index] = self._alone(definitions, one, now_ns) or replies[index]
+        failure = self._try(definitions, requests, now_ns)
+        for index, one in enumerate(read if failure is not None else ()):
+            if isinstance(one, IngestRequest) and not one.dry_run:
+                alone = failure if isinstance(failure, GatewayError) or len(requests) == 1 else self._try(definitions, [one], now_ns)
+                replies[index] = alone or replies[index]
         return replies
 
-    def _alone(self, definitions: _Definitions, request: IngestRequest, now_ns: int) -> Exception | None:
+    def _try(self, definitions: _Definitions, requests: Sequence[IngestRequest], now_ns: int) -> Exception | None:
         try:
-            self._store_requests(definitions, [request], now_ns)
-        except Exception as error:  # noqa: BLE001 - this request's to be told
+            self._store_requests(definitions, requests, now_ns)
+        except Exception as error:  # noqa: BLE001 - these requests' to be told
             return error
         return None
 
@@ -274,6 +326,17 @@ class Engine:
         feeds = [feed for request in requests for feed in _feeds(definitions, request)]
         if feeds:
             self._store.write(lambda batch: store_events(batch, feeds, definitions.ids, now_ns))
+
+    def store(self, source: SourceRuntime, rows: Sequence[Row]) -> int:
+        """Store rows in the order of the source's columns, in one write, and wait for it. Each view takes those that its serving TTL still
+        wants; the number of those that any view took."""
+        return self._writer.run(lambda: self._store_rows(source, rows))
+
+    def _store_rows(self, source: SourceRuntime, rows: Sequence[Row]) -> int:
+        definitions, now_ns = self._definitions, self._now_ns()
+        feeds = [(view, _wanted(view, fed, now_ns)) for view, fed in _fed(definitions, source, rows)]
+        self._store.write(lambda batch: store_events(batch, feeds, definitions.ids, now_ns))
+        return max((len(fed) for _, fed in feeds), default=0)
 
     def missing(self, workspace: str, source: str, records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Those of these valid records whose event the source's first view does not hold: what is left of a load."""
@@ -306,7 +369,12 @@ class Engine:
     def close(self) -> None:
         """Writes in line are done first."""
         self._writer.close()
+        unfinished, self._adoption = self._adoption, None
+        if unfinished is not None:
+            unfinished.done.set_exception(OriginUnavailable("The feature server is shutting down."))
         self._store.close()
+        for tell in self._closed:
+            tell()
 
 
 def _found(definitions: _Definitions, service: ServiceRef) -> ServiceRuntime:
@@ -331,16 +399,27 @@ def _parse(catalog: Catalog, body: bytes, now_ns: int, max_records: int) -> Inge
 
 
 def _feeds(definitions: _Definitions, request: IngestRequest) -> Iterator[tuple[ViewRuntime, Sequence[Row]]]:
-    """The rows of a request for every view that takes them in. Definitions that are on their way in may have other columns."""
     for source, rows in request.rows:
-        fed: set[str] = set()
-        for catalog in definitions.fed:
-            other = catalog.sources.get((source.workspace, source.source.name))
-            for view in other.views if other is not None else ():
-                if view.stored_as in fed:
-                    continue
-                fed.add(view.stored_as)
-                yield view, rows if view.source.columns == source.source.columns else _converted(source.views, view, rows)
+        yield from _fed(definitions, source, rows)
+
+
+def _fed(definitions: _Definitions, source: SourceRuntime, rows: Sequence[Row]) -> Iterator[tuple[ViewRuntime, Sequence[Row]]]:
+    """The rows for every view that takes them in. Definitions that are on their way in may have other columns."""
+    fed: set[str] = set()
+    for catalog in definitions.fed:
+        other = catalog.sources.get((source.workspace, source.source.name))
+        for view in other.views if other is not None else ():
+            if view.stored_as in fed:
+                continue
+            fed.add(view.stored_as)
+            yield view, rows if view.source.columns == source.source.columns else _converted(source.views, view, rows)
+
+
+def _wanted(view: ViewRuntime, rows: Sequence[Row], now_ns: int) -> Sequence[Row]:
+    if view.view.ttl_s is None:
+        return rows
+    oldest_ns = now_ns - view.view.ttl_s * NS_PER_S
+    return [row for row in rows if row[view.timestamp_column] >= oldest_ns]
 
 
 def _converted(known: Sequence[ViewRuntime], view: ViewRuntime, rows: Sequence[Row]) -> list[Row]:

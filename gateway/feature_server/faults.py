@@ -80,6 +80,9 @@ class FaultLab:
         fate = self._fates.call() if hit and not self._faults.views else SPARED
         return await self._answered(fate, deadline, lambda: self._inner.ingest(body, caller, deadline))
 
+    async def follow(self, changed: Callable[[], None]) -> None:
+        await self._inner.follow(changed)
+
     async def ready(self) -> None:
         if self._faults.not_ready:
             raise OriginUnavailable("The feature server is not ready (fault lab).")

@@ -25,9 +25,12 @@ class Housekeeping:
         self._every_s = every_s
         self._keep_retired_ns = int(keep_retired_s * NS_PER_S)
         self._round: Iterator[None] | None = None
+        self._catalog: Catalog | None = None
 
     def step(self, catalog: Catalog, ids: Ids, now_ns: int) -> float:
         """Do a little of the round under way. Seconds until there is more to do."""
+        if self._catalog is not catalog:
+            self._round, self._catalog = None, catalog  # what was to be done may be wanted now
         if self._round is None:
             self._round = self._make_round(catalog, ids, now_ns)
         try:
@@ -60,6 +63,11 @@ class Housekeeping:
                 and one.retired_at_ns is not None
                 and one.retired_at_ns + self._keep_retired_ns <= now_ns
             ):
-                while not self._store.forget(name, _CELLS):
+                while self._retired(name) and not self._store.forget(name, _CELLS):
                     yield
                 yield
+
+    def _retired(self, name: str) -> bool:
+        """Still: it may have been asked for again between two steps."""
+        one = read_descriptors(self._store).get(name)
+        return one is not None and one.retired_at_ns is not None

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from gateway.errors import OriginFailed
 from gateway.feature_server.catalog import ViewRuntime
 from gateway.feature_server.online.base import Batch, Cell, CellChange, Event, EventKey, Retention, TileKey
 from gateway.feature_server.timestamps import NS_PER_S
-from gateway.feature_server.windows import Row
+from gateway.feature_server.windows import UNREADABLE, Row
 
 _pack = msgspec.msgpack.encode
 _unpack = msgspec.msgpack.Decoder(list).decode
@@ -114,7 +115,10 @@ def _extend(batch: Batch, work: Mapping[Cell, _CellWork], changes: Mapping[Cell,
     ]
     for (key, one, moments), stored in zip(growing, batch.tiles([key for key, _, _ in growing]), strict=True):
         events = [(*moment, one.rows[moment]) for moment in moments]
-        changes[key.cell].tiles[key.tile] = one.view.plan.build(key.tile, stored, events)
+        try:
+            changes[key.cell].tiles[key.tile] = one.view.plan.build(key.tile, stored, events)
+        except UNREADABLE as error:
+            raise OriginFailed(f"A stored tile of feature view {one.view.name} cannot be read.") from error
 
 
 def _rebuild(batch: Batch, work: Mapping[Cell, _CellWork], changes: Mapping[Cell, CellChange]) -> None:

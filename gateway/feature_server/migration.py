@@ -4,19 +4,26 @@ A view's stored data goes by a name that says all that shapes it (`catalog`), so
 is in the events of other views of the same source, its own former self among them: each keeps whole records. A donor must have kept every
 event that the view would have kept; where none has, the definitions are refused, unless the view may start empty.
 
-Copies are made in small writes, and leave alone what is there already, so they can be broken off, repeated, and made while events come in.
+    outlook   what would become of every view; writes nothing
+    prepare   new views are registered as being filled; nothing else changes
+    run       copies, in small writes that can be broken off, repeated, and made while events come in
+    settle    once the definitions are in force, and not before: new views are whole, and what is not wanted any longer is retired
+
+Until `settle` the definitions before have all that they had, so whoever breaks off can go on with those; and what is half made, or was made
+and never came into force, says that it is still being filled, so it is never taken for whole.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 import msgspec
 
 from gateway.feature_server.catalog import Catalog, Descriptor, ViewRuntime
 from gateway.feature_server.materialize import Ids, store_events
 from gateway.feature_server.online.base import Batch, Cell, OnlineStore, StoreMismatch
-from gateway.feature_server.timestamps import NS_PER_S
 from gateway.feature_server.windows import Row
+from gateway.features import Field
 
 _CELLS = 16
 _FIRST_NS, _END_NS = -(2**63), 2**63 - 1
@@ -29,6 +36,16 @@ class MigrationRefused(StoreMismatch):
     """These definitions change stored data in a way that its events cannot follow."""
 
 
+class Fate(Enum):
+    """What becomes of a view's stored data."""
+
+    KEPT = "kept"
+    COPIED = "copied"
+    EMPTY = "empty"
+    REFUSED = "refused"
+    RETIRED = "retired"
+
+
 @dataclass(frozen=True, slots=True)
 class Copy:
     """A view, and whose events it begins with."""
@@ -38,60 +55,105 @@ class Copy:
     descriptor: Descriptor
 
 
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Of one view. `copy` where its data is copied, `reason` where it is refused; `runtime` None for a view that is not wanted."""
+
+    workspace: str
+    view: str
+    fate: Fate
+    runtime: ViewRuntime | None = None
+    copy: Copy | None = None
+    reason: str = ""
+
+
 def read_descriptors(store: OnlineStore) -> dict[str, Descriptor]:
     return {name: msgspec.json.decode(text, type=Descriptor) for name, text in store.views().items()}
 
 
-def prepare(store: OnlineStore, catalog: Catalog, now_ns: int, start_empty: Collection[str]) -> tuple[Ids, list[Copy]]:
-    """Names for all views of the catalog, and the copies that must be made before it can serve. Views that it does not want any longer are
-    marked as retired. `start_empty`: views, as `workspace.view`, that need no history. Raises MigrationRefused."""
+def outlook(store: OnlineStore, catalog: Catalog, start_empty: Collection[str] = ()) -> list[Outlook]:
+    """What these definitions would do to what is stored, view by view. `start_empty`: views, as `workspace.view`, that need no history."""
     stored = read_descriptors(store)
-    with_data = {name: one for name, one in stored.items() if _has_data(store, name, one)}
-    copies = list(_plan(catalog, stored, with_data, start_empty))
-    filling = {copy.view.stored_as for copy in copies}
-    wanted = {view.stored_as: view.descriptor(filling=view.stored_as in filling) for view in catalog.views}
+    ids = store.ids(stored)
+    with_data = {name: one for name, one in stored.items() if next(store.scan(ids[name], 1), None) is not None}
+    wanted = {view.stored_as for view in catalog.views}
+    served = {(view.workspace, view.name) for view in catalog.views}
+    gone = [one for name, one in stored.items() if name not in wanted and one.retired_at_ns is None and one.workspace in catalog.workspaces]
+    retired = sorted({(one.workspace, one.view) for one in gone} - served)
+    return [
+        *(_fate(view, stored.get(view.stored_as), with_data, start_empty) for view in catalog.views),
+        *(Outlook(workspace, view, Fate.RETIRED) for workspace, view in retired),
+    ]
+
+
+def prepare(store: OnlineStore, catalog: Catalog, start_empty: Collection[str] = ()) -> tuple[Ids, list[Copy]]:
+    """Names for all views of the catalog, and the copies that must be made before it can serve. Raises MigrationRefused."""
+    fates = outlook(store, catalog, start_empty)
+    unknown = sorted(set(start_empty) - {f"{view.workspace}.{view.name}" for view in catalog.views})
+    if unknown:
+        raise MigrationRefused(f"There is no feature view {', '.join(unknown)} to start empty: name it WORKSPACE.VIEW.")
+    refused = [one for one in fates if one.fate is Fate.REFUSED]
+    if refused:
+        raise MigrationRefused(
+            "These definitions change stored data in ways that its events cannot follow:\n"
+            + "\n".join(f"  - feature view {one.view} of workspace {one.workspace} {one.reason}" for one in refused)
+            + "\nLet such a view start empty (--start-empty WORKSPACE.VIEW) and ingest its source's events again, or keep its definition."
+        )
+    stored = store.views()
+    copies = [one.copy for one in fates if one.copy is not None]
+    for one in fates:
+        if one.fate is Fate.EMPTY and one.runtime is not None and one.runtime.stored_as in stored:
+            while not store.forget(one.runtime.stored_as, _CELLS):  # what it held once, or half of a copy
+                pass
+    views = {}
+    for one in fates:
+        if one.runtime is not None:
+            new = describe(one.runtime.descriptor(filling=True)).decode()
+            views[one.runtime.stored_as] = stored[one.runtime.stored_as] if one.fate is Fate.KEPT else new
     donors = {copy.donor: stored[copy.donor] for copy in copies}
-    retired = {name: retire(one, now_ns) for name, one in stored.items() if name not in wanted and name not in donors}
-    retired = {name: one for name, one in retired.items() if one.workspace in catalog.workspaces}
-    return store.prepare({name: describe(one).decode() for name, one in (donors | retired | wanted).items()}), copies
+    return store.prepare(donors | views), copies
+
+
+def settle(store: OnlineStore, catalog: Catalog, now_ns: int, formerly: Collection[str] = ()) -> None:
+    """These definitions are in force: their views are described as they are now, and what they do not want of their workspaces, and of
+    those that were served formerly, is retired."""
+    wanted = {view.stored_as: view.descriptor() for view in catalog.views}
+    workspaces = {*catalog.workspaces, *formerly}
+    unwanted = {name: one for name, one in read_descriptors(store).items() if name not in wanted and one.workspace in workspaces}
+    retired = {name: retire(one, now_ns) for name, one in unwanted.items()}
+    store.prepare({name: describe(one).decode() for name, one in (retired | wanted).items()})
 
 
 def retire(one: Descriptor, now_ns: int) -> Descriptor:
     return one if one.retired_at_ns is not None else msgspec.structs.replace(one, retired_at_ns=now_ns)
 
 
-def _has_data(store: OnlineStore, name: str, one: Descriptor) -> bool:
-    [view] = store.prepare({name: describe(one).decode()}).values()
-    return next(store.scan(view, 1), None) is not None
+def _fate(view: ViewRuntime, known: Descriptor | None, with_data: Mapping[str, Descriptor], start_empty: Collection[str]) -> Outlook:
+    def fated(fate: Fate, copy: Copy | None = None, reason: str = "") -> Outlook:
+        return Outlook(view.workspace, view.name, fate, view, copy, reason)
 
-
-def _plan(
-    catalog: Catalog, stored: Mapping[str, Descriptor], with_data: Mapping[str, Descriptor], start_empty: Collection[str]
-) -> Iterator[Copy]:
-    refusals: list[str] = []
-    for view in catalog.views:
-        known = stored.get(view.stored_as)
-        complete = known is not None and not known.filling and known.retired_at_ns is None
-        if complete or f"{view.workspace}.{view.name}" in start_empty:
-            continue
-        candidates = {
-            name: one
-            for name, one in with_data.items()
-            if (one.workspace, one.source) == (view.workspace, view.source.name) and name != view.stored_as and not one.filling
-        }
-        reasons = {name: _unfit(one, view) for name, one in candidates.items()}
-        fit = [name for name, reason in reasons.items() if reason is None]
-        if fit:
-            donor = min(fit, key=lambda name: _preference(candidates[name], view))
-            yield Copy(view, donor, candidates[donor])
-        elif candidates:
-            refusals.append(_refusal(view, {candidates[name].view: str(reason) for name, reason in reasons.items()}))
-    if refusals:
-        raise MigrationRefused(
-            "These definitions change stored data in ways that its events cannot follow:\n"
-            + "\n".join(f"  - {refusal}" for refusal in refusals)
-            + "\nLet such a view start empty (--start-empty WORKSPACE.VIEW) and ingest its source's events again, or keep its definition."
+    may_lack = f"{view.workspace}.{view.name}" in start_empty
+    if known is not None and not known.filling and known.retired_at_ns is None:
+        short = None if may_lack or view.stored_as not in with_data else _forgotten(known, view)
+        return (
+            fated(Fate.KEPT) if short is None else fated(Fate.REFUSED, reason=f"reaches further back than its own stored events: {short}.")
         )
+    candidates = {
+        name: one
+        for name, one in with_data.items()
+        if (one.workspace, one.source) == (view.workspace, view.source.name) and name != view.stored_as and not one.filling
+    }
+    if known is not None and not known.filling and not candidates and not may_lack:
+        return fated(Fate.KEPT)  # retired, and since then no view of its source has taken in any event
+    if may_lack or not candidates:
+        return fated(Fate.EMPTY)
+    reasons = {name: _unfit(one, view) for name, one in candidates.items()}
+    fit = [name for name, reason in reasons.items() if reason is None]
+    if fit:
+        donor = min(fit, key=lambda name: _preference(candidates[name], view))
+        return fated(Fate.COPIED, Copy(view, donor, candidates[donor]))
+    told = "; ".join(sorted(f"{candidates[name].view}: {reason}" for name, reason in reasons.items()))
+    return fated(Fate.REFUSED, reason=f"has no history to begin with ({told}).")
 
 
 def _unfit(donor: Descriptor, view: ViewRuntime) -> str | None:
@@ -109,13 +171,29 @@ def _unfit(donor: Descriptor, view: ViewRuntime) -> str | None:
     lacking = sorted(needed - columns.keys())
     if lacking:
         return f"its events have no column {', '.join(lacking)}"
-    if not donor.record_key and (source.record_key or set(donor.join_keys) != set(view.view.join_keys)):
-        return f"it keeps one event per timestamp and {', '.join(donor.join_keys)}"
-    if donor.ttl_s is not None and (needs_s := _reach_s(view)) is not None and donor.ttl_s < needs_s:
-        return f"it keeps events for {donor.ttl_s} s, and {needs_s} s are needed"
-    if donor.ttl_s is not None and _reach_s(view) is None:
-        return f"it keeps events for {donor.ttl_s} s, and all time is needed"
-    return None
+    identity = donor.record_key or donor.join_keys
+    if set(identity) != set(source.record_key or view.view.join_keys):
+        return f"it keeps one event per timestamp and {', '.join(identity)}"
+    return _too_short(donor.ttl_s, _reach_s(view))
+
+
+def _forgotten(known: Descriptor, view: ViewRuntime) -> str | None:
+    """Why a view's own events do not reach as far back as it looks now; None where they do. Windows over all time have kept what they
+    need."""
+    ttl_s = view.view.ttl_s
+    if known.ttl_s is None or (ttl_s is not None and ttl_s <= known.ttl_s):
+        return None
+    windows_s = [one.window_s for one in view.view.aggregations if one.window_s is not None]
+    if view.view.aggregations and not windows_s:
+        return None
+    return _too_short(known.ttl_s, max(windows_s) if windows_s else ttl_s)
+
+
+def _too_short(kept_s: int | None, needed_s: int | None) -> str | None:
+    """None: without end."""
+    if kept_s is None or (needed_s is not None and needed_s <= kept_s):
+        return None
+    return f"it keeps events for {kept_s} s, and {'all time is' if needed_s is None else f'{needed_s} s are'} needed"
 
 
 def _reach_s(view: ViewRuntime) -> int | None:
@@ -132,44 +210,41 @@ def _preference(donor: Descriptor, view: ViewRuntime) -> tuple[bool, float]:
     return donor.view != view.name, -(float("inf") if donor.ttl_s is None else donor.ttl_s)
 
 
-def _refusal(view: ViewRuntime, reasons: Mapping[str, str]) -> str:
-    told = "; ".join(f"{donor}: {reason}" for donor, reason in sorted(reasons.items()))
-    return f"feature view {view.name} of workspace {view.workspace} has no history to begin with ({told})."
-
-
-def run(store: OnlineStore, catalog: Catalog, copies: Sequence[Copy], ids: Ids, now_ns: int) -> Iterator[tuple[str, int]]:
-    """Make the copies, one small write per step; each step tells the view, and how many join keys of it are done. Donors that the catalog
-    does not want are retired in the end, and not before: until then they are needed again if this is broken off."""
+def run(store: OnlineStore, copies: Sequence[Copy], ids: Ids, now_ns: int) -> Iterator[tuple[str, int]]:
+    """Make the copies, one small write per step; each step tells the view, and how many join keys of it are done."""
     for copy in copies:
         convert = converter(copy.descriptor, copy.view)
         done = 0
         for keys in store.scan(ids[copy.donor], _CELLS):
+            if not read_descriptors(store)[copy.view.stored_as].filling:
+                break  # another process has made the same copy, and takes in events that the donor does not see
             store.write(_work(copy, convert, [Cell(ids[copy.donor], key) for key in keys], ids, now_ns))
             done += len(keys)
             yield copy.view.name, done
-        store.prepare({copy.view.stored_as: describe(copy.view.descriptor()).decode()})
-    wanted = {view.stored_as for view in catalog.views}
-    done_with = {copy.donor: retire(copy.descriptor, now_ns) for copy in copies if copy.donor not in wanted}
-    store.prepare({name: describe(one).decode() for name, one in done_with.items()})
 
 
 def _work(copy: Copy, convert: Convert, cells: Sequence[Cell], ids: Ids, now_ns: int) -> Callable[[Batch], None]:
-    ttl_s = copy.view.view.ttl_s
-    oldest_ns = _FIRST_NS if ttl_s is None else now_ns - ttl_s * NS_PER_S
+    view = copy.view.view
+    lasting = any(one.window_s is None for one in view.aggregations)
+    oldest_ns = _FIRST_NS if view.ttl_s is None or lasting else copy.view.plan.oldest_ns(now_ns, view.ttl_s)
 
     def work(batch: Batch) -> None:
         found = batch.events([(cell, oldest_ns, _END_NS) for cell in cells])
         rows = [convert(_unpack(event.payload)) for events in found for event in events]
         keyed = [row for row in rows if None not in [row[column] for column in (*copy.view.key_columns, *copy.view.identity_columns)]]
-        store_events(batch, [(copy.view, keyed)], ids, now_ns, absent_only=True)
+        store_events(batch, [(copy.view, keyed)], ids, now_ns)
 
     return work
 
 
+def _place(donor: Descriptor, column: Field) -> int | None:
+    known = (column.name, str(column.dtype))
+    return donor.columns.index(known) if known in donor.columns else None
+
+
 def converter(donor: Descriptor, view: ViewRuntime) -> Convert:
-    """A donor's record in the order of this view's source; null for columns that it had not."""
-    names = [name for name, _ in donor.columns]
-    places = [names.index(column.name) if column.name in names else None for column in view.source.columns]
-    if places == list(range(len(names))):
+    """A donor's record in the order of this view's source; null for columns that it had not, or of another type."""
+    places = [_place(donor, column) for column in view.source.columns]
+    if places == list(range(len(donor.columns))):
         return lambda row: row
     return lambda row: [None if place is None else row[place] for place in places]

@@ -4,11 +4,12 @@ Serves stored views; on-demand views are the gateway's to compute. Writers are c
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from weakref import WeakKeyDictionary
 
 from gateway.errors import OriginTimeout
+from gateway.feature_server.adoption import Adoption
 from gateway.feature_server.catalog import ServedView
 from gateway.feature_server.engine import Engine
 from gateway.feature_server.ingest import MAX_RECORDS
@@ -32,9 +33,11 @@ class EmbeddedOrigin:
     batch_limit = BATCH_LIMIT
     single_views = True
 
-    def __init__(self, engine: Engine, *, records_per_source: int = MAX_RECORDS) -> None:
-        """`records_per_source`: how many records one ingest request may carry for each stream source."""
+    def __init__(self, engine: Engine, *, records_per_source: int = MAX_RECORDS, adoption: Adoption | None = None) -> None:
+        """`records_per_source`: how many records one ingest request may carry for each stream source. `adoption`: takes up new versions of
+        the definitions; None where they are what they were at the start."""
         self._engine = engine
+        self._adoption = adoption
         self._records_per_source = records_per_source
         self._row_s: dict[ServiceRef, float] = {}
         self._encoders: WeakKeyDictionary[ServedView, _Encoder] = WeakKeyDictionary()
@@ -126,6 +129,17 @@ class EmbeddedOrigin:
     async def ingest(self, body: bytes, _caller: Caller, _deadline: float) -> IngestReply:
         """A caller that goes away takes its request along only while it waits in line; a write under way is finished."""
         return await asyncio.wrap_future(self._engine.begin_ingest(body, self._records_per_source))
+
+    async def follow(self, changed: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+
+        def tell() -> None:
+            if not loop.is_closed():  # a version may come into force while the server goes away
+                loop.call_soon_threadsafe(changed)
+
+        self._engine.on_change(tell)
+        if self._adoption is not None:
+            await self._adoption.follow()
 
     async def ready(self) -> None:
         await self._engine.ready()

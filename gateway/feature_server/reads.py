@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import NamedTuple
 
-import msgspec
-
 from gateway.errors import OriginFailed
 from gateway.feature_server.catalog import ServedView, ServiceRuntime, ViewRuntime
 from gateway.feature_server.functions import Value
 from gateway.feature_server.materialize import Ids
 from gateway.feature_server.online.base import Cell, CellRead, Found, Rows
-from gateway.feature_server.windows import Answer
+from gateway.feature_server.windows import UNREADABLE, Answer
 from gateway.features import Status
 
 
@@ -114,7 +112,7 @@ class Reading:
         if values is None:
             try:
                 answer = runtime.plan.answer(self._instant(runtime), found.cells[place])
-            except msgspec.DecodeError as error:
+            except UNREADABLE as error:
                 raise OriginFailed(f"Stored data of feature view {runtime.name} cannot be read.") from error
             values = self._done[place] = self._present(runtime, answer)
         return ViewRead(view, *values, newest_ns)

@@ -4,7 +4,7 @@ Two Apache DataSketches, stored in the library's own portable bytes. The choices
 time that a stored tile takes to be opened and merged:
 
 - Distinct values: HLL with 4-bit registers, `2 ** precision` of them. The relative standard error is 1.04 / sqrt(2 ** precision): 6.5% at
-  precision 8, 3.3% at 10, 1.6% at 12; up to about a tenth as many values as registers it is all but exact. A full tile has 168 bytes and
+  precision 8, 3.3% at 10, 1.6% at 12; up to 3/32 as many values as registers it was exact at 8 to 12. A full tile has 168 bytes and
   takes 0.4 µs at precision 8, 2.1 kB and 3 µs at 12; one of three values 20 bytes and 0.25 µs. CPC has about half the bytes at the
   same error, and takes three times as long.
 - Percentiles: KLL over float64, k = 2 · precision. In 99% of cases no percentile is off by more than 2.296 / k ** 0.9723 in rank: 6.4% at

@@ -7,8 +7,10 @@ import re
 from datetime import UTC, datetime, timedelta
 
 NS_PER_S = 1_000_000_000
-_INT64_MAX = 2**63 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_NS = -(_EPOCH - datetime(1800, 1, 1, tzinfo=UTC)).days * 86_400 * NS_PER_S
+_END_NS = (datetime(2200, 1, 1, tzinfo=UTC) - _EPOCH).days * 86_400 * NS_PER_S
+"""Far enough from the ends of int64 for whole windows, tiles and TTLs to be added."""
 _TO_SECONDS = len("1970-01-01T00:00:00")
 _SHAPE = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
 
@@ -23,8 +25,8 @@ def parse_timestamp(text: str) -> int:
     elapsed = moment - _EPOCH
     seconds = elapsed.days * 86_400 + elapsed.seconds - _offset_s(offset)
     at_ns = seconds * NS_PER_S + int((fraction or "").ljust(9, "0"))
-    if not -_INT64_MAX <= at_ns <= _INT64_MAX:
-        raise ValueError("timestamp outside the years 1678 to 2262")
+    if not _FIRST_NS <= at_ns < _END_NS:
+        raise ValueError("timestamp outside the years 1800 to 2199")
     return at_ns
 
 

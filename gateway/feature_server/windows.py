@@ -13,7 +13,7 @@ event has it: null is a value.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from struct import Struct
@@ -39,6 +39,8 @@ _unpack_tiles = msgspec.msgpack.Decoder(list[list[Any]]).decode
 _unpack_tile = msgspec.msgpack.Decoder(list).decode
 _pack = msgspec.msgpack.encode
 
+UNREADABLE = (msgspec.DecodeError, LookupError, TypeError, ValueError)
+"""What stored bytes raise that are no tile or event of ours."""
 Row = Sequence[Value]
 """One event: the values of its source's columns, in order; None where it has none."""
 TileStates = list[State]
@@ -74,7 +76,7 @@ class ViewPlan(Protocol):
         ...
 
     def answer(self, at_ns: int, rows: Sequence[Rows]) -> Answer:
-        """From the rows of these parts. Raises msgspec.DecodeError for a tile that cannot be read."""
+        """From the rows of these parts. Raises one of `UNREADABLE` for what cannot be read."""
         ...
 
     def tiles_of(self, at_ns: int) -> tuple[int, ...]:
@@ -84,7 +86,7 @@ class ViewPlan(Protocol):
     def span_ns(self, tile: int) -> tuple[int, int]: ...
 
     def build(self, tile: int, stored: bytes | None, events: Sequence[tuple[int, bytes, Row]]) -> bytes:
-        """A tile with these events (timestamp, identity, row) added to what is stored of it."""
+        """A tile with these events (timestamp, identity, row) added to what is stored of it. Raises one of `UNREADABLE`."""
         ...
 
     def oldest_ns(self, now_ns: int, ttl_s: int) -> int:
@@ -180,17 +182,18 @@ class WindowPlan:
     def answer(self, at_ns: int, rows: Sequence[Rows]) -> Answer:
         tiles = rows[0]
         end_ns, tail_ns = self._end_ns(at_ns), at_ns // self._grid_ns * self._grid_ns
-        ages_ns = [end_ns - tile * self._grid_ns for tile, _ in tiles]
+        # How many of the tiles, newest first, each window has: those that begin within it
+        stops = {length_ns: bisect_right(tiles, (length_ns - end_ns) // self._grid_ns, key=_age) for length_ns in self._lengths_ns}
         states = _states(tiles)
         columns = list(zip(*states, strict=True)) if states else [()] * len(self.slots)
         if self.interval_s is not None:
-            merged = [self._merge(index, ages_ns, column) for index, column in enumerate(columns)]
+            merged = [self._merge(index, stops, column) for index, column in enumerate(columns)]
         else:
             events = rows[2 if self._lasting else 1 :]
             tail, cuts = self._of_events(events[0]), [self._of_events(one) for one in events[1:]]
             heads = dict(zip(self._lengths_ns, cuts, strict=True))
             alone = {length_ns for length_ns in self._lengths_ns if end_ns - length_ns > tail_ns}
-            merged = [self._merge_cut(index, ages_ns, column, tail[index], heads, alone) for index, column in enumerate(columns)]
+            merged = [self._merge_cut(index, stops, column, tail[index], heads, alone) for index, column in enumerate(columns)]
         if self._lasting:
             self._merge_all(merged, rows, tail_ns, None if self.interval_s is not None else self._of_events(rows[2]))
         values = [self._finish(window, merged) for window in self.windows]
@@ -198,14 +201,14 @@ class WindowPlan:
             return values, self._present
         return values, tuple([Status.MISSING_DATA if value is None else Status.PRESENT for value in values])
 
-    def _merge(self, index: int, ages_ns: Sequence[int], column: Sequence[State]) -> dict[int | None, State]:
+    def _merge(self, index: int, stops: Mapping[int, int], column: Sequence[State]) -> dict[int | None, State]:
         """The state of one slot for each window length that reads it."""
         merge = self.slots[index].accumulator.merge
         snapshots: dict[int | None, State] = {}
         state: State = None
         start = 0
         for reach_ns in self._reaches[index]:
-            stop = bisect_right(ages_ns, reach_ns, start)
+            stop = stops[reach_ns]
             older = column[start:stop]
             if None in older:
                 older = [one for one in older if one is not None]
@@ -218,14 +221,14 @@ class WindowPlan:
     def _merge_cut(
         self,
         index: int,
-        ages_ns: Sequence[int],
+        stops: Mapping[int, int],
         column: Sequence[State],
         tail: State,
         heads: dict[int, TileStates],
         alone: set[int],
     ) -> dict[int | None, State]:
         """The same for continuous windows: the raw events after the last whole tile come before it, those before the first one after it."""
-        whole = self._merge(index, ages_ns, column)
+        whole = self._merge(index, stops, column)
         merge = self.slots[index].accumulator.merge
         snapshots: dict[int | None, State] = {}
         for reach_ns in self._reaches[index]:
@@ -332,6 +335,10 @@ def _grid_s(lengths_s: Sequence[int]) -> int:
     """Of continuous windows: the longest has at most 512 tiles, where that is possible with tiles of a day."""
     longest_s = lengths_s[-1] if lengths_s else 86_400 * _TILES_PER_WINDOW
     return next((grid_s for grid_s in _GRIDS_S if grid_s * _TILES_PER_WINDOW >= longest_s), _GRIDS_S[-1])
+
+
+def _age(row: tuple[int, bytes]) -> int:
+    return -row[0]
 
 
 def _states(tiles: Rows) -> list[TileStates]:

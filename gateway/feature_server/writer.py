@@ -3,31 +3,38 @@
 Knows nothing of what is written.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
+from time import monotonic
 from typing import Any, Generic, TypeVar
 
 from gateway.errors import OriginThrottled, OriginUnavailable
+from gateway.incidents import incident
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
 T = TypeVar("T")
+_RETRY_S = 5.0
+logger = logging.getLogger(__name__)
 MAX_WAITING = 256
 """Requests that may wait; more are asked to come back, rather than kept in memory."""
 
 
 class Writer(Generic[Request, Reply]):
     """`commit` answers a group of requests, in order, each with a reply or what it raises; all that it has answered is durable. What it
-    raises itself befell the whole group. `between` is called whenever nobody waits, and between groups; it does a small piece of work and
-    says after how many seconds it has more to do; None: not before `wake`."""
+    raises itself befell the whole group. `between` is called between groups, when it is due: it does a small piece of work
+    and says after how many seconds it has more to do; None: not before `wake`."""
 
     def __init__(self, commit: Callable[[Sequence[Request]], Sequence[Reply | Exception]], between: Callable[[], float | None]) -> None:
         self._commit = commit
         self._between = between
         self._queue: SimpleQueue[tuple[Request, Future[Reply]] | Callable[[], None] | None] = SimpleQueue()
         self._waiting = 0
+        self._due_s: float | None = 0.0
+        """When `between` is to be called next, on the monotonic clock."""
         self._lock = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="feature-server-writer", daemon=True)
@@ -65,7 +72,7 @@ class Writer(Generic[Request, Reply]):
         """There is work for `between`."""
         with self._lock:
             if not self._closed:
-                self._queue.put(_nothing)
+                self._queue.put(self._make_due)
 
     def close(self) -> None:
         """Answers what waits, then ends the thread."""
@@ -75,21 +82,32 @@ class Writer(Generic[Request, Reply]):
                 self._queue.put(None)
         self._thread.join()
 
-    def _run(self) -> None:
-        pause_s: float | None = 0.0
-        while True:
-            first = self._next(pause_s)
-            if first is None:
-                return
-            if not self._serve(first):
-                return
-            pause_s = self._between()
+    def _make_due(self) -> None:
+        self._due_s = 0.0
 
-    def _next(self, pause_s: float | None) -> Any:
+    def _run(self) -> None:
+        while True:
+            first = self._next()
+            if first is None or not self._serve(first):
+                return
+            if self._due_s is not None and monotonic() >= self._due_s:
+                self._housekeep()
+
+    def _next(self) -> Any:
+        """What comes first; nothing, when there is other work to do."""
+        pause_s = None if self._due_s is None else self._due_s - monotonic()
         try:
-            return self._queue.get_nowait() if pause_s == 0 else self._queue.get(timeout=pause_s)
+            return self._queue.get_nowait() if pause_s is not None and pause_s <= 0 else self._queue.get(timeout=pause_s)
         except Empty:
             return _nothing
+
+    def _housekeep(self) -> None:
+        try:
+            pause_s = self._between()
+        except Exception as error:  # noqa: BLE001 - those who wait to write must be served, whatever befalls the rest
+            incident(error, logger)
+            pause_s = _RETRY_S
+        self._due_s = None if pause_s is None else monotonic() + pause_s
 
     def _serve(self, first: Any) -> bool:
         """Everything that waits by now: requests as one group, tasks where they stand. False where the end has come."""

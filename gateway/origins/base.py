@@ -4,7 +4,7 @@ Implementations: `origins.tecton` (a cluster over HTTP), `feature_server.origin`
 JSON and SQL stay behind this line. Errors: `errors.OriginError` and, where the origin judges the caller, `errors.CallerError`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -86,12 +86,14 @@ class Queried:
 @dataclass(frozen=True, slots=True)
 class ViewFacts:
     """What an origin knows of one view beyond its features. `join_keys` None: unknown, so all of the service's. `emitted` False: an input
-    of an on-demand view that the feature service itself does not serve; `features` then says what it holds."""
+    of an on-demand view that the feature service itself does not serve; `features` then says what it holds.
+    `identity` tells views apart that are served under the same name, and a view from what it was before its definition changed."""
 
     join_keys: tuple[str, ...] | None = None
     context_keys: tuple[str, ...] | None = None
     emitted: bool = True
     features: tuple[Feature, ...] = ()
+    identity: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,11 @@ class Origin(Protocol):
 
     async def ready(self) -> None:
         """Ask whether reads can be answered now. Raises OriginError where not."""
+        ...
+
+    async def follow(self, changed: Callable[[], None]) -> None:
+        """Runs as long as the origin is served, or until there is nothing more to follow. Calls `changed`, on the event loop, whenever what
+        it serves has become something else: whatever was kept of its descriptions and values must go then."""
         ...
 
     async def aclose(self) -> None: ...

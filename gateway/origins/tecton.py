@@ -16,7 +16,7 @@ Only the headers named here go out: no header of a caller is passed on but its c
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import httpx
 
@@ -141,6 +141,9 @@ class TectonOrigin:
         status, body, headers = await self._post(_FEATURE_SERVICE + "metadata", b"{}", Caller(b""), loop.time() + 1.0)
         if status >= 500:
             raise refusal(status, body, headers)
+
+    async def follow(self, changed: Callable[[], None]) -> None:
+        """A cluster does not tell of its changes: metadata is asked for again from time to time, and disagreeing replies tell."""
 
     async def aclose(self) -> None:
         await self._client.aclose()

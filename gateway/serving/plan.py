@@ -232,7 +232,7 @@ class Plan:
         whole, so that feature services which serve different parts of one share it."""
         on_demand = self.description.on_demand.get(layout.view)
         features = self._facts(layout.view).features if on_demand is None else on_demand.features
-        whole = ViewLayout(layout.view, features) if set(layout.features) < set(features) else layout
+        whole = ViewLayout(layout.view, features) if set(layout.features) <= set(features) else layout
         return whole, tuple(whole.features.index(feature) for feature in layout.features)
 
     def _stored(self, layout: ViewLayout, policies: Policies, namespaces: Namespaces) -> StoredView:
@@ -245,7 +245,7 @@ class Plan:
         context_keys = tuple(field for field in description.context_keys if field.name in used)
         return StoredView(
             layout,
-            namespaces.number(self.service.workspace, layout, join_keys, context_keys),
+            namespaces.number(self.service.workspace, layout, join_keys, context_keys, facts.identity),
             picker([self._positions[field.name] for field in join_keys]),
             tuple(field.name for field in context_keys),
             policies.ttl_s(self.service.workspace, self.service.name or self.service.id, layout.view),
@@ -289,16 +289,17 @@ class Plan:
             chosen = places if positions is None else tuple(places[index] for index in positions)
             computed = self._computed.get(whole)
             needed.update([self.by_layout[whole]] if computed is None else computed.inputs)
-            emissions.append(
-                Emission(self.by_layout[whole] if computed is None else computed, None if len(chosen) == len(whole) else chosen)
-            )
+            uncut = chosen == tuple(range(len(whole)))
+            emissions.append(Emission(self.by_layout[whole] if computed is None else computed, None if uncut else chosen))
             features += [whole.features[index] for index in chosen]
         sources = tuple(Source.CACHE if isinstance(emission.view, int) else Source.COMPUTED for emission in emissions)
-        uncut = all(positions is None for _, positions in emissions)
+        all_whole = all(positions is None for _, positions in emissions)
         looked_up = tuple((index, self.stored[index]) for index in sorted(needed))
         kept = all(view.ttl_s > 0 for _, view in looked_up)
         slow = tuple(view for view, _ in emissions if isinstance(view, ComputedView) and view.view.time_limit_s is not None)
-        return Projection(tuple(sorted(needed)), looked_up, tuple(emissions), VectorText(features, self.labels), sources, uncut, kept, slow)
+        return Projection(
+            tuple(sorted(needed)), looked_up, tuple(emissions), VectorText(features, self.labels), sources, all_whole, kept, slow
+        )
 
     def about_view(self, view: str) -> dict[str, Any]:
         """What the named door's schema says of a view."""

@@ -50,6 +50,13 @@ class Schemas:
         self._clock = clock
         self._entries: dict[ServiceRef, _Entry] = {}
         self._fetching: dict[tuple[ServiceRef, bytes], asyncio.Task[Plan]] = {}
+        self._generation = 0
+
+    def forget(self) -> None:
+        """The origin serves other definitions now: no plan of the old ones is served or kept any longer, those on their way included."""
+        self._generation += 1
+        self._entries.clear()
+        self._fetching.clear()
 
     def at_hand(self, service: ServiceRef, caller: Caller) -> Plan | None:
         """The cached plan, if there is one; starts its refresh where that is due and this caller may see it. Never waits."""
@@ -72,8 +79,12 @@ class Schemas:
         task = self._fetching.get(key)
         if task is None:
             task = self._fetching[key] = self._tasks.start(self._describe(service, caller))
-            task.add_done_callback(lambda _: self._fetching.pop(key, None))
+            task.add_done_callback(lambda done: self._fetched(key, done))
         return await asyncio.shield(task)
+
+    def _fetched(self, key: tuple[ServiceRef, bytes], task: asyncio.Task[Plan]) -> None:
+        if self._fetching.get(key) is task:
+            del self._fetching[key]
 
     async def prove(self, service: ServiceRef, caller: Caller) -> None:
         """See to it that this caller may see this schema: under a grant, or because the origin shows it now."""
@@ -95,17 +106,25 @@ class Schemas:
             entry.plan = self._compile(replace(plan.description, labels=labels))
 
     async def _describe(self, service: ServiceRef, caller: Caller) -> Plan:
-        asked_s = self._clock()
-        try:
-            description = await self._origin.describe(service, caller, asyncio.get_running_loop().time() + self._patience_s)
-        except (Unauthenticated, PermissionDenied):
-            self._gate.refused(caller, service)
-            raise
-        except NotFound:
-            if self._gate.holds(caller, service, asked_s, May.DESCRIBE):  # to whom it was shown before, its absence is news
-                self._entries.pop(service, None)
-            raise
-        self._gate.answered(caller, service, asked_s, May.DESCRIBE)
+        """What the origin says; once more where it said so of definitions that it does not serve any longer."""
+        while True:
+            asked_s, generation = self._clock(), self._generation
+            try:
+                description = await self._origin.describe(service, caller, asyncio.get_running_loop().time() + self._patience_s)
+            except (Unauthenticated, PermissionDenied):
+                self._gate.refused(caller, service)
+                raise
+            except NotFound:
+                if generation != self._generation:
+                    continue
+                if self._gate.holds(caller, service, asked_s, May.DESCRIBE):  # to whom it was shown before, its absence is news
+                    self._entries.pop(service, None)
+                raise
+            if generation == self._generation:
+                self._gate.answered(caller, service, asked_s, May.DESCRIBE)
+                return self._keep(service, description, asked_s)
+
+    def _keep(self, service: ServiceRef, description: Description, asked_s: float) -> Plan:
         known = self._entries.get(service)
         if known is not None and description.labels is None:
             description = replace(description, labels=known.plan.labels)

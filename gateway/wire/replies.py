@@ -364,10 +364,11 @@ class _Cut(NamedTuple):
 
 
 def cut(values: EncodedView, positions: Sequence[int]) -> EncodedView:
-    """Some of a view's features, for the named door. `positional` is left empty: that door does not serve it."""
+    """Some of a view's features, in the order of these positions."""
     members = list(msgspec.json.decode(b"{%b}" % values.named, type=dict[str, msgspec.Raw]).items())
+    listed = msgspec.json.decode(b"[%b]" % values.positional, type=list[msgspec.Raw])
     return _Cut(
-        b"",
+        b",".join([bytes(listed[index]) for index in positions]),
         b",".join([b"%b:%b" % (_encode(members[index][0]), members[index][1]) for index in positions]),
         "".join([values.pattern[index] for index in positions]),
         values.stored_at,

@@ -142,3 +142,13 @@ def test_whatever_makes_a_fragment_what_it_is_makes_its_namespace() -> None:
     namespaces = Namespaces()
     assert [namespaces.number(*identity) for identity in identities] == list(range(len(identities)))
     assert [namespaces.number(*identity) for identity in identities] == list(range(len(identities)))
+
+
+def test_namespaces_are_never_given_again_once_they_were_renewed() -> None:
+    namespaces = Namespaces()
+    layouts = [ViewLayout(name, (Feature(f"{name}.x", INT64),)) for name in ("a", "b")]
+    before = [namespaces.number("w", layout, (), ()) for layout in layouts]
+    assert before == [namespaces.number("w", layout, (), ()) for layout in layouts]
+    namespaces.renew()
+    after = [namespaces.number("w", layout, (), ()) for layout in reversed(layouts)]
+    assert len({*before, *after}) == 4

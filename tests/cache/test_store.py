@@ -144,3 +144,11 @@ def test_the_store_never_holds_more_bytes_than_it_may(max_bytes: int, steps: lis
         held = [one.size_bytes for one in map(store.lookup, ((number,) for number in range(8))) if one is not None]
         assert store.size_bytes == sum(held) <= max_bytes
         assert len(store) == len(held)
+
+
+def test_all_can_be_forgotten_at_once() -> None:
+    store = store_of(3)
+    store.put((1,), fragment())
+    store.clear()
+    assert store.lookup((1,)) is None
+    assert (len(store), store.size_bytes) == (0, 0)

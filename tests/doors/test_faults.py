@@ -9,7 +9,8 @@ import anyio
 import httpx
 import pytest
 
-from gateway.app import Seams, create_app, open_engine, open_origin
+from gateway.app import Seams, create_app, open_origin
+from gateway.embedded import open_engine
 from gateway.feature_server.faults import FaultLab
 from gateway.feature_server.origin import EmbeddedOrigin
 from gateway.settings import SettingsError, checked
@@ -197,6 +198,7 @@ def test_readiness_fails_where_it_is_told_to(demo_dir: Path) -> None:
 def test_the_command_warns_of_a_lab(demo_copy: Path, tmp_path: Path) -> None:
     variables = {
         "AUTH__MODE": "open",
+        "FEATURE_SERVER__DEFINITIONS": "gateway.demo.definitions:REPOSITORY",
         "FEATURE_SERVER__FAULTS__LATENCY__P50_MS": "1",
         "FEATURE_SERVER__FAULTS__ERRORS__THROTTLED_SHARE": "0.5",
     }

@@ -63,7 +63,7 @@ def demo_settings(data_dir: Path, **more: Any) -> dict[str, Any]:
     """Settings of the demo on the store in `data_dir`: as of the end of its data, with KEYS, every read traced."""
     return {
         "auth": {"keys": KEYS},
-        "feature_server": {"data_dir": data_dir, "as_of": definitions.AS_OF},
+        "feature_server": {"definitions": "gateway.demo.definitions:REPOSITORY", "data_dir": data_dir, "as_of": definitions.AS_OF},
         "telemetry": {"sample_ratio": 1.0},
         **more,
     }

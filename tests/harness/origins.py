@@ -1,5 +1,7 @@
 """An origin around another: it counts what it is asked, and fails or waits as a test tells it."""
 
+from collections.abc import Callable
+
 from gateway.features import Caller, ServiceRef
 from gateway.origins.base import Description, Fetch, Fetched, IngestReply, Origin, Queried
 from tests.harness.clock import Hold
@@ -60,6 +62,9 @@ class CountingOrigin:
         if self.unready is not None:
             raise self.unready
         await self._inner.ready()
+
+    async def follow(self, changed: Callable[[], None]) -> None:
+        await self._inner.follow(changed)
 
     async def aclose(self) -> None:
         await self._inner.aclose()

@@ -390,3 +390,76 @@ def test_an_empty_service_is_served_empty() -> None:
     plan = plan_of(Description(SERVICE, (), (), ()))
     assert plan.stored == ()
     assert plan.everything.emissions == ()
+
+
+WHOLE = (Feature("user.city", STRING), Feature("user.count", INT64), Feature("user.mean", FLOAT64))
+
+
+def served_parts(*names: str, view_features: tuple[Feature, ...] = WHOLE, **changed: Any) -> Description:
+    """A service that serves these of the user view's features, and knows them all."""
+    features = tuple(feature for name in names for feature in (*RISK, *OF_SHOP, *view_features) if feature.name == name)
+    views = {"shop": ViewFacts(("shop",), (), features=OF_SHOP), "user": ViewFacts(("user",), (), features=view_features)}
+    views["hidden"] = ViewFacts(("user",), (), emitted=False, features=HIDDEN)
+    return description(features=features, views=views, **changed)
+
+
+def layouts(plan: Plan) -> dict[str, ViewLayout]:
+    return {stored.layout.view: stored.layout for stored in plan.stored}
+
+
+def test_a_part_of_a_view_is_fetched_whole_and_served_as_a_part() -> None:
+    plan = plan_of(served_parts("user.count", on_demand={}))
+    assert layouts(plan)["user"] == ViewLayout("user", WHOLE)
+    assert emitted(plan, plan.everything) == ["user.count"]
+    assert not plan.everything.whole
+    assert plan.everything.emissions[0].positions == (1,)
+    assert [feature.name for feature in plan.schema.features] == ["user.count"]
+
+
+def test_services_that_serve_parts_of_a_view_or_all_of_it_share_its_keys() -> None:
+    namespaces = Namespaces()
+    plans = [
+        plan_of(served_parts(*names, on_demand={}), namespaces=namespaces)
+        for names in (["user.count"], ["user.mean", "user.city"], [f.name for f in WHOLE])
+    ]
+    keys_of_user = {next(stored.key(("u1", 7), {}, None) for stored in plan.stored if stored.layout.view == "user") for plan in plans}
+    assert len(keys_of_user) == 1
+
+
+@pytest.mark.parametrize("names", [["user.mean", "user.count", "user.city"], ["user.count", "user.city", "user.mean"]])
+def test_all_of_a_view_in_another_order_is_the_same_view(names: list[str]) -> None:
+    plan = plan_of(served_parts(*names, on_demand={}))
+    assert layouts(plan)["user"] == ViewLayout("user", WHOLE)
+    assert emitted(plan, plan.everything) == names
+
+
+def test_selectors_choose_of_the_part_that_is_served() -> None:
+    plan = plan_of(served_parts("user.mean", "user.city", on_demand={}))
+    assert emitted(plan, plan.projection(("user.*",))) == ["user.mean", "user.city"]
+    assert emitted(plan, plan.projection(("user.city",))) == ["user.city"]
+    with pytest.raises(InvalidRequest):
+        plan.projection(("user.count",))
+
+
+def test_an_on_demand_view_reads_what_of_its_input_is_not_served() -> None:
+    plan = plan_of(served_parts("risk.score", "risk.reason", "user.city"))
+    assert set(needed(plan, plan.everything)) == {"user", "hidden"}
+    values = computed(plan).compute(
+        [fragment_of(WHOLE, "Oslo", 7, 2.0) if view.layout.view == "user" else FRAGMENTS[view.layout.view] for view in plan.stored],
+        {"amount": 3.0},
+    )
+    assert isinstance(values, Computed)
+    assert values.positional == b'5.0,"7"'
+
+
+def test_a_part_of_an_on_demand_view() -> None:
+    plan = plan_of(served_parts("risk.reason", "user.city"))
+    assert emitted(plan, plan.everything) == ["risk.reason", "user.city"]
+    assert plan.everything.emissions[0].positions == (1,)
+    assert needed(plan, plan.everything) == needed(plan, plan.projection(("risk.*",)))
+
+
+def test_a_view_of_which_the_origin_tells_nothing_is_what_is_served() -> None:
+    plan = plan_of(description(features=OF_USER, views={}, on_demand={}))
+    assert layouts(plan)["user"] == ViewLayout("user", OF_USER)
+    assert plan.everything.whole

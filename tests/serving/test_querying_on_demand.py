@@ -37,6 +37,9 @@ class Shelf:
     batch_limit = 1
     single_views = True
 
+    async def follow(self, changed: Callable[[], None]) -> None:
+        """It stays what it is."""
+
     def rows_at_once(self, _service: ServiceRef) -> int:
         return 0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway.app import ONLINE_STORE
+from gateway.embedded import ONLINE_STORE
 from tests.doors.flights import BOARD, CONTEXT, KEYS, NAMED, OTHER_KEYS, V1, named, problem, read_named, sources_by_view, tecton
 from tests.harness.clock import wait_until
 from tests.harness.cluster import Act, Cluster

@@ -384,7 +384,7 @@ def test_a_cut_keeps_the_chosen_features_and_what_belongs_to_them(row: str, posi
         whole.age_s,
     )
     values = cut(whole.encoded(), positions)
-    assert values.positional == b""
+    assert values.positional == chosen.encoded().positional
     assert values.pattern == "".join(whole.encoded().pattern[index] for index in positions)
     reply = named_single(Vector.of(VectorText(layout.features), [values], [whole.source], NOW_S), shown(NAMED_FLAGS))
     assert parsed(reply) == named_reply_model([chosen], NAMED_FLAGS)

@@ -7,7 +7,7 @@ as durable as the store can make it.
 Reads wait on the event loop (or do not wait at all); everything else blocks and belongs to the writer's thread.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol, TypeVar
@@ -136,6 +136,10 @@ class OnlineStore(Protocol):
 
     def views(self) -> Mapping[str, str]:
         """Every view the store has data of, or had been prepared for: name → description."""
+        ...
+
+    def ids(self, names: Iterable[str]) -> Mapping[str, int]:
+        """The ids of views that the store knows. Changes nothing."""
         ...
 
     async def read(self, wanted: Sequence[CellRead]) -> Found:

@@ -12,7 +12,7 @@ Across cells nothing is atomic: a write that fails half-way has changed some cel
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from time import sleep
@@ -60,6 +60,10 @@ class RedisStore:
         self._register(self._told([self._preparation()])[0])
         self._warn_of_eviction()
         return {name: layout.view_id(name) for name in views}
+
+    def ids(self, names: Iterable[str]) -> Mapping[str, int]:
+        known = self.views()
+        return {name: layout.view_id(name) for name in names if name in known}
 
     def _preparation(self) -> Command:
         words: list[bytes | str] = [layout.SCHEMA_VERSION]

@@ -10,7 +10,7 @@ wildcard read finds, `view` the short ids and descriptions of views, `meta` the 
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import sleep
@@ -36,6 +36,7 @@ from gateway.feature_server.online.base import (
 T = TypeVar("T")
 SCHEMA_VERSION = "2"
 _BUSY_TIMEOUT_S = 5.0
+_WRITER_CACHE_KIB = 65_536
 _WAL_ATTEMPTS, _WAL_PAUSE_S = 100, 0.02
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'meta'"
 _SCHEMA = """
@@ -72,6 +73,7 @@ _FORGET_CELL = (
     f"DELETE FROM cell WHERE {_CELL} AND NOT EXISTS (SELECT 1 FROM event WHERE {_CELL}) AND NOT EXISTS (SELECT 1 FROM tile WHERE {_CELL})"  # noqa: S608
 )
 _KEYS = "SELECT join_key FROM cell WHERE view = ? AND indexed_under = ? ORDER BY join_key LIMIT ?"
+_LAST = "SELECT max(join_key) FROM {} WHERE view = ?"
 _FIRST, _NEXT = "SELECT min(join_key) FROM {} WHERE view = ?", "SELECT min(join_key) FROM {} WHERE view = ? AND join_key > ?"
 
 
@@ -132,6 +134,8 @@ class SqliteStore:
             try:
                 _use_wal(self._writer)
                 self._writer.execute("PRAGMA synchronous = FULL")
+                # Loading 336,776 flights into 12 views: 1,605 records a second instead of 1,177 with the default 2 MB
+                self._writer.execute(f"PRAGMA cache_size = -{_WRITER_CACHE_KIB}")
                 self._reader = _connect(path)
             except BaseException:
                 self._writer.close()
@@ -169,6 +173,12 @@ class SqliteStore:
             if self._writer.execute(_TABLES).fetchone() is None:
                 return {}
             return dict(self._writer.execute("SELECT name, description FROM view").fetchall())
+
+    def ids(self, names: Iterable[str]) -> Mapping[str, int]:
+        if not (wanted := set(names)):
+            return {}
+        with _translated():
+            return {name: one for name, one in self._writer.execute("SELECT name, id FROM view") if name in wanted}
 
     async def read(self, wanted: Sequence[CellRead]) -> Found:
         """In one read transaction. Nothing in it waits, so nothing else uses the connection meanwhile."""
@@ -229,17 +239,24 @@ class SqliteStore:
             return work(SqliteBatch(self._writer))
 
     def scan(self, view: int, limit: int) -> Iterator[list[bytes]]:
-        """By skipping from key to key in the indexes: each costs two look-ups, however many events it has."""
+        """By skipping from key to key in the indexes: each costs two look-ups, however many events it has. Ends at what was the last key at
+        its beginning, so that keys that keep coming do not keep it from its end."""
         after: bytes | None = None
+        with _translated():
+            last = self._last(view)
         while True:
             found: list[bytes] = []
             with _translated():
-                while len(found) < limit and (key := self._next_of_any(view, after)) is not None:
+                while len(found) < limit and (key := self._next_of_any(view, after)) is not None and last is not None and key <= last:
                     found.append(key)
                     after = key
             if not found:
                 return
             yield found
+
+    def _last(self, view: int) -> bytes | None:
+        found = [self._writer.execute(_LAST.format(table), (view,)).fetchone()[0] for table in ("event", "tile")]
+        return max((key for key in found if key is not None), default=None)
 
     def _next_of_any(self, view: int, after: bytes | None) -> bytes | None:
         return min((key for table in ("event", "tile") if (key := self._next(table, view, after)) is not None), default=None)
@@ -275,14 +292,14 @@ class SqliteStore:
             if found is None:
                 return True
             (view,) = found
-            for table in ("event", "tile"):
-                for _ in range(limit):
-                    key = self._next(table, view, None)
-                    if key is None:
-                        break
+            for _ in range(limit):
+                key = self._next_of_any(view, None)
+                if key is None:
+                    break
+                for table in ("event", "tile"):  # together, so that what is left of the view is whole cells
                     self._writer.execute(f"DELETE FROM {table} WHERE {_CELL}", (view, key))  # noqa: S608
-                else:
-                    return False
+            else:
+                return False
             for table in ("cell", "newest"):
                 self._writer.execute(f"DELETE FROM {table} WHERE view = ?", (view,))  # noqa: S608
             self._writer.execute("DELETE FROM view WHERE id = ?", (view,))

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from gateway.feature_server.definitions import Repository
 from gateway.feature_server.folder import load
-from gateway.feature_server.validation import DefinitionError, validate
+from gateway.feature_server.validation import DefinitionError, find_mistakes
 from tests.feature_server.folder.shop import SHOP, shop, write
 from tests.feature_server.folder.strategies import COMPUTE, REPOSITORIES, compute, dump, flow
 
@@ -60,7 +60,7 @@ def without_functions(repository: Repository) -> Repository:
 @NO_WAIT
 @given(REPOSITORIES, st.booleans())
 def test_a_repository_that_is_written_down_is_read_again(tmp_path: Path, repository: Repository, in_one_line: bool) -> None:  # noqa: FBT001 - hypothesis
-    validate(repository)
+    assume(not find_mistakes(repository))  # nearly all are valid as they are drawn
     texts = [flow(dump(one)) if in_one_line else yaml.safe_dump(dump(one), sort_keys=False) for one in repository.workspaces]
     write(tmp_path, {"functions.py": COMPUTE, "all.yaml": "\n---\n".join(texts)})
     assert without_functions(load(tmp_path)) == repository
