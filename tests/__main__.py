@@ -1,7 +1,8 @@
 """`python -m tests`: lint, types, architecture and tests, in turn, with one summary. Arguments go to pytest.
 
 Every step runs even where an earlier one failed. The last line counts pytest's tests and the other steps together. In CI (`CI=true`) a
-skipped test is a failure; elsewhere it is listed with what it lacks. With arguments only a part of the suite runs, so coverage is
+skipped test is a failure; elsewhere it is listed with what it lacks, and tests marked as slow (soaks with processes that are killed again
+and again) are left out. With arguments only a part of the suite runs, so coverage is
 reported and not judged.
 """
 
@@ -46,7 +47,11 @@ def main(arguments: Sequence[str]) -> int:
             run_pytest(arguments, Path(scratch) / "results.xml", environment),
             measure_coverage(environment, judged=not arguments),
         ]
-    return tell(outcomes, skips_fail=os.environ.get("CI", "").lower() == "true")
+    return tell(outcomes, skips_fail=in_ci())
+
+
+def in_ci() -> bool:
+    return os.environ.get("CI", "").lower() == "true"
 
 
 def announce(step: str) -> None:
@@ -67,7 +72,8 @@ def check(step: str, *arguments: str) -> Outcome:
 def run_pytest(arguments: Sequence[str], results: Path, environment: Mapping[str, str]) -> Outcome:
     announce("pytest")
     began = time.monotonic()
-    status = module("pytest", f"--junitxml={results}", *arguments, environment=environment)
+    chosen = [] if in_ci() or "-m" in arguments else ["-m", "not slow"]
+    status = module("pytest", f"--junitxml={results}", *chosen, *arguments, environment=environment)
     passed, failed, skips = read_results(results)
     if status != 0 and not failed:  # it did not get as far as a test: a mistake in a file or an option
         failed = 1

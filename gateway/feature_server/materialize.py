@@ -34,12 +34,10 @@ class _CellWork:
     index: bytes | None = None
 
 
-def store_events(
-    batch: Batch, feeds: Iterable[tuple[ViewRuntime, Sequence[Row]]], ids: Ids, now_ns: int, *, absent_only: bool = False
-) -> None:
-    """Store rows for views, in the order given, and bring tiles up to date. `absent_only`: an event that is there stays as it is."""
+def store_events(batch: Batch, feeds: Iterable[tuple[ViewRuntime, Sequence[Row]]], ids: Ids, now_ns: int) -> None:
+    """Store rows for views, in the order given, and bring tiles up to date."""
     work = _gather(feeds, ids)
-    _compare(batch, work, absent_only=absent_only)
+    _compare(batch, work)
     changes = {cell: CellChange([Event(*moment, _pack(row)) for moment, row in one.rows.items()]) for cell, one in work.items()}
     _extend(batch, work, changes)
     _rebuild(batch, work, changes)
@@ -77,14 +75,14 @@ def _gather(feeds: Iterable[tuple[ViewRuntime, Sequence[Row]]], ids: Ids) -> dic
     return work
 
 
-def _compare(batch: Batch, work: dict[Cell, _CellWork], *, absent_only: bool) -> None:
+def _compare(batch: Batch, work: dict[Cell, _CellWork]) -> None:
     """Leave out what changes nothing (a request sent again after a lost answer), and mark what replaces another event."""
     keys = [EventKey(cell, *moment) for cell, one in work.items() for moment in one.rows]
     for key, payload in zip(keys, batch.payloads(keys), strict=True):
         if payload is None:
             continue
         cell, moment = key.cell, (key.at_ns, key.identity)
-        if absent_only or payload == _pack(work[cell].rows[moment]):
+        if payload == _pack(work[cell].rows[moment]):
             del work[cell].rows[moment]
         else:
             work[cell].replacing.add(moment)

@@ -152,7 +152,8 @@ def _fate(view: ViewRuntime, known: Descriptor | None, with_data: Mapping[str, D
     if fit:
         donor = min(fit, key=lambda name: _preference(candidates[name], view))
         return fated(Fate.COPIED, Copy(view, donor, candidates[donor]))
-    told = "; ".join(sorted(f"{candidates[name].view}: {reason}" for name, reason in reasons.items()))
+    live = [name for name, one in candidates.items() if one.retired_at_ns is None]
+    told = "; ".join(sorted(f"{candidates[name].view}: {reasons[name]}" for name in live or candidates))
     return fated(Fate.REFUSED, reason=f"has no history to begin with ({told}).")
 
 

@@ -56,8 +56,8 @@ class RedisStore:
         self._forgetting: dict[str, Iterator[bytes]] = {}
 
     def prepare(self, views: Mapping[str, str]) -> Mapping[str, int]:
-        self._prepared = dict(views)
-        self._register(self._told([self._preparation()])[0])
+        self._prepared = {**self._prepared, **views}
+        self._register(self._told([self._preparation(views)])[0])
         self._warn_of_eviction()
         return {name: layout.view_id(name) for name in views}
 
@@ -65,9 +65,9 @@ class RedisStore:
         known = self.views()
         return {name: layout.view_id(name) for name in names if name in known}
 
-    def _preparation(self) -> Command:
+    def _preparation(self, views: Mapping[str, str]) -> Command:
         words: list[bytes | str] = [layout.SCHEMA_VERSION]
-        for name, description in self._prepared.items():
+        for name, description in views.items():
             words += (str(layout.view_id(name)), name, description)
         return Command(layout.PREPARE, (self._keys.schema, self._keys.ids, self._keys.views), tuple(words))
 
@@ -178,7 +178,7 @@ class RedisStore:
         (schema,) = await trips.run([Command("GET", (self._keys.schema,))])
         if schema is None and self._prepared:
             logger.warning("the online store was emptied: features have no data until events are ingested again")
-            (outcome,) = await trips.run([self._preparation()])
+            (outcome,) = await trips.run([self._preparation(self._prepared)])
             self._register(outcome)
 
     async def aclose(self) -> None:
