@@ -136,7 +136,7 @@ def furnish(
             schemas,
             store,
             gatherer,
-            InlineReads(origin, gate, store, telemetry, clock=clock),
+            InlineReads(origin, settings.origin.kind, gate, store, telemetry, clock=clock),
             workers,
             telemetry,
             patience_s=patience_s,

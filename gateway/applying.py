@@ -57,6 +57,7 @@ def apply(
     try:
         current = registry.current()
         if current is not None and current.digest == taken.digest:
+            _call_off(registry)
             return Applied(current.number, changed=False)
         version = registry.add(taken, start_empty)
         try:
@@ -99,6 +100,7 @@ def _migrate(settings: Settings, registry: Registry, version: Version, current: 
     """As the only one who uses the data folder."""
     if _in_force(registry, version):  # a server did it, and ended before it told
         return
+    _call_off(registry)
     start_engine(
         settings,
         load(registry.folder(version.number)),
@@ -107,6 +109,13 @@ def _migrate(settings: Settings, registry: Registry, version: Version, current: 
         progress,
         lambda: registry.put_in_force(version.number),
     ).close()
+
+
+def _call_off(registry: Registry) -> None:
+    """What was asked for before, and no server took up, is not wanted any longer."""
+    pending = registry.pending()
+    if pending is not None:
+        registry.withdraw(pending)
 
 
 def _workspaces(registry: Registry, version: Version | None) -> Collection[str]:

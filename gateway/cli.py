@@ -158,7 +158,8 @@ def _demo_key(data_dir: Path) -> str:
     file = data_dir / "demo-key"
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        if not file.exists():
+        if not file.exists() or not file.read_text().strip():
+            file.unlink(missing_ok=True)
             with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as fresh:
                 fresh.write(new_key())
         return file.read_text().strip()

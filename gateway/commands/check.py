@@ -1,6 +1,7 @@
 """`feature-gateway check`: whether a feature repository makes sense, what is in it, and what applying it would do to stored data."""
 
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -92,11 +93,12 @@ def _ttl(view: FeatureView) -> str:
 
 def _outlook(settings: Settings, repository: Repository, start_empty: tuple[str, ...]) -> list[Outlook]:
     catalog = Catalog(repository)
-    if not (settings.feature_server.data_dir / ONLINE_STORE).exists():
+    server = settings.feature_server
+    if server.store == "sqlite" and not (server.data_dir / ONLINE_STORE).exists():
         return [Outlook(view.workspace, view.name, Fate.EMPTY, view) for view in catalog.views]
     store = open_store(settings)
     try:
-        return migration.outlook(store, catalog, start_empty)
+        return migration.outlook(store, catalog, time.time_ns(), start_empty)
     finally:
         store.close()
 

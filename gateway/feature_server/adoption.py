@@ -71,7 +71,9 @@ class Adoption:
             return None
         try:
             done = await asyncio.to_thread(self._begin, pending)
-            await asyncio.shield(asyncio.wrap_future(done))  # the writer goes on with it, whoever waits
+            waited = asyncio.wrap_future(done)
+            waited.add_done_callback(lambda one: one.cancelled() or one.exception())  # seen, also where nobody waits any more
+            await asyncio.shield(waited)  # the writer goes on with it, whoever waits
         except (DefinitionError, StoreMismatch) as error:
             return str(error)
         except GatewayError as error:

@@ -14,7 +14,7 @@ import msgspec
 from gateway.errors import InvalidRequest
 from gateway.feature_server.definitions import FeatureService, FeatureView, Repository, Source, ViewUse, Workspace, object_id
 from gateway.feature_server.functions import FUNCTIONS, Value
-from gateway.feature_server.timestamps import format_timestamp_ns
+from gateway.feature_server.timestamps import NS_PER_S, format_timestamp_ns
 from gateway.feature_server.validation import validate
 from gateway.feature_server.windows import NewestPlan, Row, ViewPlan, Wanted, WindowPlan
 from gateway.features import Feature, Field, Kind, Labels, ServiceRef, ViewLayout
@@ -27,7 +27,8 @@ Presenter = Callable[[Value], Value]
 
 class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a store is told of a view, so that others can tell later what is in it. `filling`: its history is still being copied in.
-    `retired_at_ns`: since when no definitions want it."""
+    `retired_at_ns`: since when no definitions want it. `whole_from_ns`: since when it has every event that it was to take in; None: since
+    ever. `reach_s`: how far back its values look; None: without end."""
 
     workspace: str
     view: str
@@ -39,6 +40,13 @@ class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True):
     ttl_s: int | None = None
     filling: bool = False
     retired_at_ns: int | None = None
+    whole_from_ns: int | None = None
+    reach_s: int | None = None
+
+    def held_from_ns(self, now_ns: int) -> int | None:
+        """Since when it has every event, now; None: since ever."""
+        kept_ns = None if self.ttl_s is None else now_ns - self.ttl_s * NS_PER_S
+        return max(kept_ns, self.whole_from_ns) if kept_ns is not None and self.whole_from_ns is not None else kept_ns or self.whole_from_ns
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +84,14 @@ class ViewRuntime:
         """Nothing where the view's own join keys and the timestamp are the whole identity."""
         return _pack([row[column] for column in self.identity_columns]) if self.identity_columns else b""
 
-    def descriptor(self, *, filling: bool = False) -> Descriptor:
+    @property
+    def reach_s(self) -> int | None:
+        """How far back values look that need their events, in seconds; None: without end. Windows over all time have their blocks."""
+        if self.view.attributes:
+            return self.view.ttl_s
+        return max((one.window_s for one in self.view.aggregations if one.window_s is not None), default=0)
+
+    def descriptor(self, *, filling: bool = False, whole_from_ns: int | None = None) -> Descriptor:
         return Descriptor(
             self.workspace,
             self.view.name,
@@ -87,6 +102,8 @@ class ViewRuntime:
             self.view.join_keys,
             self.view.ttl_s,
             filling,
+            whole_from_ns=whole_from_ns,
+            reach_s=self.reach_s,
         )
 
 

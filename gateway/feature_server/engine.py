@@ -75,6 +75,8 @@ class Engine:
         self._now_ns = now_ns
         self._housekeeping = housekeeping
         self._adoption: _Adoption | None = None
+        self._unsettled: Collection[str] | None = None
+        """The workspaces served before the definitions in force, while the store has not been told of those."""
         self._definitions = _Definitions(catalog, ids, (catalog,))
         self._changed: list[Callable[[], None]] = []
         self._closed: list[Callable[[], None]] = []
@@ -101,7 +103,7 @@ class Engine:
         to close only once this has returned."""
         catalog = Catalog(repository)
         now = now_ns if as_of_ns is None else lambda: as_of_ns
-        ids, copies = migration.prepare(store, catalog, start_empty)
+        ids, copies = migration.prepare(store, catalog, now(), start_empty)
         for view, done in migration.run(store, copies, ids, now()):
             progress(view, done)
         commit()
@@ -148,8 +150,8 @@ class Engine:
         if self._adoption is not None:
             raise InvalidRequest("Other definitions are on their way in; try again when they are in force.")
         serving, _, _ = self._definitions
-        migration.settle(self._store, serving, self._now_ns())  # again, where the store failed when it came into force
-        ids, copies = migration.prepare(self._store, catalog, start_empty)
+        self._settle()
+        ids, copies = migration.prepare(self._store, catalog, self._now_ns(), start_empty)
         both = {**self._definitions.ids, **ids}
         self._definitions = _Definitions(serving, both, (serving, catalog))
         steps = migration.run(self._store, copies, both, self._now_ns())
@@ -160,6 +162,7 @@ class Engine:
     def _between(self) -> float | None:
         """On the writer's thread, when nobody waits for it, or between two groups of those who do."""
         try:
+            self._settle()
             if self._adoption is not None:
                 return self._adopt_step(self._adoption)
             if self._housekeeping is not None:
@@ -193,13 +196,19 @@ class Engine:
         formerly = self._definitions.catalog.workspaces
         self._definitions = _Definitions(adoption.catalog, self._definitions.ids, (adoption.catalog,))
         self._adoption = None
-        try:
-            migration.settle(self._store, adoption.catalog, self._now_ns(), formerly)
-        except GatewayError as error:  # in force all the same: whoever opens the store next settles it
-            logger.warning("the online store was not told of the new definitions: %s", error.message)
-        for tell in self._changed:
+        for tell in self._changed:  # first: what was kept of the old ones must not meet the new ones
             tell()
+        self._unsettled = formerly
+        try:
+            self._settle()
+        except GatewayError as error:  # in force all the same: it is tried again
+            logger.warning("the online store was not told of the new definitions: %s", error.message)
         adoption.done.set_result(None)
+
+    def _settle(self) -> None:
+        if self._unsettled is not None:
+            migration.settle(self._store, self._definitions.catalog, self._now_ns(), self._unsettled)
+            self._unsettled = None
 
     def describe(self, service: ServiceRef) -> Description:
         runtime = self.catalog.service(service)

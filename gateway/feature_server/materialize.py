@@ -37,16 +37,17 @@ class _CellWork:
 def store_events(batch: Batch, feeds: Iterable[tuple[ViewRuntime, Sequence[Row]]], ids: Ids, now_ns: int) -> None:
     """Store rows for views, in the order given, and bring tiles up to date."""
     work = _gather(feeds, ids)
+    newest: dict[int, int] = {}
+    for cell, one in work.items():  # of all, also of what is there already: a store that lost it learns it again
+        newest[cell.view] = max(newest.get(cell.view, -(2**63)), *(at_ns for at_ns, _ in one.rows))
     _compare(batch, work)
     changes = {cell: CellChange([Event(*moment, _pack(row)) for moment, row in one.rows.items()]) for cell, one in work.items()}
     _extend(batch, work, changes)
     _rebuild(batch, work, changes)
-    newest: dict[int, int] = {}
     for cell, one in work.items():
         changes[cell].indexed_under = one.index
         changes[cell].retention = retention(one.view, now_ns)
-        newest[cell.view] = max(newest.get(cell.view, -(2**63)), *(at_ns for at_ns, _ in one.rows))
-    if changes:
+    if newest:
         batch.put(changes, newest)
 
 

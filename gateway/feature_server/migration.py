@@ -22,6 +22,7 @@ import msgspec
 from gateway.feature_server.catalog import Catalog, Descriptor, ViewRuntime
 from gateway.feature_server.materialize import Ids, store_events
 from gateway.feature_server.online.base import Batch, Cell, OnlineStore, StoreMismatch
+from gateway.feature_server.timestamps import NS_PER_S
 from gateway.feature_server.windows import Row
 from gateway.features import Field
 
@@ -71,7 +72,7 @@ def read_descriptors(store: OnlineStore) -> dict[str, Descriptor]:
     return {name: msgspec.json.decode(text, type=Descriptor) for name, text in store.views().items()}
 
 
-def outlook(store: OnlineStore, catalog: Catalog, start_empty: Collection[str] = ()) -> list[Outlook]:
+def outlook(store: OnlineStore, catalog: Catalog, now_ns: int, start_empty: Collection[str] = ()) -> list[Outlook]:
     """What these definitions would do to what is stored, view by view. `start_empty`: views, as `workspace.view`, that need no history."""
     stored = read_descriptors(store)
     ids = store.ids(stored)
@@ -81,14 +82,14 @@ def outlook(store: OnlineStore, catalog: Catalog, start_empty: Collection[str] =
     gone = [one for name, one in stored.items() if name not in wanted and one.retired_at_ns is None and one.workspace in catalog.workspaces]
     retired = sorted({(one.workspace, one.view) for one in gone} - served)
     return [
-        *(_fate(view, stored.get(view.stored_as), with_data, start_empty) for view in catalog.views),
+        *(_fate(view, stored.get(view.stored_as), with_data, start_empty, now_ns) for view in catalog.views),
         *(Outlook(workspace, view, Fate.RETIRED) for workspace, view in retired),
     ]
 
 
-def prepare(store: OnlineStore, catalog: Catalog, start_empty: Collection[str] = ()) -> tuple[Ids, list[Copy]]:
+def prepare(store: OnlineStore, catalog: Catalog, now_ns: int, start_empty: Collection[str] = ()) -> tuple[Ids, list[Copy]]:
     """Names for all views of the catalog, and the copies that must be made before it can serve. Raises MigrationRefused."""
-    fates = outlook(store, catalog, start_empty)
+    fates = outlook(store, catalog, now_ns, start_empty)
     unknown = sorted(set(start_empty) - {f"{view.workspace}.{view.name}" for view in catalog.views})
     if unknown:
         raise MigrationRefused(f"There is no feature view {', '.join(unknown)} to start empty: name it WORKSPACE.VIEW.")
@@ -97,18 +98,19 @@ def prepare(store: OnlineStore, catalog: Catalog, start_empty: Collection[str] =
         raise MigrationRefused(
             "These definitions change stored data in ways that its events cannot follow:\n"
             + "\n".join(f"  - feature view {one.view} of workspace {one.workspace} {one.reason}" for one in refused)
-            + "\nLet such a view start empty (--start-empty WORKSPACE.VIEW) and ingest its source's events again, or keep its definition."
+            + "\nLet such a view start empty (--start-empty WORKSPACE.VIEW) and ingest its source's events again (ingest --restart), or"
+            " keep its definition."
         )
     stored = store.views()
     copies = [one.copy for one in fates if one.copy is not None]
     for one in fates:
-        if one.fate is Fate.EMPTY and one.runtime is not None and one.runtime.stored_as in stored:
-            while not store.forget(one.runtime.stored_as, _CELLS):  # what it held once, or half of a copy
+        if one.fate is Fate.EMPTY and one.runtime is not None and _stale(stored.get(one.runtime.stored_as)):
+            while not store.forget(one.runtime.stored_as, _CELLS):  # what it held once
                 pass
     views = {}
     for one in fates:
         if one.runtime is not None:
-            new = describe(one.runtime.descriptor(filling=True)).decode()
+            new = describe(one.runtime.descriptor(filling=True, whole_from_ns=_begins_ns(one, now_ns, start_empty))).decode()
             views[one.runtime.stored_as] = stored[one.runtime.stored_as] if one.fate is Fate.KEPT else new
     donors = {copy.donor: stored[copy.donor] for copy in copies}
     return store.prepare(donors | views), copies
@@ -117,24 +119,47 @@ def prepare(store: OnlineStore, catalog: Catalog, start_empty: Collection[str] =
 def settle(store: OnlineStore, catalog: Catalog, now_ns: int, formerly: Collection[str] = ()) -> None:
     """These definitions are in force: their views are described as they are now, and what they do not want of their workspaces, and of
     those that were served formerly, is retired."""
-    wanted = {view.stored_as: view.descriptor() for view in catalog.views}
+    known = read_descriptors(store)
+    wanted = {view.stored_as: view.descriptor(whole_from_ns=_whole_ns(known.get(view.stored_as), now_ns)) for view in catalog.views}
     workspaces = {*catalog.workspaces, *formerly}
-    unwanted = {name: one for name, one in read_descriptors(store).items() if name not in wanted and one.workspace in workspaces}
+    unwanted = {name: one for name, one in known.items() if name not in wanted and one.workspace in workspaces}
     retired = {name: retire(one, now_ns) for name, one in unwanted.items()}
     store.prepare({name: describe(one).decode() for name, one in (retired | wanted).items()})
+
+
+def _stale(description: str | None) -> bool:
+    """Whether a view that shall begin empty still has what it held before it was retired. One that is being filled may be being filled, and
+    fed, by another process at this moment."""
+    return description is not None and msgspec.json.decode(description, type=Descriptor).retired_at_ns is not None
+
+
+def _begins_ns(one: Outlook, now_ns: int, start_empty: Collection[str]) -> int | None:
+    """Since when a view that is filled now will have every event; None: since ever."""
+    if one.copy is not None:
+        return one.copy.descriptor.held_from_ns(now_ns)
+    return now_ns if f"{one.workspace}.{one.view}" in start_empty else None
+
+
+def _whole_ns(known: Descriptor | None, now_ns: int) -> int | None:
+    """Of a view whose definition comes into force: what its TTL was, it has forgotten."""
+    if known is None:
+        return None
+    return known.whole_from_ns if known.filling else known.held_from_ns(now_ns)
 
 
 def retire(one: Descriptor, now_ns: int) -> Descriptor:
     return one if one.retired_at_ns is not None else msgspec.structs.replace(one, retired_at_ns=now_ns)
 
 
-def _fate(view: ViewRuntime, known: Descriptor | None, with_data: Mapping[str, Descriptor], start_empty: Collection[str]) -> Outlook:
+def _fate(
+    view: ViewRuntime, known: Descriptor | None, with_data: Mapping[str, Descriptor], start_empty: Collection[str], now_ns: int
+) -> Outlook:
     def fated(fate: Fate, copy: Copy | None = None, reason: str = "") -> Outlook:
         return Outlook(view.workspace, view.name, fate, view, copy, reason)
 
     may_lack = f"{view.workspace}.{view.name}" in start_empty
     if known is not None and not known.filling and known.retired_at_ns is None:
-        short = None if may_lack or view.stored_as not in with_data else _forgotten(known, view)
+        short = None if may_lack or view.stored_as not in with_data else _forgotten(known, view, now_ns)
         return (
             fated(Fate.KEPT) if short is None else fated(Fate.REFUSED, reason=f"reaches further back than its own stored events: {short}.")
         )
@@ -147,7 +172,7 @@ def _fate(view: ViewRuntime, known: Descriptor | None, with_data: Mapping[str, D
         return fated(Fate.KEPT)  # retired, and since then no view of its source has taken in any event
     if may_lack or not candidates:
         return fated(Fate.EMPTY)
-    reasons = {name: _unfit(one, view) for name, one in candidates.items()}
+    reasons = {name: _unfit(one, view, now_ns) for name, one in candidates.items()}
     fit = [name for name, reason in reasons.items() if reason is None]
     if fit:
         donor = min(fit, key=lambda name: _preference(candidates[name], view))
@@ -157,7 +182,7 @@ def _fate(view: ViewRuntime, known: Descriptor | None, with_data: Mapping[str, D
     return fated(Fate.REFUSED, reason=f"has no history to begin with ({told}).")
 
 
-def _unfit(donor: Descriptor, view: ViewRuntime) -> str | None:
+def _unfit(donor: Descriptor, view: ViewRuntime, now_ns: int) -> str | None:
     """Why this donor's events are not all that the view would have kept; None where they are."""
     source, columns = view.source, dict(donor.columns)
     if donor.retired_at_ns is not None:
@@ -175,26 +200,21 @@ def _unfit(donor: Descriptor, view: ViewRuntime) -> str | None:
     identity = donor.record_key or donor.join_keys
     if set(identity) != set(source.record_key or view.view.join_keys):
         return f"it keeps one event per timestamp and {', '.join(identity)}"
-    return _too_short(donor.ttl_s, _reach_s(view))
+    return _too_short(donor.held_from_ns(now_ns), _reach_s(view), now_ns)
 
 
-def _forgotten(known: Descriptor, view: ViewRuntime) -> str | None:
-    """Why a view's own events do not reach as far back as it looks now; None where they do. Windows over all time have kept what they
-    need."""
-    ttl_s = view.view.ttl_s
-    if known.ttl_s is None or (ttl_s is not None and ttl_s <= known.ttl_s):
+def _forgotten(known: Descriptor, view: ViewRuntime, now_ns: int) -> str | None:
+    """Why a view's own events do not reach as far back as it looks now; None where they do, or where it looks no further than before."""
+    grown = known.reach_s is not None and (view.reach_s is None or view.reach_s > known.reach_s)
+    return _too_short(known.held_from_ns(now_ns), view.reach_s, now_ns) if grown else None
+
+
+def _too_short(held_from_ns: int | None, needed_s: int | None, now_ns: int) -> str | None:
+    """None: since ever, and without end."""
+    if held_from_ns is None or (needed_s is not None and held_from_ns <= now_ns - needed_s * NS_PER_S):
         return None
-    windows_s = [one.window_s for one in view.view.aggregations if one.window_s is not None]
-    if view.view.aggregations and not windows_s:
-        return None
-    return _too_short(known.ttl_s, max(windows_s) if windows_s else ttl_s)
-
-
-def _too_short(kept_s: int | None, needed_s: int | None) -> str | None:
-    """None: without end."""
-    if kept_s is None or (needed_s is not None and needed_s <= kept_s):
-        return None
-    return f"it keeps events for {kept_s} s, and {'all time is' if needed_s is None else f'{needed_s} s are'} needed"
+    held_s = (now_ns - held_from_ns) // NS_PER_S
+    return f"it keeps events for {held_s} s, and {'all time is' if needed_s is None else f'{needed_s} s are'} needed"
 
 
 def _reach_s(view: ViewRuntime) -> int | None:

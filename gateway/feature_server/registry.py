@@ -19,6 +19,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from gateway.feature_server.durable import sync_folder, write_file, write_folder
+from gateway.feature_server.online.base import StoreMismatch
 from gateway.feature_server.snapshot import Snapshot
 
 _ABOUT = ".version.json"
@@ -64,12 +65,24 @@ class Registry:
     def current(self) -> Version | None:
         """The version in force; None where none ever was."""
         try:
-            return self.version(int(self._current.read_text()))
+            number = int(self._current.read_text())
         except FileNotFoundError:
             return None
+        except ValueError as error:
+            raise self._damaged(self._current) from error
+        return self.version(number)
 
     def version(self, number: int) -> Version:
-        return msgspec.json.decode((self.folder(number) / _ABOUT).read_bytes(), type=Version)
+        about = self.folder(number) / _ABOUT
+        try:
+            return msgspec.json.decode(about.read_bytes(), type=Version)
+        except msgspec.DecodeError as error:
+            raise self._damaged(about) from error
+
+    def _damaged(self, path: Path) -> StoreMismatch:
+        return StoreMismatch(
+            f"{path} is damaged. Restore it, or remove {self.root} and put the definitions in force again: feature-gateway apply DIR."
+        )
 
     def folder(self, number: int) -> Path:
         return self._versions / str(number)
@@ -139,5 +152,5 @@ class Registry:
     def _read(path: Path, kind: type[T]) -> T | None:
         try:
             return msgspec.json.decode(path.read_bytes(), type=kind)
-        except FileNotFoundError:
+        except (FileNotFoundError, msgspec.DecodeError):  # what cannot be read asks for nothing, and tells nothing
             return None

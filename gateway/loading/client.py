@@ -8,7 +8,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -98,7 +98,7 @@ class HttpSink:
             reply = self._post(body)
             if reply.status_code == 200:
                 break
-            expired = _expired(reply)
+            expired = _expired(reply, {view.name for view in self._source.views})
             if not expired:
                 raise PushFailed(f"{self._url} refused records with status {reply.status_code}: {_told(reply)}")
             records = [record for place, record in enumerate(records) if place not in expired]
@@ -147,15 +147,25 @@ def _document(reply: httpx.Response) -> Mapping[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _messages(reply: httpx.Response) -> list[str]:
+def _errors(reply: httpx.Response) -> list[Mapping[str, Any]]:
     errors = _document(reply).get("recordErrors")
-    return [str(one.get("errorMessage")) for one in errors if isinstance(one, dict)] if isinstance(errors, list) else []
+    return [one for one in errors if isinstance(one, dict)] if isinstance(errors, list) else []
 
 
-def _expired(reply: httpx.Response) -> set[int]:
-    """The places of records that are too old; nothing where anything else is wrong too."""
-    found = [_TOO_OLD.fullmatch(message) for message in _messages(reply)]
-    return {int(match[1]) for match in found if match is not None} if all(found) else set()
+def _messages(reply: httpx.Response) -> list[str]:
+    return [str(one.get("errorMessage")) for one in _errors(reply)]
+
+
+def _expired(reply: httpx.Response, views: Collection[str]) -> set[int]:
+    """The places of records that are too old for all of the source's views; nothing where anything else is wrong too. What is too old for
+    some alone is refused for all, and must not be dropped for those."""
+    too_old_for: dict[int, set[str]] = {}
+    for error in _errors(reply):
+        match = _TOO_OLD.fullmatch(str(error.get("errorMessage")))
+        if match is None:
+            return set()
+        too_old_for.setdefault(int(match[1]), set()).add(str(error.get("featureViewName")))
+    return set(too_old_for) if all(found.issuperset(views) for found in too_old_for.values()) else set()
 
 
 def _told(reply: httpx.Response) -> str:

@@ -7,6 +7,8 @@ anybody else could ask; what it brings is stored like what a flight brings.
 from collections.abc import Callable, Sequence
 from math import inf
 
+from opentelemetry.trace import Span
+
 from gateway.access.gates import Gate
 from gateway.cache.fragments import Fragment
 from gateway.cache.store import FragmentStore
@@ -23,8 +25,11 @@ from gateway.wire.requests import ReadRequest
 class InlineReads:
     """`clock` is the cache's monotonic clock, in seconds."""
 
-    def __init__(self, origin: Origin, gate: Gate, store: FragmentStore, telemetry: Telemetry, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, origin: Origin, origin_name: str, gate: Gate, store: FragmentStore, telemetry: Telemetry, *, clock: Callable[[], float]
+    ) -> None:
         self._origin = origin
+        self._origin_name = origin_name
         self._gate = gate
         self._store = store
         self._telemetry = telemetry
@@ -39,15 +44,20 @@ class InlineReads:
             and bool(projection.needed)
         )
 
-    def fetch(self, request: ReadRequest, plan: Plan, projection: Projection, caller: Caller, rows: Sequence[RowWork]) -> None:
-        """Fill what the rows lack. Raises what the origin raises, and SchemaDisagreement."""
+    def fetch(
+        self, request: ReadRequest, plan: Plan, projection: Projection, caller: Caller, rows: Sequence[RowWork], span: Span | None
+    ) -> None:
+        """Fill what the rows lack. `span`: the read's, where it is traced. Raises what the origin raises, and SchemaDisagreement."""
         names = [field.name for field in plan.schema.join_keys]
         lacking = [(row, missing) for row in rows if (missing := row.missing(projection.needed))]
         asked_s = self._clock()
         wanted = tuple(
             [FetchRow(dict(zip(names, row.values, strict=True)), row.context, plan.view_names(missing)) for row, missing in lacking]
         )
+        fetch_span = self._telemetry.origin_span(span, self._origin_name, len(lacking)) if span is not None else None
         fetched = at_once(self._origin.fetch(Fetch(request.service, wanted, caller, inf, request.options)))
+        if fetch_span is not None:  # one of a fetch that fails is never ended: the read is told by who asks again
+            self._telemetry.end_fetch(fetch_span, fetched.rows[0].slo if fetched.rows else None)
         self._gate.answered(caller, request.service, asked_s)
         for (row, missing), answer in zip(lacking, fetched.rows, strict=True):
             row.slo, row.partial = answer.slo, answer.partial

@@ -112,13 +112,17 @@ class FeatureReader:
         self._gate.admit(caller, request.service.workspace)
         now_s = self._clock()
         rows = [look_up(self._store, plan, projection, request, row, now_s, use_cache=use_cache) for row in request.rows]
-        self._inline_reads.fetch(request, plan, projection, caller, rows)
+        span = None
+        if self._telemetry.samples(call.traceparent):
+            elapsed_ns = int((time.perf_counter() - started_s) * 1e9)
+            span = self._telemetry.read_span("POST", call.route, call.traceparent, time.time_ns() - elapsed_ns)
+        self._inline_reads.fetch(request, plan, projection, caller, rows, span)
         vectors: list[Vector | GatewayError] = [assemble(projection, row.found, row.sources, row.context, now_s) for row in rows]
         elapsed_s = time.perf_counter() - started_s
         answers = Answers(vectors, elapsed_s, [row.slo for row in rows], any(row.partial for row in rows))
         reply = call.door.encode(request, answers)
-        if self._telemetry.samples(call.traceparent):
-            self._tell(call, facts_of(plan, answers, bypass=not request.options.read_from_cache), elapsed_s)
+        if span is not None:
+            self._telemetry.end_read(span, facts_of(plan, answers, bypass=not request.options.read_from_cache), elapsed_s)
         return reply
 
     def _cached_vector(self, plan: Plan, projection: Projection, request: ReadRequest, row: RowInput, now_s: float) -> Vector | None:

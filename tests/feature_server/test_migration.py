@@ -14,10 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import InvalidRequest, OriginUnavailable
+from gateway.feature_server import migration
+from gateway.feature_server.catalog import Catalog
 from gateway.feature_server.definitions import Aggregation, FeatureService, FeatureView, Repository, Source, Workspace
 from gateway.feature_server.engine import Engine
 from gateway.feature_server.housekeeping import Housekeeping
 from gateway.feature_server.migration import MigrationRefused, read_descriptors
+from gateway.feature_server.online.sqlite import SqliteStore
 from gateway.feature_server.timestamps import NS_PER_S
 from gateway.feature_server.validation import DefinitionError
 from gateway.features import FLOAT64, INT64, STRING, TIMESTAMP, DataType, Field, ServiceRef
@@ -799,3 +802,57 @@ def test_shutting_down_after_an_adoption_leaves_a_store_that_opens(path: Path) -
         engine.adopt(NEW).result(PATIENCE_S)
     with opened(path, NEW) as engine:
         assert everything(engine, INSTANTS) == from_scratch(path.parent, NEW, RECORDS)
+
+
+class Unsettling(SqliteStore):
+    """Cannot be told of views while `broken`: the moment after definitions have come into force."""
+
+    broken = False
+
+    def prepare(self, views: Mapping[str, str]) -> Mapping[str, int]:
+        if self.broken:
+            raise OriginUnavailable("away")
+        return super().prepare(views)
+
+
+def test_what_is_acknowledged_after_an_adoption_that_was_not_settled_outlives_a_restart(path: Path) -> None:
+    """A review's find: a view that says it is still being filled was emptied at the next start."""
+    both = mall(view(), view("twin", keys=("shop",)))
+    store = Unsettling(path)
+    with opened(path, mall(view()), store=store) as engine:
+
+        def commit() -> None:
+            store.broken = True
+
+        engine.adopt(both, commit=commit).result(PATIENCE_S)
+        take_in(engine, sale(1, amount=7))
+        before = everything(engine, INSTANTS)
+    with opened(path, both) as again:
+        assert everything(again, INSTANTS) == before
+
+
+def test_two_that_begin_with_an_empty_store_do_not_empty_it_for_one_another(path: Path) -> None:
+    """A review's find: the second to prepare forgot what the first had taken in."""
+    first, second = SqliteStore(path), SqliteStore(path)
+    catalog = Catalog(mall(view()))
+    migration.prepare(first, catalog, NOW_NS)
+    ids, _ = migration.prepare(second, catalog, NOW_NS)
+    again, _ = migration.prepare(first, catalog, NOW_NS)
+    assert ids == again
+    first.close()
+    second.close()
+
+
+def test_memory_that_grew_since_is_not_taken_for_history(path: Path) -> None:
+    """A review's find: a longer TTL, and in a second step a window that needs it, found less than there had been."""
+    time = Time()
+    with opened(path, mall(view(ttl_s=600)), time) as engine:
+        take_in(engine, sale(1))
+    with opened(path, mall(view(ttl_s=86_400)), time) as engine:
+        take_in(engine, sale(1, id="s2"))
+    longer = mall(view("by_user", Aggregation("amount", "count", 3_600), ttl_s=86_400))
+    with pytest.raises(MigrationRefused, match="3600 s are needed"):
+        Engine.open(longer, SqliteStore(path), time)
+    time.advance(3_600)
+    with opened(path, longer, time):
+        pass

@@ -107,8 +107,20 @@ def test_a_refusal_is_final_and_told(far: Far, sink: HttpSink, slept: list[float
     assert (far.taken, slept) == ([], [])
 
 
+def too_old(*views: str) -> JSONResponse:
+    message = "Record {}: column `at` lies outside the feature view's serving TTL"
+    errors = [{"errorMessage": message.format(place), "featureViewName": view} for place in (0, 2) for view in views]
+    return JSONResponse({"recordErrors": errors}, 400)
+
+
+def test_a_record_that_is_too_old_for_some_views_alone_is_not_dropped_for_the_others(far: Far, sink: HttpSink) -> None:
+    far.answers = [too_old("by_shop")]
+    with pytest.raises(PushFailed, match="serving TTL"):
+        sink.store([row(number) for number in range(4)])
+    assert far.taken == []
+
+
 def test_records_that_are_too_old_are_left_out_and_the_rest_is_sent(far: Far, sink: HttpSink) -> None:
-    old = [{"errorMessage": f"Record {place}: column `at` lies outside the feature view's serving TTL"} for place in (0, 2)]
-    far.answers = [JSONResponse({"recordErrors": old}, 400)]
+    far.answers = [too_old("by_shop", "by_user")]
     assert sink.store([row(number) for number in range(4)]) == 2
     assert [[record["order"] for record in records] for records in far.taken] == [["o1", "o3"]]

@@ -37,6 +37,10 @@ _SCHEMA_MISMATCH = (
 )
 
 
+_SCAN_COUNT = 1_000
+"""Keys that a SCAN looks at: other views' keys lie among them."""
+
+
 class RedisStore:
     """Opens nothing until it is used. `pause` waits, in seconds, before a write that others overtook is done again."""
 
@@ -130,18 +134,23 @@ class RedisStore:
         later = {view: at_ns for view, at_ns in newest.items() if at_ns > self._advanced.get(view, at_ns - 1)}
         if later:
             words = tuple(word for view, at_ns in later.items() for word in (view, layout.spell_newest(at_ns)))
-            self._told([Command(layout.ADVANCE, (self._keys.newest,), words)])
+            try:
+                self._told([Command(layout.ADVANCE, (self._keys.newest,), words)])
+            except OriginUnavailable:
+                self._advanced.clear()  # what it knew may be gone
+                raise
             self._advanced |= later
 
     def scan(self, view: int, limit: int) -> Iterator[list[bytes]]:
         for keys in self._scan(self._keys.of_view(view), limit):
-            yield [self._keys.join_key(key) for key in keys]
+            for start in range(0, len(keys), limit):
+                yield [self._keys.join_key(key) for key in keys[start : start + limit]]
 
     def _scan(self, pattern: bytes, limit: int) -> Iterator[list[bytes]]:
         for node in self._nodes():
             cursor = 0
             while True:
-                cursor, keys = self._asked(node, "SCAN", cursor, "MATCH", pattern, "COUNT", limit)
+                cursor, keys = self._asked(node, "SCAN", cursor, "MATCH", pattern, "COUNT", max(limit, _SCAN_COUNT))
                 if keys:
                     yield keys
                 if not cursor:
@@ -177,6 +186,7 @@ class RedisStore:
         trips = self._trips()
         (schema,) = await trips.run([Command("GET", (self._keys.schema,))])
         if schema is None and self._prepared:
+            self._advanced.clear()
             logger.warning("the online store was emptied: features have no data until events are ingested again")
             (outcome,) = await trips.run([self._preparation(self._prepared)])
             self._register(outcome)

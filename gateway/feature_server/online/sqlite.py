@@ -115,7 +115,8 @@ class SqliteBatch:
             [(cell.view, change.indexed_under, cell.join_key) for cell, change in cells if change.indexed_under is not None],
         )
         self._run_all(
-            "INSERT INTO newest (view, at_ns) VALUES (?, ?) ON CONFLICT (view) DO UPDATE SET at_ns = max(at_ns, excluded.at_ns)",
+            "INSERT INTO newest (view, at_ns) VALUES (?, ?) ON CONFLICT (view) DO UPDATE SET at_ns = excluded.at_ns"
+            " WHERE at_ns < excluded.at_ns",
             list(newest.items()),
         )
 
@@ -161,6 +162,9 @@ class SqliteStore:
         if self._writer.execute(_TABLES).fetchone() is None:
             self._writer.execute(_SCHEMA.split(";", maxsplit=1)[0])
             self._writer.execute("INSERT INTO meta (key, value) VALUES ('schema_version', ?)", (SCHEMA_VERSION,))
+        self._check_version()
+
+    def _check_version(self) -> None:
         (theirs,) = self._writer.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
         if theirs != SCHEMA_VERSION:
             raise StoreMismatch(
@@ -172,6 +176,7 @@ class SqliteStore:
         with _translated():
             if self._writer.execute(_TABLES).fetchone() is None:
                 return {}
+            self._check_version()
             return dict(self._writer.execute("SELECT name, description FROM view").fetchall())
 
     def ids(self, names: Iterable[str]) -> Mapping[str, int]:
