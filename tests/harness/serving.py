@@ -1,9 +1,10 @@
 """An ASGI application under a real uvicorn, in a thread, on a port that the system chose."""
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -31,13 +32,32 @@ OPTIONS: Mapping[str, Any] = MappingProxyType(
 
 
 class _Server(uvicorn.Server):
+    """uvicorn, which looks ten times a second whether it shall end; here it is told, or a thousand tests would wait for it."""
+
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.up = threading.Event()
+        self._left = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._loop = asyncio.get_running_loop()
         self.up.set()
+
+    async def main_loop(self) -> None:
+        counter = 0
+        while not await self.on_tick(counter):
+            counter = (counter + 1) % 864_000
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await self._left.wait()
+
+    def leave(self) -> None:
+        self.should_exit = True
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it has left
+                self._loop.call_soon_threadsafe(self._left.set)
 
 
 class Running(NamedTuple):
@@ -58,9 +78,9 @@ def serve(app: ASGIApp, *, at_the_edge: bool = True) -> Iterator[Running]:
     thread.start()
     try:
         assert server.up.wait(PATIENCE_S), "uvicorn did not start"
-        yield Running(f"http://127.0.0.1:{listener.getsockname()[1]}", lambda: setattr(server, "should_exit", True))
+        yield Running(f"http://127.0.0.1:{listener.getsockname()[1]}", server.leave)
     finally:
-        server.should_exit = True
+        server.leave()
         thread.join(PATIENCE_S)
         listener.close()
         assert not thread.is_alive(), "uvicorn did not stop"
