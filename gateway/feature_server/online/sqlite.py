@@ -138,6 +138,8 @@ class SqliteStore:
                 # Loading 336,776 flights into 12 views: 1,605 records a second instead of 1,177 with the default 2 MB
                 self._writer.execute(f"PRAGMA cache_size = -{_WRITER_CACHE_KIB}")
                 self._reader = _connect(path)
+                # Now and never again: it ends the statements that are running, and later those are others' reads
+                self._reader.execute("PRAGMA query_only = ON")
             except BaseException:
                 self._writer.close()
                 raise
@@ -154,8 +156,6 @@ class SqliteStore:
                 [(name, description) for name, description in views.items() if known.get(name) != description],
             )
             ids = dict(self._writer.execute("SELECT name, id FROM view").fetchall())
-        with _translated():
-            self._reader.execute("PRAGMA query_only = ON")
         return {name: ids[name] for name in views}
 
     def _claim(self) -> None:

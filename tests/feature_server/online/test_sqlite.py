@@ -16,7 +16,7 @@ import pytest
 
 from gateway.errors import OriginError, OriginFailed
 from gateway.feature_server.engine import Engine
-from gateway.feature_server.online.base import Batch, Cell, CellChange, CellRead, Event, EventKey, Kind, Part, StoreMismatch
+from gateway.feature_server.online.base import Batch, Cell, CellChange, CellRead, Event, EventKey, Kind, Part, Retention, StoreMismatch
 from gateway.feature_server.online.sqlite import SqliteStore, _use_wal
 from tests.feature_server.purchases import NOW_NS, REPOSITORY, at_once, read
 
@@ -218,3 +218,17 @@ def test_a_full_disk_refuses_writes_keeps_what_was_acknowledged_and_recovers(pat
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert int(done.stdout) > 1
+
+
+def test_nothing_that_the_writer_does_touches_the_readers_connection(store: SqliteStore) -> None:
+    """A statement of the writer's thread there (it was a PRAGMA) ended reads that were running, or cut them short."""
+    put(store, 1, 1)
+    statements: list[str] = []
+    store._reader.set_trace_callback(statements.append)
+    ids = store.prepare({VIEW: "anew", "shop/other@1": "other"})
+    assert set(store.ids(store.views())) == set(ids)
+    assert [key for keys in store.scan(1, 10) for key in keys] == [b"k"]
+    store.trim([CELL], Retention(0, 0, None))
+    put(store, 2, 2)
+    assert store.forget("shop/other@1", 10)
+    assert statements == []
