@@ -17,32 +17,21 @@ from starlette.types import ASGIApp
 
 from gateway.access.gates import Gate, KeyRights, KeyTable, Open, Passthrough
 from gateway.access.grants import Grants
-from gateway.cache.flights import Flights
-from gateway.cache.keys import Namespaces
-from gateway.cache.policy import Policies
-from gateway.cache.store import FragmentStore
 from gateway.embedded import definitions, open_feature_server
 from gateway.feature_server.fault_names import check_names
 from gateway.feature_server.faults import FaultLab
 from gateway.feature_server.origin import EmbeddedOrigin
-from gateway.origins.base import Description, Origin
+from gateway.furnishing import furnish
+from gateway.on_demand_functions import on_demand_views
+from gateway.origins.base import Origin
 from gateway.origins.tecton import TectonOrigin, connect
-from gateway.serving.desk import Desk
-from gateway.serving.doors import doors
-from gateway.serving.gathering import Gatherer, Landed
-from gateway.serving.inline import InlineReads
-from gateway.serving.plan import Plan
-from gateway.serving.querying import WildcardReader
-from gateway.serving.reader import FeatureReader
-from gateway.serving.schemas import Schemas
 from gateway.serving.workers import Workers
 from gateway.settings import Settings, SettingsError
 from gateway.tasks import Tasks
 from gateway.telemetry import Sampling, Telemetry
 from gateway.web.middleware import Problems
 from gateway.web.problems import status_of
-from gateway.web.routes import Directory, House, routes
-from gateway.wire.requests import Show, TectonReads
+from gateway.web.routes import Directory, routes
 
 
 class Gateway(Starlette):
@@ -78,93 +67,23 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
         settings.telemetry.slo_latency_ms / 1000,
         status_of,
     )
-    house, forget = furnish(settings, origin, gate, telemetry, tasks, workers, seams.clock)
+    furnished = furnish(settings, origin, gate, telemetry, tasks, workers, seams.clock)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        tasks.start(origin.follow(forget))
+        tasks.start(origin.follow(furnished.forget))
+        await furnished.begin()
         yield
         workers.close()
         await tasks.aclose()
+        await furnished.aclose()
         await origin.aclose()
         if provider is not None:
             await asyncio.get_running_loop().run_in_executor(None, provider.shutdown)
 
-    app = Gateway(routes=routes(house), lifespan=lifespan)
+    app = Gateway(routes=routes(furnished.house), lifespan=lifespan)
     app.router.redirect_slashes = False
     return app
-
-
-def furnish(
-    settings: Settings, origin: Origin, gate: Gate, telemetry: Telemetry, tasks: Tasks, workers: Workers, clock: Callable[[], float]
-) -> tuple[House, Callable[[], None]]:
-    """The read path, put together; and what makes it forget all that it kept of the origin's definitions and values."""
-    patience_s = settings.deadlines.read_s
-    store, namespaces, policies = FragmentStore(settings.cache.max_bytes), Namespaces(), policies_of(settings)
-
-    def compile_plan(description: Description) -> Plan:
-        return Plan(description, policies, namespaces)
-
-    schemas = Schemas(origin, gate, tasks, compile_plan, ttl_s=settings.metadata.ttl_s, patience_s=patience_s, clock=clock)
-    gatherer = Gatherer(
-        origin,
-        settings.origin.kind,
-        gate,
-        store,
-        Flights[Landed](tasks),
-        telemetry,
-        patience_s=patience_s,
-        clock=clock,
-        learn_labels=schemas.learn_labels,
-    )
-    wildcards = WildcardReader(
-        gate,
-        schemas,
-        origin,
-        settings.origin.kind,
-        tasks,
-        workers,
-        telemetry,
-        max_results=settings.queries.max_results,
-        patience_s=patience_s,
-        clock=clock,
-    )
-    tecton = TectonReads(settings.default_workspace, int(Show.NAMES | Show.DATA_TYPES) if settings.include_names_by_default else 0)
-    house = House(
-        FeatureReader(
-            gate,
-            schemas,
-            store,
-            gatherer,
-            InlineReads(origin, settings.origin.kind, gate, store, telemetry, clock=clock),
-            workers,
-            telemetry,
-            patience_s=patience_s,
-            clock=clock,
-        ),
-        wildcards,
-        Desk(gate, schemas, origin, patience_s=patience_s),
-        origin,
-        doors(tecton),
-        tecton,
-        settings.server.max_body_bytes,
-        version("feature-gateway"),
-    )
-
-    def forget() -> None:
-        namespaces.renew()
-        schemas.forget()
-        store.clear()
-
-    return house, forget
-
-
-def policies_of(settings: Settings) -> Policies:
-    return Policies(
-        settings.cache.ttl_s,
-        {name: service.ttl_s for name, service in settings.services.items() if service.ttl_s is not None},
-        {name: view.ttl_s for name, view in settings.views.items() if view.ttl_s is not None},
-    )
 
 
 def open_origin(settings: Settings) -> Origin:
@@ -180,8 +99,10 @@ def open_origin(settings: Settings) -> Origin:
             client,
             ingest_url=settings.origin.ingest_url,
             view_join_keys={name: view.join_keys for name, view in settings.views.items() if view.join_keys is not None},
+            on_demand=on_demand_views(settings),
             max_reply_bytes=settings.origin.max_reply_bytes,
             batch=settings.origin.batch,
+            batches={name: service.batch for name, service in settings.services.items() if service.batch is not None},
             max_connections=settings.origin.max_connections,
         )
     faults = settings.feature_server.faults
@@ -199,7 +120,7 @@ def open_gate(settings: Settings) -> Gate:
         return Passthrough(Grants(settings.auth.grant_life_s))
     if settings.auth_mode == "open":
         return Open(upstream)
-    keys = {bytes.fromhex(key.digest): KeyRights(key.workspaces, key.ingest) for key in settings.auth.keys.values()}
+    keys = {bytes.fromhex(key.digest): KeyRights(key.workspaces, key.ingest, key.purge) for key in settings.auth.keys.values()}
     return KeyTable(keys, upstream)
 
 

@@ -17,7 +17,9 @@ from gateway.access.keys import digest, new_key
 from gateway.app import create_app
 from gateway.commands.apply import apply
 from gateway.commands.check import check
+from gateway.commands.discover import discover
 from gateway.commands.ingest import ingest
+from gateway.commands.simulate import simulate
 from gateway.commands.telling import given, told_plainly
 from gateway.demo import definitions
 from gateway.demo.flights import ROWS
@@ -50,6 +52,8 @@ def main() -> None:
 main.add_command(check)
 main.add_command(apply)
 main.add_command(ingest)
+main.add_command(discover)
+main.add_command(simulate)
 
 
 @main.command()
@@ -77,7 +81,7 @@ def demo(port: int, data_dir: Path) -> None:
         settings = load_settings(
             overrides={
                 "server": {"port": port},
-                "auth": {"keys": {"demo": {"digest": digest(key), "workspaces": ["*"], "ingest": True}}},
+                "auth": {"keys": {"demo": {"digest": digest(key), "workspaces": ["*"], "ingest": True, "purge": True}}},
                 "feature_server": {"definitions": "gateway.demo.definitions:REPOSITORY", "data_dir": data_dir, "as_of": definitions.AS_OF},
             }
         )
@@ -129,7 +133,8 @@ def serve(
 @click.argument("name")
 @click.option("--workspace", "workspaces", multiple=True, default=["*"], show_default=True, help="Workspace it may read; may be repeated.")
 @click.option("--ingest", is_flag=True, help="Let it write to /ingest too.")
-def new_key_command(name: str, workspaces: tuple[str, ...], ingest: bool) -> None:  # noqa: FBT001 - click's signature
+@click.option("--purge", is_flag=True, help="Let it purge the cache too.")
+def new_key_command(name: str, workspaces: tuple[str, ...], ingest: bool, purge: bool) -> None:  # noqa: FBT001 - click's signature
     """Make an API key of the gateway's own: the key on stdout, once, and the settings that admit it on stderr.
 
     \b
@@ -138,7 +143,8 @@ def new_key_command(name: str, workspaces: tuple[str, ...], ingest: bool) -> Non
     """
     key = new_key()
     listed = ", ".join(f'"{workspace}"' for workspace in workspaces)
-    click.echo(f'[auth.keys."{name}"]\ndigest = "{digest(key)}"\nworkspaces = [{listed}]\ningest = {str(ingest).lower()}', err=True)
+    rights = f"ingest = {str(ingest).lower()}\npurge = {str(purge).lower()}"
+    click.echo(f'[auth.keys."{name}"]\ndigest = "{digest(key)}"\nworkspaces = [{listed}]\n{rights}', err=True)
     click.echo(key)
 
 

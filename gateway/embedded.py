@@ -104,7 +104,7 @@ def open_store(settings: Settings) -> OnlineStore:
     if server.store == "sqlite":
         return SqliteStore(server.data_dir / ONLINE_STORE)
     from gateway.feature_server.online.redis import RedisStore  # noqa: PLC0415 - a seventh of a second, where it is chosen
-    from gateway.feature_server.online.redis_servers import Address  # noqa: PLC0415
+    from gateway.redis_servers import Address  # noqa: PLC0415
 
     chosen = server.redis
     assert chosen.url is not None  # settings.checked refuses it

@@ -3,11 +3,12 @@
 Knows nothing of HTTP, JSON, caches or stores.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import groupby
 from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
@@ -118,7 +119,9 @@ class Source(StrEnum):
 
     ORIGIN = "origin"
     CACHE = "cache"
+    STALE = "stale"
     COMPUTED = "computed"
+    DEFAULT = "default"
     TIMEOUT = "timeout"
 
     __hash__ = str.__hash__
@@ -263,3 +266,27 @@ class ReadOptions:
 
 
 PLAIN = ReadOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """What the cache is to forget: of a workspace (None: of all), the views of these names (None: all of them); with `join_keys`, only
+    fragments that use at least one of these, and agree with all those they use. `soft`: they become stale instead of being dropped."""
+
+    workspace: str | None = None
+    views: frozenset[str] | None = None
+    join_keys: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    soft: bool = False
+
+
+class Written(msgspec.Struct, frozen=True, gc=False):
+    """What an acknowledged ingest wrote to. `view`: what the origin calls the view (`ViewFacts.identity`; the view's name where it says
+    none). `join_keys`: the values of the view's join keys, typed as in a read and in the order of `ViewFacts.join_keys`; None: not known,
+    so all of the view. (An ingest makes one for each view and key: a struct takes an eighth of a dataclass's time.)"""
+
+    workspace: str
+    view: str
+    join_keys: tuple[Any, ...] | None = None
+
+    def __repr__(self) -> str:
+        return f"Written({self.workspace!r}, {self.view!r})"

@@ -65,6 +65,20 @@ class Schema:
             raise self._unknown_join_key(given)
         return tuple(values)
 
+    def some_join_values(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The typed values of some of the join keys, by name."""
+        checks = {name: (check, expected) for name, check, expected in self._join_checks}
+        values: dict[str, Any] = {}
+        for name, value in given.items():
+            if name not in checks:
+                raise self._unknown_join_key(given)
+            check, expected = checks[name]
+            try:
+                values[name] = check(value)
+            except ValueError:
+                raise InvalidRequest(f"Unexpected JSON type for {name} in joinKeys. Expected {expected} or null.") from None
+        return values
+
     def context_values(self, given: Mapping[str, Any], *, ignore_extra_fields: bool = False) -> dict[str, Any]:
         """The typed request context by name. Context keys that no view uses are dropped, as the reference server does.
 

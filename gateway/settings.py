@@ -52,7 +52,10 @@ class Origin(_Section):
     connect_timeout_s: Seconds = Field(1.0, description="Time to open a connection to the cluster.")
     max_connections: int = Field(256, ge=1, description="Connections to the cluster at most.")
     max_reply_bytes: int = Field(16_777_216, ge=1024, description="A larger reply of the cluster is refused as malformed.")
-    batch: bool = Field(default=True, description="Whether the cluster's feature services take get-features-batch (Redis-backed ones do).")
+    batch: bool = Field(
+        default=True,
+        description="Whether the cluster's feature services take get-features-batch (Redis-backed ones do). `services.*.batch` wins.",
+    )
 
 
 class Key(_Section):
@@ -61,6 +64,7 @@ class Key(_Section):
     digest: Digest = Field(description="SHA-256 of the key, 64 hex digits. `feature-gateway new-key` makes both.")
     workspaces: frozenset[str] = Field(frozenset(), description="Workspaces it may read; `*` for all.")
     ingest: bool = Field(default=False, description="Whether it may write to /ingest.")
+    purge: bool = Field(default=False, description="Whether it may purge the cache, in its workspaces; with `*` also all of it.")
 
 
 class Auth(_Section):
@@ -77,6 +81,21 @@ class Auth(_Section):
     keys: dict[str, Key] = Field(default_factory=dict, description="The gateway's own API keys, by name.")
 
 
+class SharedCache(_Section):
+    """The cache and the invalidations that replicas share, in Redis or Valkey."""
+
+    url: SecretStr | None = Field(
+        None,
+        description="`redis://`, `rediss://` or `unix://`, with user and password where it wants them. Unset: each replica has its own.",
+    )
+    cluster: bool = Field(default=False, description="Whether `url` is a node of a Redis Cluster.")
+    prefix: str = Field(
+        "fgc", pattern=r"^[A-Za-z0-9_.:-]{1,64}$", description="What all keys begin with. Gateways that share fragments share it."
+    )
+    deadline_ms: float = Field(20.0, gt=0, le=1_000, description="Time for a look-up, which otherwise is a miss.")
+    timeout_s: Seconds = Field(1.0, description="Time to open a connection, to store, and to tell other replicas of a purge.")
+
+
 class Cache(_Section):
     """The fragment cache."""
 
@@ -87,6 +106,34 @@ class Cache(_Section):
         le=86_400,
         description="How long a fragment is served, where neither its view nor its feature service says. 0: not at all.",
     )
+    negative_ttl_s: float = Field(
+        10.0, ge=0, le=86_400, description="TTL of a fragment all of whose values are missing; never longer than its TTL."
+    )
+    max_age_s: Seconds | None = Field(
+        None, description="How old values may be, by the origin's effective time, to be served from the cache. Unset: any age."
+    )
+    stale_while_revalidate_s: float = Field(
+        0.0, ge=0, le=86_400, description="For how long after its end a fragment is served at once, as stale, while it is fetched again."
+    )
+    stale_if_error_s: float = Field(
+        300.0, ge=0, le=86_400, description="For how long after its end a fragment is served, as stale, where the origin fails or is late."
+    )
+    sweep_every_s: Seconds = Field(
+        30.0, description="Seconds between two rounds that remove what has ended and return its memory to the system."
+    )
+    jitter: float = Field(
+        0.75,
+        ge=0,
+        lt=1,
+        description="By how much of its TTL an entry may end earlier where too many would end together. 0: all keep their whole TTL.",
+    )
+    early_refresh: float = Field(
+        1.0,
+        ge=0,
+        le=100,
+        description="Eagerness of refreshes before the end, in the background, of entries that are read then (XFetch's beta). 0: none.",
+    )
+    shared: SharedCache = SharedCache()
 
 
 class Metadata(_Section):
@@ -101,10 +148,39 @@ class Deadlines(_Section):
     read_s: Seconds = Field(2.0, description="Time for a whole read when the caller names none; then 504.")
 
 
+class OnDemandFunction(_Section):
+    """An on-demand view of a cluster that the gateway computes."""
+
+    function: str = Field(
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+        description="`package.module:function`, importable where the gateway runs: it takes the context and the inputs.",
+    )
+    inputs: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="The features that it reads, by view and without the view's prefix: `{view = [feature]}`."
+    )
+    context_keys: tuple[str, ...] = Field((), description="The request-context keys that it reads.")
+    outputs: dict[str, str] = Field(
+        min_length=1, description='The types of its features, as metadata tells them: `{score = "float64", tags = "array<string>"}`.'
+    )
+    time_limit_s: Seconds | None = Field(
+        None, description="Declares it slow: it runs on a thread, for no longer than this. Unset: it takes microseconds."
+    )
+
+
 class OnDemand(_Section):
-    """On-demand functions that are declared slow."""
+    """On-demand views that the gateway computes."""
 
     threads: int = Field(4, ge=1, le=256, description="Threads for on-demand functions that have a time limit.")
+    check_ratio: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="Share of a cluster's answers that the gateway's own on-demand values are compared with, once the first 20 of a view "
+        "have been. A view that differs is not computed any more. 0: nothing is compared.",
+    )
+    views: dict[str, OnDemandFunction] = Field(
+        default_factory=dict, description="For a cluster: on-demand views that the gateway computes, by view name."
+    )
 
 
 class Queries(_Section):
@@ -161,19 +237,52 @@ class Telemetry(_Section):
     slo_latency_ms: float = Field(100.0, gt=0, description="Latency objective of a read, in milliseconds.")
 
 
-class Service(_Section):
+class RequestLog(_Section):
+    """A log of which join keys were read when, hashed, for `feature-gateway simulate`."""
+
+    path: Path | None = Field(None, description="File of the request log. Unset: none is written. Each process needs its own.")
+    sample: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="Share of the sets of join keys whose every read is logged: hit ratios of such a sample are those of all reads.",
+    )
+    max_bytes: int = Field(
+        104_857_600, ge=65_536, description="At this size the file takes the place of the one before it, `<path>.1`, and a new one begins."
+    )
+
+
+class Freshness(_Section):
+    """How long fragments are served, for one feature service or view; where both speak, the shorter counts. Unset: as in `cache`."""
+
+    ttl_s: float | None = Field(None, ge=0, le=86_400, description="As `cache.ttl_s`.")
+    negative_ttl_s: float | None = Field(None, ge=0, le=86_400, description="As `cache.negative_ttl_s`.")
+    max_age_s: Seconds | None = Field(None, description="As `cache.max_age_s`.")
+    stale_while_revalidate_s: float | None = Field(None, ge=0, le=86_400, description="As `cache.stale_while_revalidate_s`.")
+    stale_if_error_s: float | None = Field(None, ge=0, le=86_400, description="As `cache.stale_if_error_s`.")
+
+
+class Service(Freshness):
     """Policy of one feature service."""
 
-    ttl_s: float | None = Field(None, ge=0, le=86_400, description="TTL of every view read through this feature service.")
+    batch: bool | None = Field(
+        None,
+        description="For a cluster: whether it takes get-features-batch. Unset: as `origin.batch` says, until the cluster refuses a batch; "
+        "then rows are asked one by one, and a batch is tried again every five minutes.",
+    )
 
 
-class View(_Section):
+class View(Freshness):
     """Policy of one feature view."""
 
-    ttl_s: float | None = Field(None, ge=0, le=86_400, description="TTL of this view's fragments.")
     join_keys: tuple[str, ...] | None = Field(
         None,
         description="For a cluster: the join keys that this view depends on. Unset: all of the service's, and the whole request context.",
+    )
+    defaults: dict[str, Any] | None = Field(
+        None,
+        description="Values, by feature without the view's prefix, that are served where the origin fails or is late and nothing stale is "
+        "left; null for those it does not name.",
     )
 
 
@@ -190,6 +299,7 @@ class Settings(_Section):
     queries: Queries = Queries()
     feature_server: FeatureServer = FeatureServer()
     telemetry: Telemetry = Telemetry()
+    request_log: RequestLog = RequestLog()
     services: dict[str, Service] = Field(default_factory=dict, description="Policies by `workspace/service`.")
     views: dict[str, View] = Field(default_factory=dict, description="Policies by view name.")
     default_workspace: str = Field("prod", description="Workspace of Tecton V1 requests that name none.")
@@ -265,6 +375,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield "auth.mode: passthrough needs a cluster to judge credentials; use keys or open"
     if settings.auth_mode == "open" and settings.server.host not in {"127.0.0.1", "::1", "localhost"}:
         yield "auth.mode: open is for loopback only; set server.host to 127.0.0.1 or use keys"
+    yield from _wrong_on_demand(settings)
     server = settings.feature_server
     if server.store == "redis" and server.redis.url is None:
         yield 'feature_server.redis.url: needed for feature_server.store = "redis", e.g. redis://127.0.0.1:6379'
@@ -272,6 +383,18 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     if faults.active and origin.kind != "embedded":
         yield 'feature_server.faults: only the embedded feature server has a fault lab; origin.kind = "embedded" or none of these'
     yield from (f"feature_server.faults.{mistake}" for mistake in contradictions(faults))
+
+
+def _wrong_on_demand(settings: Settings) -> Iterator[str]:
+    views = settings.on_demand.views
+    if views and settings.origin.kind == "embedded":
+        yield 'on_demand.views: for a cluster (origin.kind = "tecton"); the embedded feature server has on-demand views of its own'
+    for name, view in views.items():
+        for source in view.inputs:
+            if source in views:
+                yield f"on_demand.views.{name}.inputs: {source} is an on-demand view itself, whose values are not at hand"
+        if name in settings.views and settings.views[name].join_keys is not None:
+            yield f"views.{name}.join_keys: {name} is computed (on_demand.views.{name}), and keyed on nothing; leave them out"
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

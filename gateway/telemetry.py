@@ -33,10 +33,12 @@ ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "feature_gateway.rows": ("{row}", "Rows of the request, or results of a query; both kinds of span."),
         "feature_gateway.cache.outcome": (
             "",
-            "hit: every view from cache; partial: some; miss: none; bypass: the request forbade it, or is a query.",
+            "hit: all from cache; partial: some; miss: none; stale: some of it stale; bypass: the request forbade it, or is a query.",
         ),
-        "feature_gateway.cache.views_hit": ("{view}", "Views served from cache, over all rows."),
-        "feature_gateway.cache.views_missed": ("{view}", "Views served from the origin, over all rows."),
+        "feature_gateway.cache.views_hit": ("{view}", "Views served from cache, fresh, over all rows."),
+        "feature_gateway.cache.views_stale": ("{view}", "Views served from cache, stale, over all rows."),
+        "feature_gateway.cache.views_missed": ("{view}", "Views that were not in the cache, over all rows."),
+        "feature_gateway.cache.views_defaulted": ("{view}", "Of these, views served from the settings' defaults."),
         "feature_gateway.cache.views_computed": ("{view}", "On-demand views computed in the gateway, over all rows."),
         "feature_gateway.cache.oldest_age": ("s", "Age of the oldest cached value served: seconds since the origin was asked for it."),
         "feature_gateway.features.missing": ("{feature}", "Values served as null with a missing, unknown or timed-out status."),
@@ -102,6 +104,8 @@ class ReadFacts:
     oldest_age_s: float = 0.0
     features_missing: int = 0
     slo: SloInfo | None = None
+    views_stale: int = 0
+    views_defaulted: int = 0
 
 
 class Telemetry:
@@ -149,7 +153,9 @@ class Telemetry:
             told |= {
                 "feature_gateway.cache.outcome": facts.outcome,
                 "feature_gateway.cache.views_hit": facts.views_hit,
+                "feature_gateway.cache.views_stale": facts.views_stale,
                 "feature_gateway.cache.views_missed": facts.views_missed,
+                "feature_gateway.cache.views_defaulted": facts.views_defaulted,
                 "feature_gateway.cache.views_computed": facts.views_computed,
                 "feature_gateway.cache.oldest_age": facts.oldest_age_s,
                 "feature_gateway.features.missing": facts.features_missing,

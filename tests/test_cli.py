@@ -88,13 +88,15 @@ def test_the_demos_key_is_readable_by_its_owner_alone(running: Command, demo_fol
     assert file.read_text() == running.told(r"API key: (\S+)")[1]
 
 
-def test_the_demo_listens_on_loopback_alone_and_its_key_may_write(running: Command) -> None:
+def test_the_demo_listens_on_loopback_alone_and_its_key_may_write_and_purge(running: Command) -> None:
     assert running.url.startswith("http://127.0.0.1:")
     key = running.told(r"API key: (\S+)")[1]
     reply = httpx.post(
         f"{running.url}/ingest", json={"workspace_name": "prod", "dry_run": True, "records": {"flights": []}}, headers=authorization(key)
     )
     assert reply.status_code == 400  # refused for its records, not for its key
+    purge = {"joinKeys": {"tailnum": "N-NEVER-FLEW"}}
+    assert httpx.post(f"{running.url}{NAMED}/features:purge", json=purge, headers=authorization(key)).json() == {"purged": 0}
     assert httpx.post(f"{running.url}{NAMED}/features", json=named()).status_code == 401
 
 
@@ -258,7 +260,7 @@ def test_a_store_that_is_no_store_is_told_plainly(tmp_path: Path, command: str) 
 
 
 def test_a_new_key_opens_what_its_settings_say(demo_copy: Path, tmp_path: Path) -> None:
-    made = run_command("new-key", "fraud model", "--workspace", "prod", "--workspace", "staging")
+    made = run_command("new-key", "fraud model", "--workspace", "prod", "--workspace", "staging", "--purge")
     assert made.returncode == 0
     key = made.stdout.strip()
     assert re.fullmatch(r"fgk_[\w-]{43}", key)
@@ -272,6 +274,7 @@ def test_a_new_key_opens_what_its_settings_say(demo_copy: Path, tmp_path: Path) 
         "digest": digest(key),
         "workspaces": ["prod", "staging"],
         "ingest": False,
+        "purge": True,
     }
     with Command(tmp_path / "served", "serve", "--config", str(config), "--port", "0") as served:
         assert served.told(r"Serving on http://127.0.0.1:\d+ \(origin: embedded, auth: keys\)")
@@ -279,6 +282,7 @@ def test_a_new_key_opens_what_its_settings_say(demo_copy: Path, tmp_path: Path) 
             assert sources_by_view(read_named(client))["plane_history"] == {"origin"}
             assert client.post("/v1/workspaces/elsewhere/feature-services/flight_delay/features", json=named()).status_code == 403
             assert client.post("/ingest", json={"workspace_name": "prod", "records": {}}).status_code == 403
+            assert client.delete(f"{NAMED}/features").json() == {"purged": 4}
 
 
 def test_options_win_over_variables_and_variables_over_the_file(taken: int, tmp_path: Path) -> None:

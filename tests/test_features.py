@@ -19,6 +19,7 @@ from gateway.features import (
     ServiceRef,
     Status,
     ViewLayout,
+    Written,
     array_of,
     map_of,
     pattern_of,
@@ -121,3 +122,7 @@ def test_options_that_change_values_have_variants_of_their_own() -> None:
     ]
     assert None not in variants
     assert len(set(variants)) == len(variants)
+
+
+def test_what_was_written_does_not_show_its_join_keys() -> None:
+    assert "ann" not in repr(Written("prod", "by_user", ("ann",)))

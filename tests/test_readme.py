@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from gateway.settings import Settings
 from gateway.telemetry import ATTRIBUTES
+from gateway.web.metrics import METRICS, source_meanings
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -32,6 +33,16 @@ def test_the_table_of_attributes_is_the_one_in_the_code() -> None:
     for name, (unit, _) in ATTRIBUTES.items():
         told = table[name][0].strip("`")
         assert told == unit or (told in NOTHING and not unit), name
+
+
+def test_the_table_of_metrics_is_the_one_in_the_code() -> None:
+    [table] = [table for table in tables() if set(table) & set(METRICS)]
+    assert {name: tuple(cell.replace("`", "") for cell in cells) for name, cells in table.items()} == dict(METRICS)
+
+
+def test_the_table_of_sources_of_views_is_the_one_in_the_code() -> None:
+    [table] = [table for table in tables() if set(table) == set(source_meanings())]
+    assert {name: cells[0] for name, cells in table.items()} == source_meanings()
 
 
 def settings(model: type[BaseModel], path: str = "") -> Iterator[str]:

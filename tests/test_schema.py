@@ -92,6 +92,26 @@ def test_keys_that_do_not_fit_are_refused_in_the_contracts_words(given_keys: dic
     assert refused.value.message == text
 
 
+def test_some_of_the_join_keys_are_typed_by_name() -> None:
+    assert SCHEMA.some_join_values({}) == {}
+    assert SCHEMA.some_join_values({"shop": "7"}) == SCHEMA.some_join_values({"shop": 7}) == {"shop": 7}
+    assert SCHEMA.some_join_values({"user": None, "shop": None}) == {"user": None, "shop": None}
+
+
+@pytest.mark.parametrize(
+    ("given_keys", "text"),
+    [
+        ({"shop": TOKEN}, "Unexpected JSON type for shop in joinKeys. Expected int64 or null."),
+        ({"user": 7}, "Unexpected JSON type for user in joinKeys. Expected string or null."),
+        ({"user": "u", "gate": TOKEN}, "Unknown join key: gate, expected one of: [user shop]"),
+    ],
+)
+def test_of_some_of_the_join_keys_each_must_fit(given_keys: dict[str, Any], text: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        SCHEMA.some_join_values(given_keys)
+    assert refused.value.message == text
+
+
 def test_a_service_without_join_keys_takes_none() -> None:
     schema = Schema((), (), ())
     assert schema.join_values({}) == ()

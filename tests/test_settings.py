@@ -12,6 +12,7 @@ from gateway.settings import PREFIX, Settings, SettingsError, checked, load
 
 TOKEN = "t0ken-7731"
 DIGEST = "0123456789abcdef" * 4
+BASKET = {"function": "shop.baskets:over", "inputs": {"user": ["age"]}, "outputs": {"over": "float64"}}
 CLUSTER = {"kind": "tecton", "url": "https://acme.tecton.ai"}
 
 
@@ -107,11 +108,13 @@ def test_the_environment_gives_lists_as_json(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_key_of_the_file_and_one_of_the_environment_stand_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = told(tmp_path, f'[auth.keys.ben]\ndigest = "{DIGEST}"\nworkspaces = ["*"]\ningest = true\n')
+    file = told(tmp_path, f'[auth.keys.ben]\ndigest = "{DIGEST}"\nworkspaces = ["*"]\ningest = true\npurge = true\n')
     monkeypatch.setenv("FEATURE_GATEWAY_AUTH__KEYS__anne__DIGEST", DIGEST)
     keys = load(file).auth.keys
     assert set(keys) == {"anne", "ben"}
     assert keys["ben"].ingest
+    assert keys["ben"].purge
+    assert not keys["anne"].purge
 
 
 def test_a_file_names_services_and_views(tmp_path: Path) -> None:
@@ -213,10 +216,28 @@ def test_settings_print_no_secret() -> None:
             {"auth": {"mode": "open"}, "server": {"host": ""}},
             "auth.mode: open is for loopback only; set server.host to 127.0.0.1 or use keys",
         ),
+        (
+            {"on_demand": {"views": {"basket": BASKET}}},
+            'on_demand.views: for a cluster (origin.kind = "tecton"); the embedded feature server has on-demand views of its own',
+        ),
+        (
+            {"origin": CLUSTER, "on_demand": {"views": {"basket": {**BASKET, "inputs": {"cart": ["x"]}}, "cart": BASKET}}},
+            "on_demand.views.basket.inputs: cart is an on-demand view itself, whose values are not at hand",
+        ),
+        (
+            {"origin": CLUSTER, "on_demand": {"views": {"basket": BASKET}}, "views": {"basket": {"join_keys": ["user_id"]}}},
+            "views.basket.join_keys: basket is computed (on_demand.views.basket), and keyed on nothing; leave them out",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(tree: dict[str, Any], line: str) -> None:
     assert mistakes(tree) == [line]
+
+
+@pytest.mark.parametrize("name", ["over", "shop.baskets", "shop.baskets:over()", "../baskets:over", ":over", "shop.baskets:"])
+def test_an_on_demand_function_is_named_by_module_and_name(name: str) -> None:
+    (line,) = mistakes({"origin": CLUSTER, "on_demand": {"views": {"basket": {**BASKET, "function": name}}}})
+    assert line.startswith("on_demand.views.basket.function: ")
 
 
 def test_contradictions_are_told_all_at_once() -> None:
@@ -263,6 +284,7 @@ def test_who_judges_callers_follows_from_where_features_come_from(tree: dict[str
         ("deadlines", "read_s", 0),
         ("deadlines", "read_s", float("inf")),
         ("feature_server", "ingest_records_per_source", 0),
+        ("on_demand", "check_ratio", 1.1),
         ("telemetry", "sample_ratio", 1.1),
         ("telemetry", "sample_ratio", float("nan")),
         ("telemetry", "slo_latency_ms", 0),

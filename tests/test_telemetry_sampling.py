@@ -220,6 +220,8 @@ def test_a_served_read_tells_all_that_it_was(spans: Spans) -> None:
         "feature_gateway.cache.outcome": "partial",
         "feature_gateway.cache.views_hit": 3,
         "feature_gateway.cache.views_missed": 1,
+            "feature_gateway.cache.views_stale": 0,
+            "feature_gateway.cache.views_defaulted": 0,
         "feature_gateway.cache.views_computed": 1,
         "feature_gateway.cache.oldest_age": 12.5,
         "feature_gateway.features.missing": 2,

@@ -18,6 +18,11 @@ from gateway.features import Caller, ServiceRef
 
 _CREDENTIAL = re.compile(rb"\s*(tecton-key|bearer)[ \t]+([\x21-\x7e]{1,8192})\s*", re.IGNORECASE)
 _MOST_SEEN = 4096
+_ONE_SERVICE_AT_A_TIME = (
+    "Not Authorized. The feature store judges callers by feature service here, so only a feature service can be purged: post to "
+    "/v1/workspaces/{workspace}/feature-services/{feature_service}/features:purge. To purge more, give the gateway keys of its own "
+    '(auth.mode = "keys").'
+)
 
 
 class Gate(Protocol):
@@ -33,6 +38,11 @@ class Gate(Protocol):
 
     def admit_ingest(self, caller: Caller, workspace: str | None) -> None:
         """Refuse, with PermissionDenied, whom the gateway itself knows to have no right to write here. None: no workspace is named."""
+        ...
+
+    def admit_purge(self, caller: Caller, workspace: str | None, service: ServiceRef | None) -> None:
+        """Refuse, with PermissionDenied, whom the gateway itself knows to have no right to purge this: a feature service of the workspace;
+        None: the whole workspace, and without one all of them."""
         ...
 
     def holds(self, caller: Caller, service: ServiceRef, now_s: float, may: May = May.READ) -> bool:
@@ -72,6 +82,11 @@ class Passthrough:
     def admit_ingest(self, caller: Caller, workspace: str | None) -> None:
         """The origin will say."""
 
+    def admit_purge(self, caller: Caller, workspace: str | None, service: ServiceRef | None) -> None:  # noqa: ARG002 - whoever it is
+        """Of a feature service the origin will say. What is wider the origin does not know of, so nobody has a right to it."""
+        if service is None:
+            raise PermissionDenied(_ONE_SERVICE_AT_A_TIME)
+
 
 @dataclass(frozen=True, slots=True)
 class KeyRights:
@@ -79,6 +94,7 @@ class KeyRights:
 
     workspaces: frozenset[str]
     ingest: bool = False
+    purge: bool = False
 
 
 class KeyTable:
@@ -114,6 +130,10 @@ class KeyTable:
         if not self._keys[caller.key].ingest or (workspace is not None and not self._opens(caller, workspace)):
             raise PermissionDenied
 
+    def admit_purge(self, caller: Caller, workspace: str | None, service: ServiceRef | None) -> None:  # noqa: ARG002 - by workspace
+        if not self._keys[caller.key].purge or not self._opens(caller, "*" if workspace is None else workspace):
+            raise PermissionDenied
+
     def holds(self, caller: Caller, service: ServiceRef, now_s: float, may: May = May.READ) -> bool:  # noqa: ARG002 - the key itself is the proof
         return self._opens(caller, service.workspace)
 
@@ -141,6 +161,9 @@ class Open:
         """Come in."""
 
     def admit_ingest(self, caller: Caller, workspace: str | None) -> None:
+        """Come in."""
+
+    def admit_purge(self, caller: Caller, workspace: str | None, service: ServiceRef | None) -> None:
         """Come in."""
 
     def holds(self, caller: Caller, service: ServiceRef, now_s: float, may: May = May.READ) -> bool:  # noqa: ARG002 - always

@@ -14,19 +14,21 @@ import asyncio
 from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
-from gateway.cache.keys import Key
+from gateway.cache.keys import Key, Scope
 from gateway.tasks import Tasks
 
 Cargo = TypeVar("Cargo")
 
 
 class Flight(Generic[Cargo]):
-    """One fetch. `keys` are the fragments it was started for, `leader` the credential key it flies under, `started_s` when it began."""
+    """One fetch. `keys` are the fragments it was started for, `leader` the credential key it flies under, `started_s` when it began,
+    `lease` the store's at that time: what it brings is stored under it."""
 
-    def __init__(self, keys: tuple[Key, ...], leader: bytes, started_s: float, task: asyncio.Task[Mapping[Key, Cargo]]) -> None:
+    def __init__(self, keys: tuple[Key, ...], leader: bytes, started_s: float, lease: int, task: asyncio.Task[Mapping[Key, Cargo]]) -> None:
         self.keys = keys
         self.leader = leader
         self.started_s = started_s
+        self.lease = lease
         self.task = task
 
     def cargo(self) -> Mapping[Key, Cargo]:
@@ -46,14 +48,24 @@ class Flights(Generic[Cargo]):
         """The flight that fetches this key, if this caller may join it."""
         return self._by_key.get(key) if granted else self._by_leader.get((key, caller))
 
-    def lead(self, keys: Iterable[Key], caller: bytes, started_s: float, fetch: Coroutine[Any, Any, Mapping[Key, Cargo]]) -> Flight[Cargo]:
+    def lead(
+        self, keys: Iterable[Key], caller: bytes, started_s: float, lease: int, fetch: Coroutine[Any, Any, Mapping[Key, Cargo]]
+    ) -> Flight[Cargo]:
         """Start the fetch of these keys. Where a flight is under way for a key, that one stays the one that others find."""
-        flight = Flight(tuple(keys), caller, started_s, self._tasks.start(fetch))
+        flight = Flight(tuple(keys), caller, started_s, lease, self._tasks.start(fetch))
         for key in flight.keys:
             self._by_key.setdefault(key, flight)
             self._by_leader.setdefault((key, caller), flight)
         flight.task.add_done_callback(lambda _: self._land(flight))
         return flight
+
+    def pass_by(self, scope: Scope) -> None:
+        """Let nobody join a flight for what is purged now: it may have been asked before the change that the purge tells of. Those who
+        wait on it already have it."""
+        for key in [key for key in self._by_key if scope.covers(key)]:
+            del self._by_key[key]
+        for key, leader in [one for one in self._by_leader if scope.covers(one[0])]:
+            del self._by_leader[key, leader]
 
     def _land(self, flight: Flight[Cargo]) -> None:
         for key in flight.keys:

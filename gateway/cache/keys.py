@@ -5,7 +5,8 @@ workspace, view, the features with their types, the join keys with their types. 
 and `"1"` and `true` cannot meet; join-key order does not matter because values stand in schema order.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import count
 from operator import itemgetter
 from typing import Any
@@ -15,27 +16,70 @@ from gateway.features import Field, ViewLayout
 Key = tuple[Hashable, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """What a namespace's number stands for. `view`: what the origin calls the view by itself, where it says so; two services may serve two
+    views under one name. A key's values stand in the order of `join_keys`."""
+
+    workspace: str
+    layout: ViewLayout
+    join_keys: tuple[Field, ...]
+    context_keys: tuple[Field, ...] = ()
+    view: str | None = None
+
+    def base(self, number: int, values: Sequence[Hashable]) -> "Base":
+        """The beginning of the keys of these join-key values, in order."""
+        return number, values[0] if len(values) == 1 else tuple(values)
+
+
+Base = tuple[int, Hashable]
+"""The beginning of a key: namespace and join-key values. Keys of other request contexts and options follow on it."""
+
+
 class Namespaces:
     """Numbers namespaces as they are met. One per cache; it grows with the number of schemas seen, not with traffic."""
 
     def __init__(self) -> None:
-        self._numbers: dict[tuple[Hashable, ...], int] = {}
+        self._numbers: dict[Namespace, int] = {}
         self._next = count()
 
-    def number(
-        self, workspace: str, layout: ViewLayout, join_keys: Sequence[Field], context_keys: Sequence[Field], view: str | None = None
-    ) -> int:
-        """`view`: what the origin calls the view by itself, where it says so; two services may serve two views under one name."""
-        identity = (workspace, layout, tuple(join_keys), tuple(context_keys), view)
-        number = self._numbers.get(identity)
+    def number(self, namespace: Namespace) -> int:
+        number = self._numbers.get(namespace)
         if number is None:
-            number = self._numbers[identity] = next(self._next)
+            number = self._numbers[namespace] = next(self._next)
         return number
+
+    def known(self) -> Iterator[tuple[int, Namespace]]:
+        """All that have a number now."""
+        for namespace, number in list(self._numbers.items()):
+            yield number, namespace
 
     def renew(self) -> None:
         """Give numbers that were never given before from now on. What is still under way with the old ones is never found by those who have
         the new: a fetch that began before a change cannot bring its values into what is served after it."""
         self._numbers.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which entries a purge means. `bases`: those of exactly these join keys, whatever their context and options. `parts`, by namespace:
+    those whose join-key values are these at these positions; without any, all of the namespace. `everything`: every one."""
+
+    bases: frozenset[Base] = frozenset()
+    parts: Mapping[int, tuple[tuple[int, Hashable], ...]] = field(default_factory=dict)
+    everything: bool = False
+
+    def covers(self, key: Key) -> bool:
+        if self.everything or key[:2] in self.bases:
+            return True
+        wanted = self.parts.get(key[0])  # type: ignore[call-overload]  # a key begins with its namespace
+        if wanted is None:
+            return False
+        values = key[1] if type(key[1]) is tuple else (key[1],)
+        return all(values[position] == value for position, value in wanted)
+
+    def __bool__(self) -> bool:
+        return self.everything or bool(self.bases) or bool(self.parts)
 
 
 def picker(positions: Sequence[int]) -> Callable[[tuple[Any, ...]], Hashable]:

@@ -19,7 +19,7 @@ from gateway.feature_server import migration
 from gateway.feature_server.catalog import Catalog, ServedView, ServiceRuntime, SourceRuntime, ViewRuntime
 from gateway.feature_server.definitions import Repository
 from gateway.feature_server.housekeeping import Housekeeping
-from gateway.feature_server.ingest import MAX_RECORDS, IngestRefused, IngestRequest, accepted, parse_request
+from gateway.feature_server.ingest import MAX_RECORDS, Feed, IngestRefused, IngestRequest, accepted, parse_request
 from gateway.feature_server.materialize import Ids, store_events
 from gateway.feature_server.online.base import Batch, Cell, EventKey, OnlineStore
 from gateway.feature_server.reads import FoundRow, Reading, ReadRow, RowRead
@@ -315,26 +315,24 @@ class Engine:
         """All requests of a group in one write. Where something in one of them breaks it, each gets a write of its own."""
         definitions, now_ns = self._definitions, self._now_ns()
         read = [_parse(definitions.catalog, body, now_ns, max_records) for body, max_records in group]
-        requests = [one for one in read if isinstance(one, IngestRequest) and not one.dry_run]
-        replies: list[IngestReply | Exception] = [one if isinstance(one, IngestReply) else accepted(one) for one in read]
-        failure = self._try(definitions, requests, now_ns)
-        for index, one in enumerate(read if failure is not None else ()):
-            if isinstance(one, IngestRequest) and not one.dry_run:
-                alone = failure if isinstance(failure, GatewayError) or len(requests) == 1 else self._try(definitions, [one], now_ns)
-                replies[index] = alone or replies[index]
+        feeds = [_feeds(definitions, one) if isinstance(one, IngestRequest) and not one.dry_run else [] for one in read]
+        replies: list[IngestReply | Exception] = [
+            one if isinstance(one, IngestReply) else accepted(one, fed) for one, fed in zip(read, feeds, strict=True)
+        ]
+        failure = self._try(definitions, [feed for fed in feeds for feed in fed], now_ns)
+        stored = [index for index, fed in enumerate(feeds) if fed]
+        for index in stored if failure is not None else ():
+            alone = failure if isinstance(failure, GatewayError) or len(stored) == 1 else self._try(definitions, feeds[index], now_ns)
+            replies[index] = alone or replies[index]
         return replies
 
-    def _try(self, definitions: _Definitions, requests: Sequence[IngestRequest], now_ns: int) -> Exception | None:
+    def _try(self, definitions: _Definitions, feeds: Sequence[Feed], now_ns: int) -> Exception | None:
         try:
-            self._store_requests(definitions, requests, now_ns)
-        except Exception as error:  # noqa: BLE001 - these requests' to be told
+            if feeds:
+                self._store.write(lambda batch: store_events(batch, feeds, definitions.ids, now_ns))
+        except Exception as error:  # noqa: BLE001 - the requests' to be told
             return error
         return None
-
-    def _store_requests(self, definitions: _Definitions, requests: Sequence[IngestRequest], now_ns: int) -> None:
-        feeds = [feed for request in requests for feed in _feeds(definitions, request)]
-        if feeds:
-            self._store.write(lambda batch: store_events(batch, feeds, definitions.ids, now_ns))
 
     def store(self, source: SourceRuntime, rows: Sequence[Row]) -> int:
         """Store rows in the order of the source's columns, in one write, and wait for it. Each view takes those that its serving TTL still
@@ -407,12 +405,11 @@ def _parse(catalog: Catalog, body: bytes, now_ns: int, max_records: int) -> Inge
         return refused.reply
 
 
-def _feeds(definitions: _Definitions, request: IngestRequest) -> Iterator[tuple[ViewRuntime, Sequence[Row]]]:
-    for source, rows in request.rows:
-        yield from _fed(definitions, source, rows)
+def _feeds(definitions: _Definitions, request: IngestRequest) -> list[Feed]:
+    return [feed for source, rows in request.rows for feed in _fed(definitions, source, rows)]
 
 
-def _fed(definitions: _Definitions, source: SourceRuntime, rows: Sequence[Row]) -> Iterator[tuple[ViewRuntime, Sequence[Row]]]:
+def _fed(definitions: _Definitions, source: SourceRuntime, rows: Sequence[Row]) -> Iterator[Feed]:
     """The rows for every view that takes them in. Definitions that are on their way in may have other columns."""
     fed: set[str] = set()
     for catalog in definitions.fed:

@@ -42,7 +42,6 @@ class FaultLab:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Raises ValueError for an instant that is none."""
-        self.batch_limit = inner.batch_limit
         self.single_views = inner.single_views
         self._inner = inner
         self._faults = faults
@@ -51,6 +50,9 @@ class FaultLab:
         self._fates = Fates(faults, Random(faults.seed))  # noqa: S311 - to be reproduced, not to be secret
         self._change = planned_change(faults.schema_change)
         self._changes_at_s = instant_s(faults.schema_change, now_s())
+
+    def batch_limit(self, service: ServiceRef) -> int:
+        return self._inner.batch_limit(service)
 
     def rows_at_once(self, _service: ServiceRef) -> int:
         """None: bad days are waited for."""

@@ -4,7 +4,7 @@ Everything is checked before anything is stored: one mistake refuses the request
 and types, never values. Knows the catalog; knows nothing of stores, HTTP headers or who may ingest.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from gateway.errors import MalformedBody
 from gateway.feature_server.catalog import Catalog, SourceRuntime, ViewRuntime
 from gateway.feature_server.records import MAX_ECHO, RecordError, RecordReader
 from gateway.feature_server.windows import Row
+from gateway.features import Written
 from gateway.origins.base import IngestReply
 from gateway.wire.json import decode_strict
 
@@ -21,6 +22,8 @@ MAX_RECORDS = 10
 """Per source and request (contract §6)."""
 _MAX_ERRORS = 100
 _SPELLINGS = (("workspace_name", "workspaceName"), ("dry_run", "dryRun"), ("records", "records"))
+Feed = tuple[ViewRuntime, Sequence[Row]]
+"""The rows that a view takes in."""
 _INVALID = "RequestValidationError"
 _UNKNOWN = "TectonObjectValidationError"
 
@@ -119,10 +122,27 @@ def _rows(
     return tuple(rows)
 
 
-def accepted(request: IngestRequest) -> IngestReply:
-    """How many events each subscribed view took in: none on a dry run, and none offline, for there is no offline store here."""
+def accepted(request: IngestRequest, feeds: Iterable[Feed] = ()) -> IngestReply:
+    """How many events each subscribed view took in: none on a dry run, and none offline, for there is no offline store here. `feeds`: what
+    is stored, which may be for more views than those of the definitions in force."""
     metrics = [_metric(view, 0 if request.dry_run else len(rows)) for source, rows in request.rows for view in source.views]
-    return _reply(200, {"workspaceName": request.workspace, "ingestMetrics": {"featureViewIngestMetrics": metrics}})
+    document = {"workspaceName": request.workspace, "ingestMetrics": {"featureViewIngestMetrics": metrics}}
+    return IngestReply(200, msgspec.json.encode(document), written=_written(feeds))
+
+
+def _written(feeds: Iterable[Feed]) -> tuple[Written, ...]:
+    """Every key that has a row, also where it is there already: the request may have been sent again because its answer was lost.
+
+    An event also moves the newest event of its whole view. Of other keys that changes the effective time, which is a label, and what is
+    read as of the latest event; those wait for their TTL, as what changes by the passing of time does.
+    """
+    return tuple(
+        [
+            Written(view.workspace, view.stored_as, join_keys)
+            for view, rows in feeds
+            for join_keys in dict.fromkeys(view.join_keys_of_rows(rows))
+        ]
+    )
 
 
 def _metric(view: ViewRuntime, count: int) -> dict[str, str]:

@@ -30,7 +30,6 @@ _REMEMBERED_SERVICES = 1_000
 class EmbeddedOrigin:
     """An `origins.base.Origin`. Who may ask what is the gateway's to judge: callers are not looked at here."""
 
-    batch_limit = BATCH_LIMIT
     single_views = True
 
     def __init__(self, engine: Engine, *, records_per_source: int = MAX_RECORDS, adoption: Adoption | None = None) -> None:
@@ -41,6 +40,9 @@ class EmbeddedOrigin:
         self._records_per_source = records_per_source
         self._row_s: dict[ServiceRef, float] = {}
         self._encoders: WeakKeyDictionary[ServedView, _Encoder] = WeakKeyDictionary()
+
+    def batch_limit(self, _service: ServiceRef) -> int:
+        return BATCH_LIMIT
 
     def rows_at_once(self, service: ServiceRef) -> int:
         return self._slice_rows(service) if self._engine.immediate else 0

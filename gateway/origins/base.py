@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from gateway.features import PLAIN, Caller, Feature, Field, Labels, ReadOptions, ServiceRef, SloInfo, ViewValues
+from gateway.features import PLAIN, Caller, Feature, Field, Labels, ReadOptions, ServiceRef, SloInfo, ViewValues, Written
 from gateway.on_demand import OnDemandView
 
 DEFAULT, WILDCARD = "DEFAULT", "WILDCARD"
@@ -113,21 +113,26 @@ class Description:
 
 @dataclass(frozen=True, slots=True)
 class IngestReply:
-    """An origin's answer to an ingest: its HTTP status and its JSON body, already encoded (contract §6 has a shape of its own)."""
+    """An origin's answer to an ingest: its HTTP status and its JSON body, already encoded (contract §6 has a shape of its own).
+
+    `written`: which views took what in; empty where nothing was stored. None: the origin cannot tell, so anything may have been."""
 
     status: int
     body: bytes
     retry_after: str | None = None
+    written: tuple[Written, ...] | None = ()
 
 
 class Origin(Protocol):
     """Where features come from."""
 
-    batch_limit: int
-    """How many reads of one service a single `fetch` may carry."""
-
     single_views: bool
     """Whether `fetch` answers just the views that are asked for, or always all of the service."""
+
+    def batch_limit(self, service: ServiceRef) -> int:
+        """How many reads of this service a single `fetch` may carry now, one at least. An origin that judges rows refuses the whole fetch
+        (InvalidRequest) for one wrong row of several: its rows are to be asked alone then."""
+        ...
 
     def rows_at_once(self, service: ServiceRef) -> int:
         """How many rows of this service a `fetch` answers now, without waiting for anything, in a few milliseconds. 0: it always waits."""

@@ -16,6 +16,7 @@ Only the headers named here go out: no header of a caller is passed on but its c
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 import httpx
@@ -32,9 +33,14 @@ from gateway.errors import (
     PermissionDenied,
     Unauthenticated,
 )
-from gateway.features import Caller, ServiceRef
-from gateway.origins.base import Description, Fetch, Fetched, FetchedRow, IngestReply, Queried, QueriedRow, ViewFacts
+from gateway.features import Caller, Feature, Field, ServiceRef, Written
+from gateway.on_demand import OnDemandView
+from gateway.origins.base import WILDCARD, Description, Fetch, Fetched, FetchedRow, IngestReply, Queried, QueriedRow, ViewFacts
+from gateway.origins.batching import Batching
+from gateway.origins.computable import fitted
+from gateway.origins.written import KeyReader
 from gateway.wire import upstream
+from gateway.wire.ingest import read_fed_views, read_sent
 
 logger = logging.getLogger(__name__)
 _FEATURE_SERVICE = "/api/v1/feature-service/"
@@ -45,7 +51,8 @@ _SLICE_ROWS = 50
 
 
 class TectonOrigin:
-    """`view_join_keys` is what the settings say of views: the cluster's API does not tell which join keys a view uses."""
+    """`view_join_keys` and `on_demand` are what the settings say of views: the cluster's API tells neither which join keys a view uses nor
+    how an on-demand view is computed."""
 
     single_views = False
 
@@ -55,17 +62,28 @@ class TectonOrigin:
         *,
         ingest_url: str | None = None,
         view_join_keys: Mapping[str, Sequence[str]] | None = None,
+        on_demand: Mapping[str, OnDemandView] | None = None,
         max_reply_bytes: int = 16_777_216,
         batch: bool = True,
+        batches: Mapping[str, bool] | None = None,
         max_connections: int = 256,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.batch_limit = _BATCH_LIMIT if batch else 1
+        """`batch`: whether feature services take batches, as far as their refusals do not teach otherwise; `batches`, by
+        `workspace/service`, is believed."""
+        self._batching = Batching(_BATCH_LIMIT, batches or {}, clock, none_else=not batch)
         self._client = client
         self._slots = asyncio.Semaphore(max_connections)
         self._ingest_url = (ingest_url or str(client.base_url)).rstrip("/") + "/ingest"
         self._view_join_keys = view_join_keys or {}
+        self._key_reader = KeyReader(self._view_join_keys)
+        self._on_demand = on_demand or {}
+        self._warned: set[str] = set()
         self._max_reply_bytes = max_reply_bytes
         self._replies = upstream.ReplyReader()
+
+    def batch_limit(self, service: ServiceRef) -> int:
+        return self._batching.limit(service)
 
     def rows_at_once(self, _service: ServiceRef) -> int:
         return 0
@@ -78,16 +96,42 @@ class TectonOrigin:
             kind, join_keys, context_keys, features, output_keys = upstream.read_metadata(body)
         except (ValueError, RecursionError) as error:
             raise OriginMalformed(f"The feature store's metadata of {service} cannot be understood.") from error
-        names = {field.name for field in (*join_keys, *output_keys)}
+        names = {field.name: field for field in (*join_keys, *output_keys)}
+        self._key_reader.learn(service.workspace, {feature.view for feature in features}, names)
         for view, keys in self._view_join_keys.items():
-            if not names.issuperset(keys) and any(feature.view == view for feature in features):
+            if not names.keys() >= set(keys) and any(feature.view == view for feature in features):
                 logger.warning("views.%s.join_keys names a key that a feature service with this view does not have: ignored there", view)
         # A view that is said to use a key this service does not have is not the view that was meant: it is keyed on everything.
-        views = {view: ViewFacts(tuple(keys), ()) for view, keys in self._view_join_keys.items() if names.issuperset(keys)}
-        return Description(service, join_keys, context_keys, features, kind, output_keys, views)
+        views = {view: ViewFacts(tuple(keys), ()) for view, keys in self._view_join_keys.items() if names.keys() >= set(keys)}
+        # Nothing of a wildcard service is cached: what it answers is there already.
+        on_demand = {} if kind == WILDCARD else self._computable(features, context_keys)
+        return Description(service, join_keys, context_keys, features, kind, output_keys, views, on_demand)
+
+    def _computable(self, features: Sequence[Feature], context_keys: Sequence[Field]) -> dict[str, OnDemandView]:
+        """The on-demand views of the settings that this service serves, as far as it serves what they say."""
+        served = {feature.view for feature in features}
+        views: dict[str, OnDemandView] = {}
+        for name, view in self._on_demand.items():
+            if name not in served:
+                continue
+            try:
+                views[name] = fitted(view, features, context_keys)
+            except ValueError as error:
+                if name not in self._warned:
+                    logger.warning("on_demand.views.%s.%s; in such feature services the view is left to the cluster", name, error)
+                self._warned.add(name)
+        return views
 
     async def fetch(self, fetch: Fetch) -> Fetched:
-        body = await self._ask("get-features-batch" if len(fetch.rows) > 1 else "get-features", fetch)
+        """Raises InvalidRequest where a row is wrong, and also where it may be that only the batch is: its rows are to be asked alone then,
+        which besides is how `batching` learns."""
+        status, body, headers = await self._ask("get-features-batch" if len(fetch.rows) > 1 else "get-features", fetch)
+        if status != 200:
+            error = refusal(status, body, headers)
+            if self._batching.refused(fetch.service, fetch.rows, status) and not isinstance(error, InvalidRequest):
+                raise InvalidRequest(error.message if isinstance(error, NotFound) else _NO_BATCHES)
+            raise error
+        self._batching.answered(fetch.service, fetch.rows)
         try:
             rows, labels = self._replies.read(body, len(fetch.rows))
         except (ValueError, RecursionError) as error:
@@ -96,7 +140,9 @@ class TectonOrigin:
 
     async def query(self, fetch: Fetch) -> Queried:
         """The cluster takes no limit: of more results than are wanted the rest is not read. Others have their turn between slices."""
-        body = await self._ask("query-features", fetch)
+        status, body, headers = await self._ask("query-features", fetch)
+        if status != 200:
+            raise refusal(status, body, headers)
         rows: list[QueriedRow] = []
         try:
             reply = self._replies.query(body)
@@ -110,8 +156,7 @@ class TectonOrigin:
         labels = reply.labels if fetch.want_labels else None
         return Queried(reply.join_keys, tuple(rows), reply.slo, reply.partial, len(reply) > wanted, labels)
 
-    async def _ask(self, endpoint: str, fetch: Fetch) -> bytes:
-        """The reply to a read. Raises what any other answer stands for."""
+    async def _ask(self, endpoint: str, fetch: Fetch) -> tuple[int, bytes, httpx.Headers]:
         loop = asyncio.get_running_loop()
         budget_ms = None
         if fetch.options.latency_budget_ms is not None:
@@ -123,17 +168,23 @@ class TectonOrigin:
             latency_budget_ms=budget_ms,
             want_labels=fetch.want_labels,
         )
-        status, body, headers = await self._post(_FEATURE_SERVICE + endpoint, request, fetch.caller, fetch.deadline, fetch.traceparent)
-        if status != 200:
-            raise refusal(status, body, headers)
-        return body
+        return await self._post(_FEATURE_SERVICE + endpoint, request, fetch.caller, fetch.deadline, fetch.traceparent)
 
     async def ingest(self, body: bytes, caller: Caller, deadline: float) -> IngestReply:
         """The cluster's own answer where it is one of the contract's (§6); its 5xx and anything that is not JSON become errors."""
         status, reply, headers = await self._post(self._ingest_url, body, caller, deadline)
         if status not in _INGEST_STATUSES or reply[:1] != b"{":
             raise refusal(status, reply, headers)
-        return IngestReply(status, reply, headers.get("retry-after"))
+        written = self._written(body, reply) if status < 300 else ()
+        return IngestReply(status, reply, headers.get("retry-after"), written)
+
+    def _written(self, body: bytes, reply: bytes) -> tuple[Written, ...] | None:
+        """Of an accepted ingest. None where the cluster names no view, or it cannot be understood what was sent."""
+        try:
+            sent = read_sent(body)
+            return () if sent.dry else self._key_reader.written(sent, read_fed_views(reply)) or None
+        except (ValueError, RecursionError):
+            return None
 
     async def ready(self) -> None:
         """Any answer below 500 to an unauthenticated metadata call shows that the cluster is there and takes requests."""
@@ -189,6 +240,7 @@ class TectonOrigin:
             return response.status_code, bytes(received), response.headers
 
 
+_NO_BATCHES = "The feature store took no batch of rows of this feature service."
 _NOT_UNDERSTOOD = "The feature store's reply cannot be understood; nothing of it was used."
 
 

@@ -12,8 +12,8 @@ from functools import partial
 
 from gateway.cache.fragments import Fragment
 from gateway.errors import DeadlineExceeded, GatewayError
-from gateway.serving.gathering import RowWork
 from gateway.serving.plan import Computed, ComputedView
+from gateway.serving.work import RowWork
 from gateway.serving.workers import Workers
 
 Ready = Mapping[ComputedView, Computed | Fragment]

@@ -1,22 +1,28 @@
-"""What is asked beside reads: the schema of a feature service, and records to be ingested."""
+"""What is asked beside reads: the schema of a feature service, records to be ingested, and values to be forgotten."""
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 
 from gateway.access.gates import Gate
-from gateway.features import ServiceRef
+from gateway.features import Purge, ServiceRef
 from gateway.origins.base import IngestReply, Origin
 from gateway.serving.plan import Plan
+from gateway.serving.purging import Purger, of_service
 from gateway.serving.schemas import Schemas
 from gateway.wire.ingest import named_workspace
+
+DecodePurge = Callable[[bytes], Purge]
 
 
 class Desk:
     """`patience_s`: how long an ingest may take at the origin."""
 
-    def __init__(self, gate: Gate, schemas: Schemas, origin: Origin, *, patience_s: float) -> None:
+    def __init__(self, gate: Gate, schemas: Schemas, origin: Origin, purger: Purger, *, patience_s: float) -> None:
         self._gate = gate
         self._schemas = schemas
         self._origin = origin
+        self._purger = purger
         self._patience_s = patience_s
 
     async def plan(self, service: ServiceRef, authorization: bytes | None) -> Plan:
@@ -28,7 +34,31 @@ class Desk:
         return plan
 
     async def ingest(self, body: bytes, authorization: bytes | None) -> IngestReply:
-        """Records in, by the origin's rules. The gateway judges only who may write where."""
+        """Records in, by the origin's rules. The gateway judges only who may write where.
+
+        Once this has returned, no read through this gateway is answered from what was cached before the write. An ingest that fails or is
+        late may have been stored all the same: it was not acknowledged, so nothing is promised, and nothing is purged. What is cached then
+        stays within its TTL.
+        """
         caller = self._gate.identify(authorization)
-        self._gate.admit_ingest(caller, named_workspace(body))
-        return await self._origin.ingest(body, caller, asyncio.get_running_loop().time() + self._patience_s)
+        workspace = named_workspace(body)
+        self._gate.admit_ingest(caller, workspace)
+        reply = await self._origin.ingest(body, caller, asyncio.get_running_loop().time() + self._patience_s)
+        if reply.status == 200:
+            await self._purger.ingested(reply.written, workspace)
+        return reply
+
+    async def purge_service(self, service: ServiceRef, body: bytes, decode: DecodePurge, authorization: bytes | None) -> int:
+        """What of a feature service's views is to be forgotten, for whom its schema may be shown to."""
+        caller = self._gate.identify(authorization)
+        self._gate.admit_purge(caller, service.workspace, service)
+        asked = decode(body)
+        plan = await self._schemas.get(service, caller)
+        await self._schemas.prove(service, caller)
+        return await self._purger.purge(of_service(plan, asked))
+
+    async def purge(self, workspace: str | None, body: bytes, decode: DecodePurge, authorization: bytes | None) -> int:
+        """The same over a whole workspace; None: over all."""
+        caller = self._gate.identify(authorization)
+        self._gate.admit_purge(caller, workspace, None)
+        return await self._purger.purge(replace(decode(body), workspace=workspace))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -12,10 +13,27 @@ from gateway.wire.replies import Matches, Vector
 from gateway.wire.requests import ReadRequest, TectonReads, named_batch, named_query, named_single
 
 
+class Staleness(NamedTuple):
+    """Of a reply into which stale fragments went. `ended_s`: how long ago the one that ended first did; `oldest_s`: the age of the oldest.
+    `failing`: they were served because the origin failed or was late, not while they are fetched again."""
+
+    ended_s: float
+    oldest_s: float
+    failing: bool
+
+
+class Reply(NamedTuple):
+    """A read's answer, spelled."""
+
+    body: bytes
+    stale: Staleness | None = None
+
+
 class Answers(msgspec.Struct, gc=False):
     """The rows of one read, ready to be spelled: a vector or an error each. `server_time_s`: so far.
 
     `of_origin`: what the origin said of its service of each row; None for a row that it was not asked for, and for all rows of a hit.
+    `stale`: what is said of the stale fragments that went into it.
     `waited_s`: how much of the time went into waiting for slow on-demand functions; `sloServerTimeSeconds` leaves it out (contract §4.3).
     """
 
@@ -24,6 +42,7 @@ class Answers(msgspec.Struct, gc=False):
     of_origin: Sequence[SloInfo | None] | None = None
     partial: bool = False
     waited_s: float = 0.0
+    stale: "Staleness | None" = None
 
     def slo(self, index: int) -> SloInfo:
         """`sloInfo` of a row: what the origin says of its store, and the gateway's own time for the whole."""

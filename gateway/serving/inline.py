@@ -10,13 +10,12 @@ from math import inf
 from opentelemetry.trace import Span
 
 from gateway.access.gates import Gate
-from gateway.cache.fragments import Fragment
-from gateway.cache.store import FragmentStore
 from gateway.errors import SchemaDisagreement
 from gateway.features import Caller, Source
 from gateway.origins.base import Fetch, FetchRow, Origin
-from gateway.serving.gathering import RowWork
+from gateway.serving.keeping import Keeper
 from gateway.serving.plan import Plan, Projection
+from gateway.serving.work import RowWork
 from gateway.tasks import at_once
 from gateway.telemetry import Telemetry
 from gateway.wire.requests import ReadRequest
@@ -26,12 +25,12 @@ class InlineReads:
     """`clock` is the cache's monotonic clock, in seconds."""
 
     def __init__(
-        self, origin: Origin, origin_name: str, gate: Gate, store: FragmentStore, telemetry: Telemetry, *, clock: Callable[[], float]
+        self, origin: Origin, origin_name: str, gate: Gate, keeper: Keeper, telemetry: Telemetry, *, clock: Callable[[], float]
     ) -> None:
         self._origin = origin
         self._origin_name = origin_name
         self._gate = gate
-        self._store = store
+        self._keeper = keeper
         self._telemetry = telemetry
         self._clock = clock
 
@@ -50,7 +49,7 @@ class InlineReads:
         """Fill what the rows lack. `span`: the read's, where it is traced. Raises what the origin raises, and SchemaDisagreement."""
         names = [field.name for field in plan.schema.join_keys]
         lacking = [(row, missing) for row in rows if (missing := row.missing(projection.needed))]
-        asked_s = self._clock()
+        asked_s, lease = self._clock(), self._keeper.store.lease()
         wanted = tuple(
             [FetchRow(dict(zip(names, row.values, strict=True)), row.context, plan.view_names(missing)) for row, missing in lacking]
         )
@@ -67,7 +66,7 @@ class InlineReads:
                 values = by_view.get(view.layout.view)
                 if values is None or (values.layout is not view.layout and values.layout != view.layout):
                     raise SchemaDisagreement("The feature store's reply does not have the features of its metadata.")
-                fragment = Fragment.of(values, asked_s)
-                row.found[index], row.sources[index] = fragment, Source.ORIGIN
-                if view.ttl_s > 0 and values.complete and not answer.partial and request.options.stored:
-                    self._store.put(row.keys[index], fragment)
+                fragment = self._keeper.fragment(view, values, asked_s)
+                row.take(index, fragment, Source.ORIGIN)
+                if values.complete and not answer.partial and request.options.stored:
+                    self._keeper.keep(view, row.keys[index], fragment, lease)

@@ -4,6 +4,7 @@ A `StoredView` is a fragment's recipe: which join keys make its key, how long it
 on-demand view whose function is known here. A `Projection` is what one kind of request needs of them (the named door's `features`).
 """
 
+import logging
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -12,8 +13,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gateway.cache.fragments import Fragment
-from gateway.cache.keys import Key, Namespaces, context_part, picker
-from gateway.cache.policy import Policies
+from gateway.cache.keys import Key, Namespace, Namespaces, context_part, picker
+from gateway.cache.policy import Policies, Terms
+from gateway.cache.sharing import Stem
 from gateway.errors import InvalidRequest, OnDemandFailed, OriginMalformed
 from gateway.features import TIMED_OUT, Feature, Kind, Source, Status, ViewLayout, ViewValues, pattern_of, split_views
 from gateway.on_demand import OnDemandView
@@ -22,21 +24,26 @@ from gateway.schema import Schema
 from gateway.wire.replies import VectorText
 from gateway.wire.values import Encoded, MembersReader, Writer, compile_writer
 
+logger = logging.getLogger(__name__)
 _REMEMBERED_PROJECTIONS = 1024
+_NO_DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 _NO_KEYS = (Kind.ARRAY, Kind.STRUCT, Kind.MAP)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredView:
     """A view whose values come from the origin, one fragment per set of its join keys. `context_keys` is not empty for a view that must be
-    keyed on the request context too, because nothing better is known of it."""
+    keyed on the request context too, because nothing better is known of it.
+    `stem`: of its fragments' names in a shared cache. `default`: served where nothing else is to be had."""
 
     layout: ViewLayout
     namespace: int
     pick: Callable[[tuple[Any, ...]], Hashable]
     context_keys: tuple[str, ...]
-    ttl_s: float
+    terms: Terms
     timed_out: Fragment
+    stem: Stem
+    default: Fragment | None = None
 
     def key(self, values: tuple[Any, ...], context: Mapping[str, Any], variant: tuple[object, ...] | None) -> Key:
         if variant is None and not self.context_keys:
@@ -79,10 +86,11 @@ class Computed(msgspec.Struct, gc=False):
 class ComputedView:
     """An on-demand view, computed in the gateway from fragments and the request context."""
 
-    def __init__(self, view: OnDemandView, layout: ViewLayout, stored: Sequence[StoredView]) -> None:
+    def __init__(self, view: OnDemandView, layout: ViewLayout, stored: Sequence[StoredView], default: Fragment | None = None) -> None:
         self.view = view
         self.layout = layout
-        self.timed_out = Fragment.of(timed_out(layout), 0.0)
+        self.default = default
+        self.timed_out = default or Fragment.of(timed_out(layout), 0.0)
         self.pattern = pattern_of([Status.PRESENT] * len(layout))  # what the reference server always says of on-demand features
         self.names = [msgspec.json.encode(name) + b":" for name in layout.names]
         self._writers = [compile_writer(feature.dtype) for feature in layout.features]
@@ -90,7 +98,8 @@ class ComputedView:
         self.inputs = sorted({index for index, _, _ in self._readers})
 
     def compute(self, fragments: Sequence[Fragment | None], context: dict[str, Any]) -> Computed | Fragment:
-        """The view's values. Where an input timed out, so does the view (contract §3: never partially returned). Raises OnDemandFailed."""
+        """The view's values. Where an input timed out, so does the view (contract §3: never partially returned), or it is its default.
+        Raises OnDemandFailed."""
         inputs: dict[str, dict[str, Any]] = {}
         for index, source, reader in self._readers:
             fragment = fragments[index]
@@ -106,6 +115,12 @@ class ComputedView:
                 f"On-demand view {self.view.name} returned a value of the wrong type: expected {self._misfits(answers)} or null."
             ) from None
         return Computed(self, encoded)
+
+    def source(self, computed: Computed | Fragment) -> Source:
+        """Where what `compute` returned came from."""
+        if computed is not self.timed_out:
+            return Source.COMPUTED
+        return Source.TIMEOUT if self.default is None else Source.DEFAULT
 
     def lacks_input(self, fragments: Sequence[Fragment | None]) -> bool:
         """Whether `compute` would find that an input timed out."""
@@ -152,6 +167,30 @@ def timed_out(layout: ViewLayout) -> ViewValues:
     )
 
 
+def default_of(layout: ViewLayout, told: Mapping[str, Any]) -> Fragment:
+    """What is served of a view when nothing else is to be had: the given values, by feature without the view's prefix, null for the
+    others. Raises ValueError, which names the feature, for a value that is not of its feature's type."""
+    encoded = []
+    for feature in layout.features:
+        name = feature.name.partition(".")[2]
+        try:
+            encoded.append(compile_writer(feature.dtype)(told.get(name)))
+        except Exception as error:  # whatever a value that is not of the type may raise
+            raise ValueError(f"{name} is not of the type {feature.dtype}") from error
+    names = [msgspec.json.encode(name) for name in layout.names]
+    return Fragment.of(
+        ViewValues(
+            layout,
+            b",".join([positional for positional, _ in encoded]),
+            b",".join([b"%b:%b" % (name, named) for name, (_, named) in zip(names, encoded, strict=True)]),
+            (Status.UNKNOWN,) * len(layout),
+            (None,) * len(layout),
+            complete=False,
+        ),
+        0.0,
+    )
+
+
 class Emission(NamedTuple):
     """One view of a reply. `positions` picks features of the view; None: all of them."""
 
@@ -165,7 +204,8 @@ class Projection:
     order, and `text` what is said of it.
 
     `cached_sources`: where the views of a hit come from. `whole`: no view is cut. `kept`: all of it may come from the cache. `slow`: the
-    on-demand views among the emissions that are declared slow; where there is one, no read is a plain hit.
+    on-demand views among the emissions that are declared slow; where there is one, no read is a plain hit. `views_kept` and
+    `views_computed`: how many of the emissions are what, for counting.
     """
 
     needed: tuple[int, ...]
@@ -175,14 +215,20 @@ class Projection:
     cached_sources: tuple[Source, ...]
     whole: bool
     kept: bool
-    slow: tuple[ComputedView, ...] = ()
+    slow: tuple[ComputedView, ...]
+    views_kept: int
+    views_computed: int
 
 
 class Plan:
     """A feature service, compiled. Immutable but for the projections it remembers; a changed schema makes a new plan."""
 
-    def __init__(self, description: Description, policies: Policies, namespaces: Namespaces) -> None:
+    def __init__(
+        self, description: Description, policies: Policies, namespaces: Namespaces, defaults: Mapping[str, Mapping[str, Any]] = _NO_DEFAULTS
+    ) -> None:
         self.service = description.service
+        self.name = str(description.service)
+        self._defaults = defaults
         self.description = description
         for key in description.join_keys:
             if key.dtype.kind in _NO_KEYS:
@@ -199,7 +245,10 @@ class Plan:
         self.timed_out = [view.timed_out for view in self.stored]
         self.by_layout = {view.layout: index for index, view in enumerate(self.stored)}
         computed = dict.fromkeys(whole for whole, _ in self._whole.values() if whole.view in description.on_demand)
-        self._computed = {layout: ComputedView(description.on_demand[layout.view], layout, self.stored) for layout in computed}
+        self._computed = {
+            layout: ComputedView(description.on_demand[layout.view], layout, self.stored, self._default(layout)) for layout in computed
+        }
+        self.computed = tuple(self._computed.values())
         self.everything = self._project([(layout, None) for layout in emitted])
         self._projections: dict[tuple[str, ...], Projection] = {}
         self._view_names: dict[tuple[int, ...], frozenset[str]] = {}
@@ -222,7 +271,7 @@ class Plan:
     @property
     def computed_layouts(self) -> frozenset[ViewLayout]:
         """The layouts of on-demand views: an origin that always answers all views answers these too, and they are not read."""
-        return frozenset(self._computed)
+        return frozenset([layout for layout, (whole, _) in self._whole.items() if whole in self._computed])
 
     def _facts(self, view: str) -> ViewFacts:
         return self.description.views.get(view, ViewFacts())
@@ -243,14 +292,30 @@ class Plan:
         names = {field.name for field in description.context_keys}
         used = names if facts.context_keys is None else names.intersection(facts.context_keys)
         context_keys = tuple(field for field in description.context_keys if field.name in used)
+        namespace = Namespace(self.service.workspace, layout, tuple(join_keys), context_keys, facts.identity)
         return StoredView(
             layout,
-            namespaces.number(self.service.workspace, layout, join_keys, context_keys, facts.identity),
+            namespaces.number(namespace),
             picker([self._positions[field.name] for field in join_keys]),
             tuple(field.name for field in context_keys),
-            policies.ttl_s(self.service.workspace, self.service.name or self.service.id, layout.view),
+            policies.terms(self.service.workspace, self.service.name or self.service.id, layout.view),
             Fragment.of(timed_out(layout), 0.0),
+            Stem(namespace),
+            self._default(layout),
         )
+
+    def _default(self, layout: ViewLayout) -> Fragment | None:
+        told = self._defaults.get(layout.view)
+        if told is None:
+            return None
+        strangers = set(told).difference(name.partition(".")[2] for name in layout.names)
+        if strangers:
+            logger.warning("views.%s.defaults names features that %s does not have: ignored there", layout.view, self.service)
+        try:
+            return default_of(layout, told)
+        except ValueError as error:
+            logger.error("views.%s.defaults is not used for %s: %s", layout.view, self.service, error)  # noqa: TRY400 - it quotes no value
+            return None
 
     def projection(self, selectors: tuple[str, ...] | None) -> Projection:
         """What a request with these selectors needs. Raises InvalidRequest for a selector that selects nothing."""
@@ -295,16 +360,25 @@ class Plan:
         sources = tuple(Source.CACHE if isinstance(emission.view, int) else Source.COMPUTED for emission in emissions)
         all_whole = all(positions is None for _, positions in emissions)
         looked_up = tuple((index, self.stored[index]) for index in sorted(needed))
-        kept = all(view.ttl_s > 0 for _, view in looked_up)
+        kept = all(view.terms.ttl_s > 0 for _, view in looked_up)
         slow = tuple(view for view, _ in emissions if isinstance(view, ComputedView) and view.view.time_limit_s is not None)
         return Projection(
-            tuple(sorted(needed)), looked_up, tuple(emissions), VectorText(features, self.labels), sources, all_whole, kept, slow
+            tuple(sorted(needed)),
+            looked_up,
+            tuple(emissions),
+            VectorText(features, self.labels),
+            sources,
+            all_whole,
+            kept,
+            slow,
+            sources.count(Source.CACHE),
+            sources.count(Source.COMPUTED),
         )
 
     def about_view(self, view: str) -> dict[str, Any]:
         """What the named door's schema says of a view."""
         facts, on_demand = self._facts(view), self.description.on_demand.get(view)
-        ttl_s = next((stored.ttl_s for stored in self.stored if stored.layout.view == view), None)
+        ttl_s = next((stored.terms.ttl_s for stored in self.stored if stored.layout.view == view), None)
         return {
             "joinKeys": [] if on_demand is not None else facts.join_keys,
             "contextKeys": on_demand.context_keys if on_demand is not None else facts.context_keys,

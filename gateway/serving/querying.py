@@ -21,10 +21,10 @@ from gateway.features import Caller, ServiceRef, Source, ViewValues
 from gateway.origins.base import Fetch, FetchRow, Origin, Queried
 from gateway.serving.computing import compute_slow
 from gateway.serving.doors import Answers, QueryDoor
-from gateway.serving.gathering import RowWork
 from gateway.serving.plan import Plan, Projection
 from gateway.serving.rows import assemble, facts_of
 from gateway.serving.schemas import Schemas
+from gateway.serving.work import RowWork
 from gateway.serving.workers import Workers
 from gateway.tasks import Tasks
 from gateway.telemetry import ReadFacts, Telemetry, traceparent_of

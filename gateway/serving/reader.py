@@ -8,23 +8,27 @@ A caller gets cached values only under a grant (`access`). Nothing on the way of
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 from opentelemetry.trace import Span
 
 from gateway.access.gates import Gate
+from gateway.cache.keys import Key
 from gateway.cache.store import FragmentStore
+from gateway.counters import Counters
 from gateway.errors import DeadlineExceeded, GatewayError, InvalidRequest, SchemaDisagreement
 from gateway.features import PLAIN, Caller, ServiceRef, Source
+from gateway.request_log import RequestLog
 from gateway.serving.computing import compute_slow
-from gateway.serving.doors import Answers, Door
-from gateway.serving.gathering import Errand, Gatherer, RowWork
+from gateway.serving.doors import Answers, Door, Reply
+from gateway.serving.gathering import Gatherer
 from gateway.serving.inline import InlineReads
 from gateway.serving.plan import ComputedView, Plan, Projection
-from gateway.serving.rows import assemble, facts_of, look_up, vector_or_error
+from gateway.serving.rows import assemble, facts_of, look_up, staleness_of, vector_or_error
 from gateway.serving.schemas import Schemas
+from gateway.serving.work import Errand, RowWork
 from gateway.serving.workers import Workers
 from gateway.telemetry import ReadFacts, Telemetry
 from gateway.wire.replies import Vector
@@ -58,10 +62,14 @@ class FeatureReader:
         inline_reads: InlineReads,
         workers: Workers,
         telemetry: Telemetry,
+        counters: Counters,
+        request_log: RequestLog | None = None,
         *,
         patience_s: float,
         clock: Callable[[], float],
     ) -> None:
+        self._request_log = request_log
+        self._counters = counters
         self._gate = gate
         self._schemas = schemas
         self._store = store
@@ -88,13 +96,19 @@ class FeatureReader:
                 return None
             use_cache = self._from_cache(request, plan, caller, now_s)
             vectors: list[Vector | GatewayError] = []
+            read: list[list[Key]] | None = None if self._request_log is None else []
             for row in request.rows:
-                vector = self._cached_vector(plan, projection, request, row, now_s) if use_cache and projection.kept else None
+                vector = self._cached_vector(plan, projection, request, row, caller, now_s, read) if use_cache and projection.kept else None
                 if vector is None:
                     return self._inline(call, request, plan, projection, caller, started_s, use_cache=use_cache)
                 vectors.append(vector)
         except GatewayError:
             return None
+        if read is not None:
+            self._note(plan, read, now_s)
+        counters = self._counters
+        counters.views_cache += projection.views_kept * len(vectors)
+        counters.views_computed += projection.views_computed * len(vectors)
         elapsed_s = time.perf_counter() - started_s
         answers = Answers(vectors, elapsed_s)
         reply = call.door.encode(request, answers)
@@ -117,7 +131,9 @@ class FeatureReader:
             elapsed_ns = int((time.perf_counter() - started_s) * 1e9)
             span = self._telemetry.read_span("POST", call.route, call.traceparent, time.time_ns() - elapsed_ns)
         self._inline_reads.fetch(request, plan, projection, caller, rows, span)
-        vectors: list[Vector | GatewayError] = [assemble(projection, row.found, row.sources, row.context, now_s) for row in rows]
+        self._note(plan, [[row.keys[index] for index in projection.needed] for row in rows], now_s)
+        vectors = [assemble(projection, row.found, row.sources, row.context, now_s) for row in rows]
+        self._count(vectors)
         elapsed_s = time.perf_counter() - started_s
         answers = Answers(vectors, elapsed_s, [row.slo for row in rows], any(row.partial for row in rows))
         reply = call.door.encode(request, answers)
@@ -125,29 +141,67 @@ class FeatureReader:
             self._telemetry.end_read(span, facts_of(plan, answers, bypass=not request.options.read_from_cache), elapsed_s)
         return reply
 
-    def _cached_vector(self, plan: Plan, projection: Projection, request: ReadRequest, row: RowInput, now_s: float) -> Vector | None:
-        """One row, if all it needs is at hand. Raises InvalidRequest and OnDemandFailed."""
+    def _cached_vector(
+        self,
+        plan: Plan,
+        projection: Projection,
+        request: ReadRequest,
+        row: RowInput,
+        caller: Caller,
+        now_s: float,
+        read: list[list[Key]] | None,
+    ) -> Vector | None:
+        """One row, if all it needs is at hand and fresh; where `read` is a list, its keys are added there. Raises InvalidRequest and
+        OnDemandFailed."""
         options = request.options
         values = plan.schema.join_values(row.join_keys)
         context = plan.schema.context_values(row.context, ignore_extra_fields=options.ignore_extra_request_context_fields)
         variant = None if options is PLAIN else options.variant
         found = plan.timed_out.copy()
-        lookup, max_age_s = self._store.lookup, request.max_age_s
+        lookup, max_age_s, due = self._store.lookup, request.max_age_s, False
         for index, view in projection.looked_up:
             fragment = lookup(view.key(values, context, variant))
             if fragment is None:
                 return None
-            age_s = now_s - fragment.stored_at
-            if age_s >= view.ttl_s or (max_age_s is not None and age_s >= max_age_s):
+            if now_s >= fragment.fresh_until or fragment.terms is not view.terms:
+                until_s = fragment.expiry(view.terms)
+                if now_s >= until_s:
+                    return None
+                due = due or now_s >= until_s - fragment.early_s
+            if max_age_s is not None and now_s - fragment.stored_at >= max_age_s:
                 return None
             found[index] = fragment
+        if read is not None:
+            read.append([view.key(values, context, variant) for _, view in projection.looked_up])
+        if due:
+            self._refresh(plan, projection, request, caller, [self._look_up(plan, projection, request, row, now_s)])
         if not projection.whole:
             return assemble(projection, found, [_CACHE] * len(found), context, now_s)
         views = [view.compute(found, context) if isinstance(view, ComputedView) else found[view] for view, _ in projection.emissions]
         told = "".join([view.cached_pattern for view in views])
         return Vector(projection.text, views, projection.cached_sources, now_s, told)
 
-    async def read(self, call: Call) -> bytes:
+    def _look_up(self, plan: Plan, projection: Projection, request: ReadRequest, row: RowInput, now_s: float) -> RowWork:
+        return look_up(self._store, plan, projection, request, row, now_s, use_cache=True, revalidating=True)
+
+    def _refresh(self, plan: Plan, projection: Projection, request: ReadRequest, caller: Caller, rows: Sequence[RowWork]) -> None:
+        """Have what is due fetched again, in the background."""
+        self._gatherer.refresh(Errand(plan, request.service, caller, request.options, projection.needed, 0.0), rows)
+
+    def _note(self, plan: Plan, read: Iterable[Sequence[Key]], now_s: float) -> None:
+        """In the request log, where there is one."""
+        if self._request_log is not None:
+            for keys in read:
+                self._request_log.note(plan.name, keys, now_s)
+
+    def _count(self, vectors: Iterable[Vector]) -> None:
+        """Stale ones are counted where it is decided that they may be served."""
+        for vector in vectors:
+            for source in vector.sources:
+                if source is not Source.STALE:
+                    self._counters.count_views(source, 1)
+
+    async def read(self, call: Call) -> Reply:
         """The reply, whatever it takes within the deadline. Raises GatewayError."""
         started_s, start_ns = time.perf_counter(), time.time_ns()
         facts = ReadFacts()
@@ -164,7 +218,7 @@ class FeatureReader:
             self._telemetry.end_read(span, facts, time.perf_counter() - started_s)
         return reply
 
-    async def _read(self, call: Call, facts: ReadFacts, span: Span | None, started_s: float) -> bytes:
+    async def _read(self, call: Call, facts: ReadFacts, span: Span | None, started_s: float) -> Reply:
         caller = self._gate.identify(call.authorization)
         request = call.door.decode(call.body, call.path)
         self._gate.admit(caller, request.service.workspace)
@@ -181,7 +235,8 @@ class FeatureReader:
         told = facts_of(plan, answers, bypass=not request.options.read_from_cache)
         for name in ReadFacts.__slots__:
             setattr(facts, name, getattr(told, name))
-        return call.door.encode(request, answers)
+        self._count([row for row in answers.rows if isinstance(row, Vector)])
+        return Reply(call.door.encode(request, answers), answers.stale)
 
     async def _answer(
         self, call: Call, request: ReadRequest, plan: Plan, caller: Caller, span: Span | None, started_s: float, deadline_s: float
@@ -210,10 +265,14 @@ class FeatureReader:
             partial_at_deadline=request.options.latency_budget_ms is not None or request.deadline_ms is not None,
             max_age_s=request.max_age_s,
             want_labels=plan.labels is None,
+            rows_may_fail=call.door.rows_may_fail,
             span=span,
             traceparent=call.traceparent,
         )
+        if any(row.due for row in rows):
+            self._refresh(plan, projection, request, caller, rows)
         await self._gatherer.gather(errand, rows)
+        self._note(plan, [[row.keys[index] for index in projection.needed] for row in rows if row.error is None], now_s)
         if request.show & _LABELS and plan.labels is None:  # the reply may have brought them
             labelled = self._schemas.at_hand(request.service, caller)
             if labelled is not None and labelled.schema == plan.schema:
@@ -224,7 +283,8 @@ class FeatureReader:
         answered_s = self._clock()
         outcomes = [row.error or vector_or_error(projection, row, one, answered_s) for row, one in zip(rows, ready, strict=True)]
         elapsed_s = time.perf_counter() - started_s
-        return Answers(outcomes, elapsed_s, [row.slo for row in rows], any(row.partial for row in rows), waited_s)
+        stale = staleness_of(plan, projection, rows, answered_s)
+        return Answers(outcomes, elapsed_s, [row.slo for row in rows], any(row.partial for row in rows), waited_s, stale)
 
     def _from_cache(self, request: ReadRequest, plan: Plan, caller: Caller, now_s: float) -> bool:
         """Whether this caller, with these options, may be served from the cache at all."""
@@ -240,11 +300,22 @@ class FeatureReader:
     ) -> RowWork:
         """`_look_up`, with a bad row's error kept in its own row where the door tells rows apart."""
         try:
-            return look_up(self._store, plan, projection, request, row, now_s, use_cache=self._from_cache(request, plan, caller, now_s))
+            work = look_up(
+                self._store,
+                plan,
+                projection,
+                request,
+                row,
+                now_s,
+                use_cache=self._from_cache(request, plan, caller, now_s),
+                revalidating=True,
+            )
         except InvalidRequest as error:
             if not door.rows_may_fail:
                 raise
             return RowWork((), {}, [], [], [], error=error)
+        self._counters.views_stale_revalidating += work.sources.count(Source.STALE)
+        return work
 
     def _tell(self, call: Call, facts: ReadFacts, elapsed_s: float) -> None:
         """The span of a hit, made after the fact."""

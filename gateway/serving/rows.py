@@ -1,5 +1,6 @@
 """A read's rows: taken from the cache as far as they are there, put together when all is there, and told of in telemetry."""
 
+from collections import Counter
 from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
@@ -9,9 +10,9 @@ from gateway.cache.store import FragmentStore
 from gateway.errors import GatewayError
 from gateway.features import PLAIN, SloInfo, Source, Status, statuses_of
 from gateway.serving.computing import Ready
-from gateway.serving.doors import Answers
-from gateway.serving.gathering import RowWork
+from gateway.serving.doors import Answers, Staleness
 from gateway.serving.plan import ComputedView, Plan, Projection
+from gateway.serving.work import RowWork
 from gateway.telemetry import ReadFacts
 from gateway.wire.replies import EncodedView, Vector, batch_slo, cut
 from gateway.wire.requests import ReadRequest, RowInput
@@ -21,25 +22,37 @@ _NOT_READY: Ready = MappingProxyType({})
 
 
 def look_up(
-    store: FragmentStore, plan: Plan, projection: Projection, request: ReadRequest, row: RowInput, now_s: float, *, use_cache: bool
+    store: FragmentStore,
+    plan: Plan,
+    projection: Projection,
+    request: ReadRequest,
+    row: RowInput,
+    now_s: float,
+    *,
+    use_cache: bool,
+    revalidating: bool = False,
 ) -> RowWork:
-    """Validate one row and take what is at hand for it. Raises InvalidRequest."""
+    """Validate one row and take what is at hand for it. `revalidating`: also what is stale, where it will be fetched again. Raises
+    InvalidRequest."""
     options = request.options
     values = plan.schema.join_values(row.join_keys)
     context = plan.schema.context_values(row.context, ignore_extra_fields=options.ignore_extra_request_context_fields)
     variant = None if options is PLAIN else options.variant
     keys = [view.key(values, context, variant) for view in plan.stored]
-    found: list[Fragment | None] = [None] * len(keys)
-    if use_cache:
-        for index in projection.needed:
-            fragment = store.lookup(keys[index])
-            if fragment is not None and now_s - fragment.stored_at < _usable_s(plan.stored[index].ttl_s, request.max_age_s):
-                found[index] = fragment
-    return RowWork(values, context, keys, found, [Source.CACHE] * len(keys))
-
-
-def _usable_s(ttl_s: float, max_age_s: float | None) -> float:
-    return ttl_s if max_age_s is None else min(ttl_s, max_age_s)
+    work = RowWork(values, context, keys, [None] * len(keys), [Source.CACHE] * len(keys))
+    for index in projection.needed if use_cache else ():
+        fragment = store.lookup(keys[index])
+        if fragment is None or (request.max_age_s is not None and now_s - fragment.stored_at >= request.max_age_s):
+            continue
+        terms = plan.stored[index].terms
+        until_s = fragment.expiry(terms)
+        if now_s < until_s or (revalidating and now_s < until_s + terms.revalidate_s):
+            work.take(index, fragment, Source.CACHE if now_s < until_s else Source.STALE)
+            if now_s >= until_s - fragment.early_s:
+                work.due.append(index)
+        elif now_s < until_s + terms.error_s:
+            work.hopes[index] = fragment
+    return work
 
 
 def assemble(
@@ -57,7 +70,7 @@ def assemble(
         if isinstance(view, ComputedView):
             computed = ready[view] if view in ready else view.compute(found, context)
             one: EncodedView = computed
-            came_from.append(Source.TIMEOUT if computed is view.timed_out else Source.COMPUTED)
+            came_from.append(view.source(computed))
         else:
             fragment = found[view]
             assert fragment is not None  # a row that still lacks something has an error and no vector
@@ -65,6 +78,24 @@ def assemble(
             came_from.append(sources[view])
         values.append(one if positions is None else cut(one, positions))
     return Vector.of(projection.text, values, came_from, now_s)
+
+
+def staleness_of(plan: Plan, projection: Projection, rows: Sequence[RowWork], now_s: float) -> Staleness | None:
+    """What is said of the stale fragments that went into these rows; None where there are none."""
+    stale = [
+        (fragment, plan.stored[index].terms, index in row.hopes)
+        for row in rows
+        if row.error is None
+        for index in projection.needed
+        if row.sources[index] is Source.STALE and (fragment := row.found[index]) is not None
+    ]
+    if not stale:
+        return None
+    return Staleness(
+        max(now_s - fragment.expiry(terms) for fragment, terms, _ in stale),
+        max(now_s - fragment.stored_at for fragment, _, _ in stale),
+        any(failing for _, _, failing in stale),
+    )
 
 
 def vector_or_error(projection: Projection, row: RowWork, ready: Ready, now_s: float) -> Vector | GatewayError:
@@ -77,23 +108,28 @@ def vector_or_error(projection: Projection, row: RowWork, ready: Ready, now_s: f
 def facts_of(plan: Plan, answers: Answers, *, bypass: bool = False) -> ReadFacts:
     """What the span tells of a read."""
     vectors = [row for row in answers.rows if not isinstance(row, GatewayError)]
-    sources = [source for vector in vectors for source in vector.sources]
-    hits, computed = sources.count(Source.CACHE), sources.count(Source.COMPUTED)
-    missed = len(sources) - hits - computed
+    counts = Counter(source for vector in vectors for source in vector.sources)
+    kept = counts[Source.CACHE] + counts[Source.STALE]
+    missed = counts[Source.ORIGIN] + counts[Source.DEFAULT] + counts[Source.TIMEOUT]
+    ages_s = [
+        age_s
+        for vector in vectors
+        for age_s, source in zip(vector.ages_s(), vector.sources, strict=True)
+        if source in (Source.CACHE, Source.STALE)
+    ]
     return ReadFacts(
         plan.service.workspace,
         plan.service.name,
         len(answers.rows),
-        "bypass" if bypass else "hit" if not missed else "partial" if hits else "miss",
-        hits,
+        "bypass" if bypass else "stale" if answers.stale else "hit" if not missed else "partial" if kept else "miss",
+        counts[Source.CACHE],
         missed,
-        computed,
-        max(
-            (age_s for vector in vectors for age_s, source in zip(vector.ages_s(), vector.sources, strict=True) if source is Source.CACHE),
-            default=0.0,
-        ),
+        counts[Source.COMPUTED],
+        max(ages_s, default=0.0),
         sum(status not in _GOOD for vector in vectors for status in statuses_of(vector.told)),
         _slo_of_origin(answers),
+        counts[Source.STALE],
+        counts[Source.DEFAULT],
     )
 
 

@@ -58,6 +58,11 @@ class Schemas:
         self._entries.clear()
         self._fetching.clear()
 
+    def recompile(self) -> None:
+        """What `compile_plan` makes of a description has changed: the plans at hand are made anew."""
+        for entry in self._entries.values():
+            entry.plan = self._compile(entry.plan.description)
+
     def at_hand(self, service: ServiceRef, caller: Caller) -> Plan | None:
         """The cached plan, if there is one; starts its refresh where that is due and this caller may see it. Never waits."""
         entry = self._entries.get(service)
@@ -128,10 +133,10 @@ class Schemas:
         known = self._entries.get(service)
         if known is not None and description.labels is None:
             description = replace(description, labels=known.plan.labels)
-        if known is not None and known.plan.description == description:
+        plan = self._compile(description)
+        if known is not None and known.plan.description == plan.description:
             known.refresh_at_s = asked_s + self._ttl_s
             return known.plan
-        plan = self._compile(description)
         if len(self._entries) >= _KEPT:
             del self._entries[next(iter(self._entries))]  # the oldest; only services that exist are ever kept
         self._entries[service] = _Entry(plan, asked_s + self._ttl_s)

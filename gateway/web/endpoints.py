@@ -1,19 +1,21 @@
 """The endpoints: bytes and headers in, the read path asked, bytes out. They hold no `try`: errors are the middleware's to tell."""
 
+import math
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
 from gateway.features import ServiceRef
 from gateway.origins.base import Origin
-from gateway.serving.desk import Desk
-from gateway.serving.doors import Door, QueryDoor
+from gateway.serving.desk import DecodePurge, Desk
+from gateway.serving.doors import Door, QueryDoor, Staleness
 from gateway.serving.plan import Plan
 from gateway.serving.querying import QueryCall, WildcardReader
 from gateway.serving.reader import Call, FeatureReader
 from gateway.web.exchange import STARTED, answer, answer_json, read_body, read_headers
-from gateway.web.problems import JSON
+from gateway.web.problems import JSON, Headers
 from gateway.wire.metadata import named_schema, tecton_metadata
 
 TRIED = "feature_gateway.tried"
@@ -41,12 +43,25 @@ class ReadFeatures:
         params = scope["path_params"]
         path = ServiceRef(params["workspace"], params["feature_service"]) if params else None
         call = Call(self.door, self.route, body, path, authorization, traceparent)
-        reply = None if TRIED in scope else self.hit(call)
-        if reply is None:
-            reply = await self._reader.read(call)
+        body, stale = None if TRIED in scope else self.hit(call), None
+        if body is None:
+            body, stale = await self._reader.read(call)
+        headers = [JSON, (b"content-length", b"%d" % len(body))]
+        if stale is not None:
+            headers += staleness(stale)
         scope[STARTED] = True
-        await send({"type": "http.response.start", "status": 200, "headers": [JSON, (b"content-length", b"%d" % len(reply))]})
-        await send({"type": "http.response.body", "body": reply})
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def staleness(stale: Staleness) -> Headers:
+    """Of a reply with something stale in it, and of no other: Cache-Status (RFC 9211) and Age (RFC 9111, section 5.1), both of the worst
+    fragment in it, in whole seconds."""
+    why = b"stale-if-error" if stale.failing else b"stale-while-revalidate"
+    return [
+        (b"cache-status", b"feature-gateway; hit; ttl=%d; detail=%b" % (-math.ceil(stale.ended_s), why)),
+        (b"age", b"%d" % stale.oldest_s),
+    ]
 
 
 class QueryFeatures:
@@ -117,6 +132,27 @@ class Ingest:
         await answer(scope, send, reply.status, headers, reply.body)
 
 
+class PurgeFeatures:
+    """The purge doors: of a feature service, of a workspace, or of all, as the path names them."""
+
+    def __init__(self, desk: Desk, decode: DecodePurge, max_body_bytes: int) -> None:
+        self._desk = desk
+        self._decode = decode
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        authorization, _ = read_headers(scope, self._max_body_bytes)
+        body = await read_body(receive, self._max_body_bytes, await receive())
+        if body is None:
+            return
+        workspace, name = (scope["path_params"].get(one) for one in ("workspace", "feature_service"))
+        if name is None:
+            purged = await self._desk.purge(workspace, body, self._decode, authorization)
+        else:
+            purged = await self._desk.purge_service(ServiceRef(workspace, name), body, self._decode, authorization)
+        await answer_json(scope, send, b'{"purged":%d}' % purged)
+
+
 class Live:
     """`/livez`: the process answers."""
 
@@ -133,6 +169,26 @@ class Ready:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         await self._origin.ready()
         await answer_json(scope, send, b'{"status":"ready"}')
+
+
+class Scraped(Protocol):
+    """What was counted so far, as text of `content_type`."""
+
+    content_type: str
+
+    def text(self) -> bytes: ...
+
+
+class Scrape:
+    """`/metrics`."""
+
+    def __init__(self, metrics: Scraped) -> None:
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+        body = self._metrics.text()
+        headers = [(b"content-type", self._metrics.content_type.encode()), (b"content-length", b"%d" % len(body))]
+        await answer(scope, send, 200, headers, body)
 
 
 class Document:

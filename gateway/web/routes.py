@@ -4,28 +4,46 @@ Tecton V1      POST /api/v1/feature-service/{get-features, get-features-batch, q
 Tecton V2      POST /api/v2/workspaces/{w}/feature-services/{fs}/{get-features, get-features-batch}, GET …/metadata
 ingest         POST /ingest, /v2/ingest
 named          POST /v1/workspaces/{w}/feature-services/{fs}/features, …/features:batch, …/features:query, GET …/schema
-operations     GET /livez, /readyz, /openapi.json, /docs
+purge          POST …/{fs}/features:purge, DELETE …/{fs}/features, POST /v1/workspaces/{w}/features:purge, /v1/features:purge
+operations     GET /livez, /readyz, /metrics, /openapi.json, /docs
 """
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.origins.base import Origin
-from gateway.serving.desk import Desk
+from gateway.serving.desk import DecodePurge, Desk
 from gateway.serving.doors import Doors
 from gateway.serving.querying import WildcardReader
 from gateway.serving.reader import FeatureReader
 from gateway.web.docs import docs_routes
-from gateway.web.endpoints import DescribeService, Document, Ingest, Live, QueryFeatures, ReadFeatures, Ready, as_metadata, as_schema
+from gateway.web.endpoints import (
+    DescribeService,
+    Document,
+    Ingest,
+    Live,
+    PurgeFeatures,
+    QueryFeatures,
+    ReadFeatures,
+    Ready,
+    Scrape,
+    Scraped,
+    as_metadata,
+    as_schema,
+)
 from gateway.web.openapi import document
+from gateway.wire.purges import service_drop, service_purge, whole_purge, workspace_purge
 from gateway.wire.requests import TectonReads
 
 V1 = ("/api/v1/feature-service", "/v1/feature-service")
 V2 = "/api/v2/workspaces/{workspace}/feature-services/{feature_service}"
-NAMED = "/v1/workspaces/{workspace}/feature-services/{feature_service}"
+WORKSPACE = "/v1/workspaces/{workspace}"
+NAMED = f"{WORKSPACE}/feature-services/{{feature_service}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +56,22 @@ class House:
     origin: Origin
     doors: Doors
     tecton: TectonReads
+    metrics: Scraped
     max_body_bytes: int
     version: str
+
+
+class SharedRoute(Route):
+    """A route to whose path another one brings a method: whoever comes with neither is told both."""
+
+    def __init__(self, path: str, endpoint: ASGIApp, *, method: str, beside: str, name: str) -> None:
+        super().__init__(path, endpoint, methods=[method], name=name)
+        self._allowed = f"{method}, {beside}"
+
+    def handle(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        if scope["method"] not in (self.methods or ()):
+            raise HTTPException(405, headers={"Allow": self._allowed})
+        return super().handle(scope, receive, send)
 
 
 class Directory:
@@ -63,19 +95,24 @@ class Directory:
 
 
 def routes(house: House) -> Sequence[BaseRoute]:
-    def read(path: str, name: str) -> Route:
-        door = getattr(house.doors, name)
-        return Route(path, ReadFeatures(house.reader, door, path, house.max_body_bytes), methods=["POST"], name=f"{name} {path}")
+    def read(path: str, name: str, *, beside: str | None = None) -> Route:
+        endpoint, told = ReadFeatures(house.reader, getattr(house.doors, name), path, house.max_body_bytes), f"{name} {path}"
+        if beside is not None:
+            return SharedRoute(path, endpoint, method="POST", beside=beside, name=told)
+        return Route(path, endpoint, methods=["POST"], name=told)
 
     def query(path: str, name: str) -> Route:
         door = getattr(house.doors, name)
         return Route(path, QueryFeatures(house.wildcards, door, path, house.max_body_bytes), methods=["POST"], name=f"{name} {path}")
 
+    def purge(path: str, decode: DecodePurge, method: str = "POST") -> Route:
+        return Route(path, PurgeFeatures(house.desk, decode, house.max_body_bytes), methods=[method])
+
     metadata = DescribeService(house.desk, house.tecton.locator, as_metadata, house.max_body_bytes)
     schema = DescribeService(house.desk, house.tecton.locator, as_schema, house.max_body_bytes)
     return [
         *[read(f"{prefix}/get-features", "tecton_single") for prefix in V1],
-        read(f"{NAMED}/features", "named_single"),
+        read(f"{NAMED}/features", "named_single", beside="DELETE"),
         read(f"{NAMED}/features:batch", "named_batch"),
         *[read(f"{prefix}/get-features-batch", "tecton_batch") for prefix in V1],
         read(f"{V2}/get-features", "tecton_single"),
@@ -86,8 +123,13 @@ def routes(house: House) -> Sequence[BaseRoute]:
         Route(f"{V2}/metadata", metadata, methods=["GET"]),
         Route(f"{NAMED}/schema", schema, methods=["GET"]),
         *[Route(path, Ingest(house.desk, house.max_body_bytes), methods=["POST"]) for path in ("/ingest", "/v2/ingest")],
+        purge(f"{NAMED}/features:purge", service_purge),
+        purge(f"{NAMED}/features", service_drop, "DELETE"),
+        purge(f"{WORKSPACE}/features:purge", workspace_purge),
+        purge("/v1/features:purge", whole_purge),
         Route("/livez", Live(), methods=["GET"]),
         Route("/readyz", Ready(house.origin), methods=["GET"]),
+        Route("/metrics", Scrape(house.metrics), methods=["GET"]),
         Route("/openapi.json", Document(document(version=house.version)), methods=["GET"]),
         *docs_routes(),
     ]

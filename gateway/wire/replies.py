@@ -21,9 +21,11 @@ _astuple = msgspec.structs.astuple
 # Plain ints: `&` on an IntFlag makes a new flag, at twenty times the price.
 _NAMES, _TYPES, _TIMES, _STATUSES = Show.NAMES.value, Show.DATA_TYPES.value, Show.EFFECTIVE_TIMES.value, Show.STATUSES.value
 _DESCRIPTIONS, _TAGS, _SLO, _ITEMS = Show.DESCRIPTIONS.value, Show.TAGS.value, Show.SLO_INFO.value, Show.ITEMS.value
-_UNTIMED = frozenset({Source.CACHE, Source.COMPUTED})
+KEPT = (Source.CACHE, Source.STALE)
+"""Sources that the Tecton doors tell as cached."""
+_UNTIMED = frozenset({*KEPT, Source.COMPUTED, Source.DEFAULT})
 """Sources whose values are told without effective times."""
-_ASKED_FOR = (Source.CACHE, Source.ORIGIN)
+_ASKED_FOR = (*KEPT, Source.ORIGIN)
 _REMEMBERED = 4096
 
 
@@ -121,7 +123,7 @@ class Vector(msgspec.Struct, gc=False):
 
     @classmethod
     def of(cls, text: VectorText, values: Sequence[EncodedView], sources: Sequence[Source], now_s: float) -> "Vector":
-        told = [as_cached(one.pattern) if source is Source.CACHE else one.pattern for one, source in zip(values, sources, strict=True)]
+        told = [as_cached(one.pattern) if source in KEPT else one.pattern for one, source in zip(values, sources, strict=True)]
         return cls(text, values, sources, now_s, "".join(told))
 
     def ages_s(self) -> list[float]:
@@ -132,7 +134,7 @@ class Vector(msgspec.Struct, gc=False):
         """Effective times as the Tecton doors tell them: dropped for cached values (contract §10)."""
         times: list[str | None] = []
         for values, source in zip(self.values, self.sources, strict=True):
-            times += [None] * len(values.pattern) if source is Source.CACHE else values.effective_times
+            times += [None] * len(values.pattern) if source in KEPT else values.effective_times
         return times
 
     def per_feature(self, texts: Iterable[bytes]) -> list[bytes]:

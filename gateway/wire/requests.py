@@ -14,6 +14,7 @@ import msgspec
 
 from gateway.errors import InvalidRequest
 from gateway.features import PLAIN, ReadOptions, ServiceRef
+from gateway.wire.fields import NOTHING, boolean, mapping, read_fields, spellings, string, text, texts
 from gateway.wire.json import decode_strict
 from gateway.wire.values import INT64_MAX, INT64_MIN
 
@@ -64,18 +65,8 @@ class ReadRequest(msgspec.Struct, frozen=True, gc=False):
     deadline_ms: int | None = None
 
 
-def _spellings(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """A table of snake_case names, with their camelCase spellings added."""
-
-    def camel(name: str) -> str:
-        first, *rest = name.split("_")
-        return first + "".join(word.capitalize() for word in rest)
-
-    return {spelling: target for name, target in fields.items() for spelling in (name, camel(name))}
-
-
-_ENVELOPE = _spellings({"params": "params"})
-_PARAMS = _spellings(
+_ENVELOPE = spellings({"params": "params"})
+_PARAMS = spellings(
     {
         name: name
         for name in (
@@ -95,8 +86,8 @@ _PARAMS = _spellings(
         )
     }
 )
-_ROW = _spellings({"join_key_map": "join_key_map", "request_context_map": "request_context_map"})
-_METADATA = _spellings(
+_ROW = spellings({"join_key_map": "join_key_map", "request_context_map": "request_context_map"})
+_METADATA = spellings(
     {
         name: (name, flag.value)
         for name, flag in {
@@ -111,8 +102,8 @@ _METADATA = _spellings(
         }.items()
     }
 )
-_NAMED = _spellings({name: name for name in ("join_keys", "request_context", "features", "include", "max_age_ms", "deadline_ms", "rows")})
-_NAMED_QUERY = _spellings(
+_NAMED = spellings({name: name for name in ("join_keys", "request_context", "features", "include", "max_age_ms", "deadline_ms", "rows")})
+_NAMED_QUERY = spellings(
     {name: name for name in ("join_keys", "request_context", "features", "include", "deadline_ms", "allow_partial_results")}
 )
 _INCLUDE = {
@@ -126,51 +117,6 @@ _INCLUDE = {
     "data_type": Show.DATA_TYPES.value,
 }
 _LEGACY_LOCATORS = ("feature_view_name", "feature_view_id", "feature_package_name", "feature_package_id")
-_NOTHING: dict[str, Any] = {}
-
-
-def _fields(given: Any, table: Mapping[str, str], where: str, *, strict: bool = False) -> dict[str, Any]:
-    """The known, set fields of a JSON object, by their snake_case names."""
-    if type(given) is not dict:
-        raise InvalidRequest(f"{where} must be a JSON object.")
-    known: dict[str, Any] = {}
-    for name, value in given.items():
-        target = table.get(name)
-        if target is None:
-            if strict:
-                raise InvalidRequest(f"{where} has an unknown field. Expected one of: [{' '.join(_camel_only(table))}]")
-        elif value is not None:
-            if target in known:
-                raise InvalidRequest(f"{where} has {target} twice, in camelCase and in snake_case.")
-            known[target] = value
-    return known
-
-
-def _camel_only(table: Mapping[str, str]) -> list[str]:
-    return [name for name in table if "_" not in name]
-
-
-def _mapping(fields: Mapping[str, Any], name: str, spoken: str) -> Mapping[str, Any]:
-    value = fields.get(name, _NOTHING)
-    if type(value) is not dict and value is not _NOTHING:
-        raise InvalidRequest(f"{spoken} must be a JSON object.")
-    return value
-
-
-def _text(fields: Mapping[str, Any], name: str, spoken: str) -> str:
-    return _string(fields.get(name, ""), spoken)
-
-
-def _string(value: Any, spoken: str) -> str:
-    if type(value) is not str:
-        raise InvalidRequest(f"{spoken} must be a string.")
-    return value
-
-
-def _boolean(value: Any, spoken: str) -> bool:
-    if type(value) is not bool:
-        raise InvalidRequest(f"{spoken} must be true or false.")
-    return value
 
 
 def _positive(value: Any, spoken: str, *, least: int = 1) -> int:
@@ -189,7 +135,7 @@ def _show(given: Any) -> int:
         raise InvalidRequest("metadataOptions must be a JSON object.")
     show = 0
     for name, flag, value in _chosen(given, _METADATA, "metadataOptions"):
-        if _boolean(value, name):
+        if boolean(value, name):
             show |= flag
     return show
 
@@ -217,17 +163,17 @@ def _leading_edge(value: Any, spoken: str) -> str:
     return str(value)
 
 
-_OPTIONS: dict[str, tuple[str, tuple[str, Callable[[Any, str], Any]]]] = _spellings(
+_OPTIONS: dict[str, tuple[str, tuple[str, Callable[[Any, str], Any]]]] = spellings(
     {
         name: (name, (name, read))
         for name, read in {
-            "read_from_cache": _boolean,
-            "write_to_cache": _boolean,
-            "ignore_extra_request_context_fields": _boolean,
+            "read_from_cache": boolean,
+            "write_to_cache": boolean,
+            "ignore_extra_request_context_fields": boolean,
             "latency_budget_ms": _positive,
-            "coerce_null_counts_to_zero": _boolean,
+            "coerce_null_counts_to_zero": boolean,
             "aggregation_leading_edge": _leading_edge,
-            "high_watermark_override": _string,
+            "high_watermark_override": string,
         }.items()
     }
 )
@@ -245,20 +191,20 @@ def _options(given: Any, *, allow_partial_results: bool) -> ReadOptions:
 def _locate(fields: Mapping[str, Any], default_workspace: str, path: ServiceRef | None) -> ServiceRef:
     if path is not None:  # V2: what stands in the path wins over what the body repeats
         return path
-    name = _text(fields, "feature_service_name", "featureServiceName")
-    identity = _text(fields, "feature_service_id", "featureServiceId")
+    name = text(fields, "feature_service_name", "featureServiceName")
+    identity = text(fields, "feature_service_id", "featureServiceId")
     if any(legacy in fields for legacy in _LEGACY_LOCATORS):
         raise InvalidRequest("Feature views and feature packages cannot be read by themselves here: name a feature service.")
     if bool(name) == bool(identity):
         raise InvalidRequest("Exactly one of featureServiceName and featureServiceId must be set.")
-    return ServiceRef(_text(fields, "workspace_name", "workspaceName") or default_workspace, name, identity)
+    return ServiceRef(text(fields, "workspace_name", "workspaceName") or default_workspace, name, identity)
 
 
 def _params(body: bytes) -> dict[str, Any]:
-    envelope = _fields(decode_strict(body), _ENVELOPE, "The body")
+    envelope = read_fields(decode_strict(body), _ENVELOPE, "The body")
     if "params" not in envelope:
         raise InvalidRequest("The body must have the field params.")
-    return _fields(envelope["params"], _PARAMS, "params")
+    return read_fields(envelope["params"], _PARAMS, "params")
 
 
 _Int64 = Annotated[int, msgspec.Meta(ge=INT64_MIN, le=INT64_MAX)]
@@ -341,11 +287,11 @@ class TectonReads:
         if plain is not None:
             return ReadRequest(
                 path or ServiceRef(plain.workspace_name, plain.feature_service_name),
-                (RowInput(plain.join_key_map, plain.request_context_map or _NOTHING),),
+                (RowInput(plain.join_key_map, plain.request_context_map or NOTHING),),
                 self._plain_show(plain.metadata_options) or self.show_by_default,
             )
         fields = _params(body)
-        row = RowInput(_mapping(fields, "join_key_map", "joinKeyMap"), _mapping(fields, "request_context_map", "requestContextMap"))
+        row = RowInput(mapping(fields, "join_key_map", "joinKeyMap"), mapping(fields, "request_context_map", "requestContextMap"))
         return self._request(fields, path, (row,))
 
     def _plain_show(self, given: dict[str, bool] | None) -> int:
@@ -377,20 +323,20 @@ class TectonReads:
         return _locate(_params(body), self.default_workspace, None)
 
     def _request(self, fields: Mapping[str, Any], path: ServiceRef | None, rows: tuple[RowInput, ...]) -> ReadRequest:
-        partial = _boolean(fields.get("allow_partial_results", False), "allowPartialResults")
+        partial = boolean(fields.get("allow_partial_results", False), "allowPartialResults")
         return ReadRequest(
             _locate(fields, self.default_workspace, path),
             rows,
-            _show(fields.get("metadata_options", _NOTHING)) or self.show_by_default,
-            _options(fields.get("request_options", _NOTHING), allow_partial_results=partial),
+            _show(fields.get("metadata_options", NOTHING)) or self.show_by_default,
+            _options(fields.get("request_options", NOTHING), allow_partial_results=partial),
         )
 
 
 def _tecton_row(given: Any, index: int) -> RowInput:
-    fields = _fields(given, _ROW, f"requestData[{index}]")
+    fields = read_fields(given, _ROW, f"requestData[{index}]")
     return RowInput(
-        _mapping(fields, "join_key_map", f"requestData[{index}].joinKeyMap"),
-        _mapping(fields, "request_context_map", f"requestData[{index}].requestContextMap"),
+        mapping(fields, "join_key_map", f"requestData[{index}].joinKeyMap"),
+        mapping(fields, "request_context_map", f"requestData[{index}].requestContextMap"),
     )
 
 
@@ -398,28 +344,28 @@ def named_single(body: bytes, service: ServiceRef) -> ReadRequest:
     """The named door (design §3.2): `{"joinKeys":{…},"requestContext":{…},"features":[…],"include":[…],"maxAgeMs":…,"deadlineMs":…}`."""
     plain = _plain_named(body)
     if plain is not None:
-        row = RowInput(plain.join_keys, plain.request_context or _NOTHING)
+        row = RowInput(plain.join_keys, plain.request_context or NOTHING)
         return ReadRequest(
             service, (row,), _included(plain.include or ()), selectors=None if plain.features is None else tuple(plain.features)
         )
-    fields = _fields(decode_strict(body), _NAMED, "The body", strict=True)
+    fields = read_fields(decode_strict(body), _NAMED, "The body", strict=True)
     if "rows" in fields:
         raise InvalidRequest("rows is for the batch path: post it to …/features:batch.")
-    row = RowInput(_mapping(fields, "join_keys", "joinKeys"), _mapping(fields, "request_context", "requestContext"))
+    row = RowInput(mapping(fields, "join_keys", "joinKeys"), mapping(fields, "request_context", "requestContext"))
     return _named_request(fields, service, (row,))
 
 
 def named_query(body: bytes, service: ServiceRef) -> ReadRequest:
     """The named door's wildcard read: the fields of a single read but maxAgeMs (nothing is cached), and `allowPartialResults`."""
-    fields = _fields(decode_strict(body), _NAMED_QUERY, "The body", strict=True)
-    partial = _boolean(fields.get("allow_partial_results", False), "allowPartialResults")
-    row = RowInput(_mapping(fields, "join_keys", "joinKeys"), _mapping(fields, "request_context", "requestContext"))
+    fields = read_fields(decode_strict(body), _NAMED_QUERY, "The body", strict=True)
+    partial = boolean(fields.get("allow_partial_results", False), "allowPartialResults")
+    row = RowInput(mapping(fields, "join_keys", "joinKeys"), mapping(fields, "request_context", "requestContext"))
     return msgspec.structs.replace(_named_request(fields, service, (row,)), options=_options({}, allow_partial_results=partial))
 
 
 def named_batch(body: bytes, service: ServiceRef) -> ReadRequest:
     """The named door's batch: `{"rows":[{"joinKeys":{…},"requestContext":{…}},…]}`, up to 1,000 rows, and the fields of a single read."""
-    fields = _fields(decode_strict(body), _NAMED, "The body", strict=True)
+    fields = read_fields(decode_strict(body), _NAMED, "The body", strict=True)
     rows = fields.get("rows")
     if type(rows) is not list or not rows:
         raise InvalidRequest("rows must be a list with at least one item.")
@@ -430,21 +376,21 @@ def named_batch(body: bytes, service: ServiceRef) -> ReadRequest:
     return _named_request(fields, service, tuple(_named_row(row, index) for index, row in enumerate(rows)))
 
 
-_NAMED_ROW = _spellings({"join_keys": "join_keys", "request_context": "request_context"})
+_NAMED_ROW = spellings({"join_keys": "join_keys", "request_context": "request_context"})
 
 
 def _named_row(given: Any, index: int) -> RowInput:
     where = f"rows[{index}]"
-    fields = _fields(given, _NAMED_ROW, where, strict=True)
-    return RowInput(_mapping(fields, "join_keys", f"{where}.joinKeys"), _mapping(fields, "request_context", f"{where}.requestContext"))
+    fields = read_fields(given, _NAMED_ROW, where, strict=True)
+    return RowInput(mapping(fields, "join_keys", f"{where}.joinKeys"), mapping(fields, "request_context", f"{where}.requestContext"))
 
 
 def _named_request(fields: Mapping[str, Any], service: ServiceRef, rows: tuple[RowInput, ...]) -> ReadRequest:
     return ReadRequest(
         service,
         rows,
-        _included(_texts(fields, "include")),
-        selectors=tuple(_texts(fields, "features")) if "features" in fields else None,
+        _included(texts(fields, "include")),
+        selectors=tuple(texts(fields, "features")) if "features" in fields else None,
         max_age_s=_positive(fields["max_age_ms"], "maxAgeMs", least=0) / 1000 if "max_age_ms" in fields else None,
         deadline_ms=_positive(fields["deadline_ms"], "deadlineMs") if "deadline_ms" in fields else None,
     )
@@ -457,10 +403,3 @@ def _included(given: Iterable[str]) -> int:
             raise InvalidRequest("include has an unknown entry. Expected some of: [status effectiveTime ageSeconds source dataType]")
         show |= _INCLUDE[one]
     return show
-
-
-def _texts(fields: Mapping[str, Any], name: str) -> list[str]:
-    given = fields.get(name, [])
-    if type(given) is not list or not all(type(one) is str for one in given):
-        raise InvalidRequest(f"{name} must be a list of strings.")
-    return given

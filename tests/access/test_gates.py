@@ -70,8 +70,8 @@ def passthrough() -> Passthrough:
     return Passthrough(Grants(30.0))
 
 
-def table(*workspaces: str, ingest: bool = False, upstream: str | None = None) -> KeyTable:
-    return KeyTable({hashlib.sha256(SECRET.encode()).digest(): KeyRights(frozenset(workspaces), ingest=ingest)}, upstream)
+def table(*workspaces: str, ingest: bool = False, purge: bool = False, upstream: str | None = None) -> KeyTable:
+    return KeyTable({hashlib.sha256(SECRET.encode()).digest(): KeyRights(frozenset(workspaces), ingest=ingest, purge=purge)}, upstream)
 
 
 def known(gate: Gate) -> Caller:
@@ -228,6 +228,39 @@ def test_an_ingest_that_names_no_workspace_needs_the_right_to_write(*, ingest: b
             gate.admit_ingest(known(gate), None)
 
 
+ALLOWED = {
+    ("live", "with the right", "a service of live"),
+    ("live", "with the right", "all of live"),
+    ("*", "with the right", "a service of live"),
+    ("*", "with the right", "all of live"),
+    ("*", "with the right", "all workspaces"),
+}
+"""Who may purge what, among keys. All else is refused."""
+PURGES = {"a service of live": ("live", LIVE), "all of live": ("live", None), "all workspaces": (None, None)}
+RIGHTS = {"with the right": (False, True), "without": (False, False), "a writer without": (True, False)}
+
+
+@pytest.mark.parametrize("workspaces", ["live", "dev", "*", ""])
+@pytest.mark.parametrize("right", RIGHTS)
+@pytest.mark.parametrize("what", PURGES)
+def test_a_key_purges_what_it_was_given_the_right_to_and_nothing_else(workspaces: str, right: str, what: str) -> None:
+    ingest, purge = RIGHTS[right]
+    gate = table(*workspaces.split(), ingest=ingest, purge=purge)
+    if (workspaces, right, what) in ALLOWED:
+        gate.admit_purge(known(gate), *PURGES[what])
+    else:
+        with pytest.raises(PermissionDenied, match="Not Authorized"):
+            gate.admit_purge(known(gate), *PURGES[what])
+
+
+def test_passing_through_leaves_a_service_to_the_origin_and_refuses_what_the_origin_does_not_know_of() -> None:
+    gate = passthrough()
+    gate.admit_purge(known(gate), *PURGES["a service of live"])
+    for what in ("all of live", "all workspaces"):
+        with pytest.raises(PermissionDenied, match=r'Not Authorized.*features:purge.*auth\.mode = "keys"'):
+            gate.admit_purge(known(gate), *PURGES[what])
+
+
 def test_what_the_origin_says_of_the_gateways_key_says_nothing_of_the_caller() -> None:
     gate = table("live")
     gate.answered(known(gate), LIVE, 0.0)
@@ -265,6 +298,8 @@ def test_an_open_gate_lets_everybody_in(header: bytes | None) -> None:
     caller = gate.identify(header)
     gate.admit(caller, "live")
     gate.admit_ingest(caller, None)
+    for purge in PURGES.values():
+        gate.admit_purge(caller, *purge)
     gate.answered(caller, LIVE, 0.0)
     gate.refused(caller, LIVE)
     assert all(gate.holds(caller, LIVE, 0.0, may) for may in May)

@@ -64,7 +64,7 @@ async def test_nobody_flies_what_nobody_leads(flights: Flights[str]) -> None:
 
 
 async def test_a_flight_is_found_under_every_key_it_was_started_for(flights: Flights[str], fetches: Fetches) -> None:
-    flight = flights.lead([KEY, OTHER], ANNE, 0.0, fetches.fetch(KEY, OTHER))
+    flight = flights.lead([KEY, OTHER], ANNE, 0.0, 0, fetches.fetch(KEY, OTHER))
     assert flight.keys == (KEY, OTHER)
     assert flights.find(KEY, ANNE, granted=False) is flight
     assert flights.find(OTHER, ANNE, granted=False) is flight
@@ -79,13 +79,13 @@ async def test_a_flight_is_found_under_every_key_it_was_started_for(flights: Fli
 async def test_the_leaders_credential_joins_always_and_others_under_a_grant(
     flights: Flights[str], fetches: Fetches, caller: bytes, *, granted: bool, joins: bool
 ) -> None:
-    flight = flights.lead([KEY], ANNE, 0.0, fetches.fetch(KEY))
+    flight = flights.lead([KEY], ANNE, 0.0, 0, fetches.fetch(KEY))
     assert flights.find(KEY, caller, granted=granted) is (flight if joins else None)
 
 
 async def test_many_who_want_one_key_make_one_fetch(flights: Flights[str], fetches: Fetches) -> None:
     async def want() -> str:
-        flight = flights.find(KEY, ANNE, granted=True) or flights.lead([KEY], ANNE, 0.0, fetches.fetch(KEY))
+        flight = flights.find(KEY, ANNE, granted=True) or flights.lead([KEY], ANNE, 0.0, 0, fetches.fetch(KEY))
         assert await wait_for([flight], LONG_S)
         return flight.cargo()[KEY]
 
@@ -96,7 +96,7 @@ async def test_many_who_want_one_key_make_one_fetch(flights: Flights[str], fetch
 
 
 async def test_landing_clears_the_keys_and_leaves_the_cargo(flights: Flights[str], fetches: Fetches) -> None:
-    flight = flights.lead([KEY, OTHER], ANNE, 0.0, fetches.fetch(KEY, OTHER))
+    flight = flights.lead([KEY, OTHER], ANNE, 0.0, 0, fetches.fetch(KEY, OTHER))
     fetches.land()
     assert await wait_for([flight], LONG_S)
     await asyncio.gather(flight.task)
@@ -106,20 +106,20 @@ async def test_landing_clears_the_keys_and_leaves_the_cargo(flights: Flights[str
 
 
 async def test_a_crash_clears_the_keys_and_is_the_cargo(flights: Flights[str], fetches: Fetches) -> None:
-    flight = flights.lead([KEY], ANNE, 0.0, fetches.fetch(KEY))
+    flight = flights.lead([KEY], ANNE, 0.0, 0, fetches.fetch(KEY))
     fetches.crash(OriginFailed("500"))
     assert await wait_for([flight], LONG_S)
     with pytest.raises(OriginFailed):
         flight.cargo()
     assert len(flights) == 0
-    again = flights.lead([KEY], BEN, 0.0, fetches.fetch(KEY))
+    again = flights.lead([KEY], BEN, 0.0, 0, fetches.fetch(KEY))
     assert flights.find(KEY, BEN, granted=False) is again
 
 
 async def test_a_crash_that_nobody_waits_for_is_not_reported_as_lost(flights: Flights[str], fetches: Fetches) -> None:
     complaints: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, complaint: complaints.append(complaint))
-    flight = flights.lead([KEY], ANNE, 0.0, fetches.fetch(KEY))
+    flight = flights.lead([KEY], ANNE, 0.0, 0, fetches.fetch(KEY))
     fetches.crash(OriginFailed("500"))
     await asyncio.wait([flight.task])
     del flight
@@ -128,15 +128,15 @@ async def test_a_crash_that_nobody_waits_for_is_not_reported_as_lost(flights: Fl
 
 
 async def test_a_flight_that_nobody_waits_for_still_lands(flights: Flights[str], fetches: Fetches) -> None:
-    task = flights.lead([KEY], ANNE, 0.0, fetches.fetch(KEY)).task
+    task = flights.lead([KEY], ANNE, 0.0, 0, fetches.fetch(KEY)).task
     fetches.land()
     assert await task == {KEY: "fetch 1"}
 
 
 async def test_a_second_flight_for_a_key_does_not_displace_the_first(flights: Flights[str], fetches: Fetches) -> None:
-    first = flights.lead([KEY], ANNE, 0.0, fetches.fetch(KEY))
+    first = flights.lead([KEY], ANNE, 0.0, 0, fetches.fetch(KEY))
     later = Fetches()
-    second = flights.lead([KEY, OTHER], BEN, 0.0, later.fetch(KEY, OTHER))
+    second = flights.lead([KEY, OTHER], BEN, 0.0, 0, later.fetch(KEY, OTHER))
     assert flights.find(KEY, BEN, granted=True) is first
     assert flights.find(OTHER, BEN, granted=False) is second
     later.land()
@@ -150,14 +150,14 @@ async def test_a_second_flight_for_a_key_does_not_displace_the_first(flights: Fl
 
 async def test_a_refused_joiner_can_find_the_flight_it_leads_itself(flights: Flights[str], fetches: Fetches) -> None:
     """Else each of its own concurrent requests leads one more fetch of the same key."""
-    flights.lead([KEY], ANNE, 0.0, fetches.fetch(KEY))
-    own = flights.lead([KEY], BEN, 0.0, fetches.fetch(KEY))
+    flights.lead([KEY], ANNE, 0.0, 0, fetches.fetch(KEY))
+    own = flights.lead([KEY], BEN, 0.0, 0, fetches.fetch(KEY))
     assert flights.find(KEY, BEN, granted=False) is own
 
 
 async def test_a_leader_who_leads_twice_leaves_the_first_to_be_found(flights: Flights[str], fetches: Fetches) -> None:
-    first, later = flights.lead([KEY], ANNE, 0.0, fetches.fetch(KEY)), Fetches()
-    second = flights.lead([KEY], ANNE, 0.0, later.fetch(KEY))
+    first, later = flights.lead([KEY], ANNE, 0.0, 0, fetches.fetch(KEY)), Fetches()
+    second = flights.lead([KEY], ANNE, 0.0, 0, later.fetch(KEY))
     later.land()
     assert await wait_for([second], LONG_S)
     assert flights.find(KEY, ANNE, granted=False) is first
@@ -168,7 +168,7 @@ async def test_a_leader_who_leads_twice_leaves_the_first_to_be_found(flights: Fl
 
 
 async def test_a_waiter_who_goes_away_does_not_bring_the_flight_down(flights: Flights[str], fetches: Fetches) -> None:
-    flight = flights.lead([KEY], ANNE, 0.0, fetches.fetch(KEY))
+    flight = flights.lead([KEY], ANNE, 0.0, 0, fetches.fetch(KEY))
     waiter = asyncio.ensure_future(wait_for([flight], LONG_S))
     await asyncio.wait([waiter], timeout=0)
     waiter.cancel()
@@ -182,7 +182,7 @@ async def test_a_waiter_who_goes_away_does_not_bring_the_flight_down(flights: Fl
 
 @pytest.mark.parametrize("timeout_s", [0.0, -5.0, 0.001])
 async def test_a_waiter_whose_time_is_up_gives_up_alone(flights: Flights[str], fetches: Fetches, timeout_s: float) -> None:
-    flight = flights.lead([KEY], ANNE, 0.0, fetches.fetch(KEY))
+    flight = flights.lead([KEY], ANNE, 0.0, 0, fetches.fetch(KEY))
     assert not await wait_for([flight], timeout_s)
     assert not flight.task.done()
     fetches.land()
@@ -191,7 +191,7 @@ async def test_a_waiter_whose_time_is_up_gives_up_alone(flights: Flights[str], f
 
 async def test_waiting_for_several_takes_all_of_them(flights: Flights[str], fetches: Fetches) -> None:
     later = Fetches()
-    both = [flights.lead([KEY], ANNE, 0.0, fetches.fetch(KEY)), flights.lead([OTHER], ANNE, 0.0, later.fetch(OTHER))]
+    both = [flights.lead([KEY], ANNE, 0.0, 0, fetches.fetch(KEY)), flights.lead([OTHER], ANNE, 0.0, 0, later.fetch(OTHER))]
     fetches.land()
     assert await wait_for(both[:1], LONG_S)
     assert not await wait_for(both, 0.0)
@@ -206,7 +206,7 @@ async def test_waiting_for_nothing_is_over_at_once(timeout_s: float) -> None:
 
 
 async def test_closing_brings_all_flights_down(tasks: Tasks, flights: Flights[str], fetches: Fetches) -> None:
-    flight = flights.lead([KEY], ANNE, 0.0, fetches.fetch(KEY))
+    flight = flights.lead([KEY], ANNE, 0.0, 0, fetches.fetch(KEY))
     await tasks.aclose()
     assert flight.task.cancelled()
     assert await wait_for([flight], 0.0)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cache.keys import Namespaces, context_part, picker
+from gateway.cache.keys import Namespace, Namespaces, context_part, picker
 from gateway.features import FLOAT64, INT64, STRING, DataType, Feature, Field, ViewLayout, array_of, map_of, struct_of
 from gateway.schema import Schema
 from tests.wire.strategies import DATA_TYPES, values_of
@@ -115,40 +115,41 @@ def test_equal_typed_join_keys_have_equal_keys_and_no_others_do(a: str, b: str, 
 def test_the_same_fragment_has_the_same_namespace() -> None:
     namespaces = Namespaces()
     again = ViewLayout("user", (Feature("user.count", INT64), Feature("user.city", STRING)))
-    assert namespaces.number("live", LAYOUT, (USER,), ()) == namespaces.number("live", again, [Field("user", STRING)], [])
+    assert namespaces.number(Namespace("live", LAYOUT, (USER,))) == namespaces.number(Namespace("live", again, (Field("user", STRING),)))
 
 
 def test_whatever_makes_a_fragment_what_it_is_makes_its_namespace() -> None:
     count, city = LAYOUT.features
-    identities: list[tuple[str, ViewLayout, list[Field], list[Field]]] = [
-        ("live", LAYOUT, [USER], []),
-        ("dev", LAYOUT, [USER], []),
-        ("live", ViewLayout("shop", LAYOUT.features), [USER], []),
-        ("live", ViewLayout("user", (count,)), [USER], []),
-        ("live", ViewLayout("user", (city, count)), [USER], []),
-        ("live", ViewLayout("user", (count, Feature("user.city", INT64))), [USER], []),
-        ("live", LAYOUT, [SHOP], []),
-        ("live", LAYOUT, [Field("user", INT64)], []),
-        ("live", LAYOUT, [USER, SHOP], []),
-        ("live", LAYOUT, [SHOP, USER], []),
-        ("live", LAYOUT, [], []),
-        ("live", LAYOUT, [], [USER]),
-        ("live", LAYOUT, [USER], [USER]),
-        ("live", LAYOUT, [USER], [Field("place", struct_of(x=INT64))]),
-        ("live", LAYOUT, [USER], [Field("place", struct_of(x=FLOAT64))]),
-        ("live", LAYOUT, [USER], [Field("place", array_of(INT64))]),
-        ("live", LAYOUT, [USER], [Field("place", map_of(INT64))]),
+    identities = [
+        Namespace("live", LAYOUT, (USER,), ()),
+        Namespace("dev", LAYOUT, (USER,), ()),
+        Namespace("live", ViewLayout("shop", LAYOUT.features), (USER,), ()),
+        Namespace("live", ViewLayout("user", (count,)), (USER,), ()),
+        Namespace("live", ViewLayout("user", (city, count)), (USER,), ()),
+        Namespace("live", ViewLayout("user", (count, Feature("user.city", INT64))), (USER,), ()),
+        Namespace("live", LAYOUT, (SHOP,), ()),
+        Namespace("live", LAYOUT, (Field("user", INT64),), ()),
+        Namespace("live", LAYOUT, (USER, SHOP), ()),
+        Namespace("live", LAYOUT, (SHOP, USER), ()),
+        Namespace("live", LAYOUT, (), ()),
+        Namespace("live", LAYOUT, (), (USER,)),
+        Namespace("live", LAYOUT, (USER,), (USER,)),
+        Namespace("live", LAYOUT, (USER,), (Field("place", struct_of(x=INT64)),)),
+        Namespace("live", LAYOUT, (USER,), (Field("place", struct_of(x=FLOAT64)),)),
+        Namespace("live", LAYOUT, (USER,), (Field("place", array_of(INT64)),)),
+        Namespace("live", LAYOUT, (USER,), (Field("place", map_of(INT64)),)),
+        Namespace("live", LAYOUT, (USER,), (), "live/user@1"),
     ]
     namespaces = Namespaces()
-    assert [namespaces.number(*identity) for identity in identities] == list(range(len(identities)))
-    assert [namespaces.number(*identity) for identity in identities] == list(range(len(identities)))
+    assert [namespaces.number(identity) for identity in identities] == list(range(len(identities)))
+    assert [namespaces.number(identity) for identity in identities] == list(range(len(identities)))
 
 
 def test_namespaces_are_never_given_again_once_they_were_renewed() -> None:
     namespaces = Namespaces()
     layouts = [ViewLayout(name, (Feature(f"{name}.x", INT64),)) for name in ("a", "b")]
-    before = [namespaces.number("w", layout, (), ()) for layout in layouts]
-    assert before == [namespaces.number("w", layout, (), ()) for layout in layouts]
+    before = [namespaces.number(Namespace("w", layout, ())) for layout in layouts]
+    assert before == [namespaces.number(Namespace("w", layout, ())) for layout in layouts]
     namespaces.renew()
-    after = [namespaces.number("w", layout, (), ()) for layout in reversed(layouts)]
+    after = [namespaces.number(Namespace("w", layout, ())) for layout in reversed(layouts)]
     assert len({*before, *after}) == 4

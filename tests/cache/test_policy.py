@@ -1,8 +1,16 @@
+"""How long a fragment may be served: what is said of its view and of the service it is read through, and the default."""
+
+from math import inf
+
 import pytest
 
-from gateway.cache.policy import Policies
+from gateway.cache.policy import Policies, Said, Terms
 
-POLICIES = Policies(60.0, services={"live/fraud": 10.0, "live/off": 0.0}, views={"user": 30.0, "quick": 5.0, "never": 0.0})
+POLICIES = Policies(
+    Terms(60.0, 60.0),
+    services={"live/fraud": Said(10.0), "live/off": Said(0.0)},
+    views={"user": Said(30.0), "quick": Said(5.0), "never": Said(0.0)},
+)
 
 
 @pytest.mark.parametrize(
@@ -20,12 +28,47 @@ POLICIES = Policies(60.0, services={"live/fraud": 10.0, "live/off": 0.0}, views=
     ],
 )
 def test_the_shorter_word_counts_and_the_default_where_nobody_speaks(workspace: str, service: str, view: str, ttl_s: float) -> None:
-    assert POLICIES.ttl_s(workspace, service, view) == ttl_s
+    assert POLICIES.terms(workspace, service, view).ttl_s == ttl_s
 
 
 def test_without_settings_everything_has_the_default() -> None:
-    assert Policies().ttl_s("w", "s", "v") == 60.0
+    assert Policies().terms("w", "s", "v") == Terms()
 
 
 def test_a_longer_word_than_the_default_counts_too() -> None:
-    assert Policies(1.0, views={"user": 3600.0}).ttl_s("w", "s", "user") == 3600.0
+    assert Policies(Terms(1.0), views={"user": Said(3600.0)}).terms("w", "s", "user").ttl_s == 3600.0
+
+
+def test_each_thing_is_said_by_itself_and_the_shorter_word_counts_for_each() -> None:
+    service = Said(ttl_s=40.0, max_age_s=900.0, revalidate_s=3.0)
+    view = Said(negative_ttl_s=2.0, max_age_s=600.0, error_s=0.0, revalidate_s=7.0)
+    policies = Policies(Terms(60.0, 10.0, inf, 0.0, 300.0), {"w/s": service}, {"v": view})
+    assert policies.terms("w", "s", "v") == Terms(40.0, 2.0, 600.0, 3.0, 0.0)
+    assert policies.terms("w", "s", "other") == Terms(40.0, 10.0, 900.0, 3.0, 300.0)
+    assert policies.terms("w", "other", "v") == Terms(60.0, 2.0, 600.0, 7.0, 0.0)
+
+
+def test_what_is_missing_is_never_believed_for_longer_than_what_is_there() -> None:
+    assert Policies(Terms(5.0, 60.0)).terms("w", "s", "v").negative_ttl_s == 5.0
+
+
+def test_equal_terms_are_one_object() -> None:
+    assert POLICIES.terms("live", "fraud", "shop") is POLICIES.terms("live", "fraud", "user")
+
+
+@pytest.mark.parametrize(
+    ("policies", "bounded"),
+    [
+        (Policies(), False),
+        (Policies(Terms(max_age_s=5.0)), True),
+        (Policies(services={"w/s": Said(max_age_s=5.0)}), True),
+        (Policies(views={"v": Said(max_age_s=5.0)}), True),
+        (POLICIES, False),
+    ],
+)
+def test_whether_any_age_is_bounded_is_known_beforehand(policies: Policies, bounded: bool) -> None:  # noqa: FBT001 - a table
+    assert policies.bounds_age is bounded
+
+
+def test_the_longer_window_is_how_long_a_fragment_is_of_use() -> None:
+    assert Terms(revalidate_s=5.0, error_s=2.0).grace_s == 5.0

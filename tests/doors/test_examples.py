@@ -10,7 +10,7 @@ import pytest
 from gateway.demo.definitions import SERVICE, WORKSPACE
 from gateway.web.openapi import document
 from gateway.web.openapi.wildcards import SERVICE as WILDCARD
-from tests.harness.houses import WRITER, House, demo_settings, open_house
+from tests.harness.houses import OPERATOR, House, demo_settings, open_house
 
 
 def examples(*, wildcards: bool = False) -> Iterator[tuple[str, str, str, Any]]:
@@ -28,7 +28,7 @@ def examples(*, wildcards: bool = False) -> Iterator[tuple[str, str, str, Any]]:
 
 @pytest.fixture
 def house(demo_copy: Path) -> Iterator[House]:
-    with open_house(demo_settings(demo_copy), WRITER) as house:
+    with open_house(demo_settings(demo_copy), OPERATOR) as house:
         yield house
 
 

@@ -33,7 +33,8 @@ def unasked(busy_demo: House) -> Iterator[House]:
         "/api/v1/feature-service/get-feature-service-state",
         "/api/v1/feature-service/get-features/",
         "/api/v2/workspaces/prod/feature-services/flight_delay",
-        "/v1/workspaces/prod/feature-services/flight_delay/features:purge",
+        "/v1/workspaces/prod/feature-services/flight_delay/features:forget",
+        "/v1/workspaces/prod/feature-services/features:purge",
         "/v1/workspaces//feature-services/flight_delay/features",
         "/v1/workspaces/prod/feature-services/a/b/features",
         "/ingest/",
@@ -71,12 +72,25 @@ def test_a_wrong_method_on_ingest_is_501_in_its_own_shape(unasked: House, path: 
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", f"{NAMED}/features"), ("PUT", f"{NAMED}/features:batch"), ("POST", f"{NAMED}/schema"), ("POST", "/livez")]
+    ("method", "path"),
+    [
+        ("GET", f"{NAMED}/features"),
+        ("PUT", f"{NAMED}/features:batch"),
+        ("POST", f"{NAMED}/schema"),
+        ("POST", "/livez"),
+        ("GET", f"{NAMED}/features:purge"),
+        ("DELETE", "/v1/features:purge"),
+        ("POST", "/metrics"),
+    ],
 )
 def test_a_wrong_method_elsewhere_is_405(unasked: House, method: str, path: str) -> None:
     reply = unasked.client.request(method, path)
     assert problem(reply)[:2] == (405, 12)
     assert reply.headers["allow"]
+
+
+def test_whoever_comes_with_neither_method_of_a_path_is_told_both(unasked: House) -> None:
+    assert unasked.client.put(f"{NAMED}/features").headers["allow"] == "POST, DELETE"
 
 
 @pytest.mark.parametrize("path", BODIES_READ)

@@ -357,6 +357,7 @@ def test_what_breaks_a_group_is_told_to_whom_it_belongs_and_the_others_are_store
     with held(engine._writer):
         good, breaks, fine = (engine.begin_ingest(body(sale(user=user, id=user))) for user in ("ann", "eve", "bob"))
     assert [reply.status for reply in results([good, fine])] == [200, 200]
+    assert [{one.join_keys for one in reply.written or ()} for reply in results([good, fine])] == [{("ann",), (1,)}, {("bob",), (1,)}]
     with pytest.raises(RuntimeError, match="unforeseen"):
         breaks.result(PATIENCE_S)
     assert values(engine, "by_shop")["amount_count_10m_1m"] == 2

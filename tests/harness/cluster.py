@@ -36,6 +36,7 @@ NOBODY = "nobody"
 """A user of whom nothing is known: every value that depends on it is missing."""
 NEWEST = "2026-11-01T10:00:00Z"
 UNAUTHENTICATED = "invalid 'Tecton-key' authorization header (says the cluster)"
+REFUSED = "this user is not to be asked about (says the cluster)"
 UNAUTHORISED = "Not Authorized (says the cluster)"
 Values = Mapping[str, Any]
 
@@ -135,7 +136,9 @@ def html(status: int) -> Act:
 class Cluster(HttpServer):
     """`rights`: the feature services that each API key may read and write; unknown keys are refused with 401, others with 403.
 
-    `matches`: the output join keys of a query's results, as the cluster spells them, whatever was asked for.
+    `matches`: the output join keys of a query's results, as the cluster spells them, whatever was asked for. `streams`: the views that each
+    stream source feeds, as an ingest's reply names them. `refused`: users of whom no read is answered; one of them among a batch's rows
+    fails it all (contract §2.2).
     """
 
     def __init__(self) -> None:
@@ -143,6 +146,8 @@ class Cluster(HttpServer):
         self.services: dict[tuple[str, str], Service] = {("prod", "fraud"): FRAUD, ("prod", "lite"): LITE, ("prod", "visits"): VISITS}
         self.rights: dict[str, set[str]] = {ALICE: {"fraud", "lite", "visits"}, BOB: set()}
         self.matches: Sequence[Mapping[str, str]] = MATCHES
+        self.refused: frozenset[str] = frozenset()
+        self.streams: dict[str, tuple[str, ...]] = {}
         self.epoch = 0
         self.requests: list[Request] = []
         self._script: defaultdict[str, deque[Act]] = defaultdict(deque)
@@ -220,7 +225,7 @@ class Cluster(HttpServer):
             return _error(401, UNAUTHENTICATED, 16)
         told = json.loads(request.body)
         if endpoint == "ingest":
-            return (200, {"workspaceName": told["workspaceName"], "ingestMetrics": {"featureViewIngestMetrics": []}})
+            return 200, self._ingested(told)
         params = told["params"]
         name, workspace = params["featureServiceName"], params["workspaceName"]
         service = self.services.get((workspace, name))
@@ -232,11 +237,22 @@ class Cluster(HttpServer):
             return 200, _metadata(service)
         if (endpoint == "query-features") != bool(service.output_keys):
             return _error(400, f"{endpoint} is not for this feature service (says the cluster)", 3)
+        if any(row["joinKeyMap"].get("user_id") in self.refused for row in params.get("requestData", [params])):
+            return _error(400, REFUSED, 3)
         if endpoint == "query-features":
             return 200, self._query(service, params)
         if endpoint == "get-features":
             return 200, self._single(service, params)
         return 200, self._batch(service, params)
+
+    def _ingested(self, told: dict[str, Any]) -> dict[str, Any]:
+        metrics = [
+            {"featureViewName": view, "onlineRecordIngestCount": str(len(records)), "featureViewId": f"id of {view}"}
+            for source, records in told["records"].items()
+            for view in self.streams.get(source, ())
+        ]
+        named = told.get("workspaceName", told.get("workspace_name"))
+        return {"workspaceName": named, "ingestMetrics": {"featureViewIngestMetrics": metrics}}
 
     def _values(self, service: Service, join_keys: Values, context: Values) -> list[Any]:
         return [self.value(name, dtype, join_keys, context, service) for name, dtype in service.features]

@@ -21,12 +21,17 @@ from tests.harness.serving import serve
 
 READER = "fgk_reader-of-everything-0123456789abcdef"
 WRITER = "fgk_reader-and-writer-0123456789abcdef"
+OPERATOR = "fgk_operator-who-may-do-everything-0123456"
 STRANGER = "fgk_reader-of-another-workspace-0123456789"
 KEYS: Mapping[str, Mapping[str, Any]] = {
     "reader": {"digest": digest(READER), "workspaces": ["*"]},
-    "writer": {"digest": digest(WRITER), "workspaces": ["prod"], "ingest": True},
+    "writer": {"digest": digest(WRITER), "workspaces": ["prod"], "ingest": True, "purge": True},
+    "operator": {"digest": digest(OPERATOR), "workspaces": ["*"], "ingest": True, "purge": True},
     "stranger": {"digest": digest(STRANGER), "workspaces": ["elsewhere"]},
 }
+
+EXACT: Mapping[str, Any] = {"jitter": 0}
+"""Of the cache: entries end when their TTL does, also those that were filled together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +71,14 @@ def demo_settings(data_dir: Path, **more: Any) -> dict[str, Any]:
         "feature_server": {"definitions": "gateway.demo.definitions:REPOSITORY", "data_dir": data_dir, "as_of": definitions.AS_OF},
         "telemetry": {"sample_ratio": 1.0},
         **more,
+        "cache": EXACT | more.get("cache", {}),
     }
 
 
 def cluster_settings(url: str, **more: Any) -> dict[str, Any]:
     """Settings of a gateway before a cluster, with callers' own credentials passed through and every read traced."""
-    return {"origin": {"kind": "tecton", "url": url}, "telemetry": {"sample_ratio": 1.0}, **more}
+    settings = {"origin": {"kind": "tecton", "url": url}, "telemetry": {"sample_ratio": 1.0}, **more}
+    return settings | {"cache": EXACT | more.get("cache", {})}
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """An origin around another: it counts what it is asked, and fails or waits as a test tells it."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from gateway.features import Caller, ServiceRef
 from gateway.origins.base import Description, Fetch, Fetched, IngestReply, Origin, Queried
@@ -8,11 +8,12 @@ from tests.harness.clock import Hold
 
 
 class CountingOrigin:
-    """Real answers, from the origin inside. `fails`: raised instead of the next answers, one each. `hold`: all of them wait there."""
+    """Real answers, from the origin inside. `fails`: raised instead of the next answers, one each. `hold`: all of them wait there.
+    `while_fetching`: what happens meanwhile. `after_ingest` sees each reply to an ingest, which was done, and says what is answered.
+    """
 
     def __init__(self, inner: Origin) -> None:
         self._inner = inner
-        self.batch_limit = inner.batch_limit
         self.single_views = inner.single_views
         self.fetches: list[Fetch] = []
         self.queries: list[Fetch] = []
@@ -22,11 +23,16 @@ class CountingOrigin:
         self.metadata_fails: list[Exception] = []
         self.unready: Exception | None = None
         self.hold: Hold | None = None
+        self.while_fetching: Callable[[], None] | None = None
+        self.after_ingest: Callable[[IngestReply], Awaitable[IngestReply]] | None = None
 
     @property
     def views_fetched(self) -> list[frozenset[str]]:
         """The views that each fetch asked for, over its rows."""
         return [frozenset().union(*(row.views for row in fetch.rows)) for fetch in self.fetches]
+
+    def batch_limit(self, service: ServiceRef) -> int:
+        return self._inner.batch_limit(service)
 
     def rows_at_once(self, service: ServiceRef) -> int:
         """As the origin inside, unless a test makes this one wait or fail: what fails at once is asked again by those who wait."""
@@ -40,6 +46,8 @@ class CountingOrigin:
 
     async def fetch(self, fetch: Fetch) -> Fetched:
         self.fetches.append(fetch)
+        if self.while_fetching is not None:
+            self.while_fetching()
         if self.hold is not None:
             await self.hold.reach()
         if self.fails:
@@ -56,7 +64,8 @@ class CountingOrigin:
 
     async def ingest(self, body: bytes, caller: Caller, deadline: float) -> IngestReply:
         self.ingests.append(body)
-        return await self._inner.ingest(body, caller, deadline)
+        reply = await self._inner.ingest(body, caller, deadline)
+        return reply if self.after_ingest is None else await self.after_ingest(reply)
 
     async def ready(self) -> None:
         if self.unready is not None:

@@ -1,5 +1,6 @@
 """One fetch per fragment, and what becomes of those who wait for it (design §4.7)."""
 
+import resource
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -32,11 +33,22 @@ def led_and_followed(house: House, hold: Hold, **more: object) -> Iterator[tuple
             yield leader, follower
 
 
-def test_two_hundred_cold_readers_of_one_credential_and_key_make_one_call(house: House, cluster: Cluster) -> None:
+@contextmanager
+def many_sockets(count: int) -> Iterator[None]:
+    """Both ends of so many connections in this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * count + 500
+    assert hard == resource.RLIM_INFINITY or hard >= wanted, f"raise the limit of open files to {wanted}"
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_thousand_cold_readers_of_one_credential_and_key_make_one_call(house: House, cluster: Cluster) -> None:
     hold = Hold()
     cluster.act("get-features", Act(hold=hold))
-    with ExitStack() as open_:
-        readers = [open_.enter_context(ask(house)) for _ in range(200)]
+    with many_sockets(1_000), ExitStack() as open_:
+        readers = [open_.enter_context(ask(house)) for _ in range(1_000)]
         hold.wait_reached()
         seen_by(house.url)
         hold.release()
@@ -46,6 +58,20 @@ def test_two_hundred_cold_readers_of_one_credential_and_key_make_one_call(house:
     assert len(cluster.asked()) == 1
     assert len(cluster.asked("metadata")) == 1
     assert sources(read(house.client)) == {"cache"}
+
+
+def test_when_the_leader_of_many_hangs_up_nobody_else_notices(house: House, cluster: Cluster) -> None:
+    hold = Hold()
+    cluster.act("get-features", Act(hold=hold))
+    with ask(house) as leader, ExitStack() as open_:
+        hold.wait_reached()
+        followers = [open_.enter_context(ask(house)) for _ in range(200)]
+        seen_by(house.url)
+        leader.hang_up()
+        seen_by(house.url)
+        hold.release()
+        assert {follower.answer()[0] for follower in followers} == {200}
+    assert len(cluster.asked()) <= 2
 
 
 def test_cold_readers_of_different_keys_wait_for_nobody(house: House, cluster: Cluster) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.cache.fragments import Fragment
 from gateway.cache.keys import Namespaces
-from gateway.cache.policy import Policies
+from gateway.cache.policy import Policies, Said
 from gateway.errors import InvalidRequest, OnDemandFailed, OriginMalformed
 from gateway.features import (
     FLOAT64,
@@ -253,8 +253,8 @@ def test_a_view_with_a_changed_feature_shares_nothing_with_what_it_was() -> None
 
 
 def test_each_view_lives_as_long_as_its_policy_says() -> None:
-    policies = Policies(60.0, services={"live/fraud": 30.0}, views={"user": 5.0, "hidden": 90.0})
-    assert {view.layout.view: view.ttl_s for view in plan_of(policies=policies).stored} == {"shop": 30.0, "user": 5.0, "hidden": 30.0}
+    policies = Policies(services={"live/fraud": Said(30.0)}, views={"user": Said(5.0), "hidden": Said(90.0)})
+    assert {view.layout.view: view.terms.ttl_s for view in plan_of(policies=policies).stored} == {"shop": 30.0, "user": 5.0, "hidden": 30.0}
 
 
 def test_a_computed_view_is_spelt_for_both_doors() -> None:
@@ -371,7 +371,7 @@ def test_what_timed_out_is_null_and_is_never_stored() -> None:
 
 
 def test_a_plan_tells_what_it_knows_of_a_view() -> None:
-    plan = plan_of(policies=Policies(views={"user": 5.0}))
+    plan = plan_of(policies=Policies(views={"user": Said(5.0)}))
     assert plan.about_view("user") == {"joinKeys": ("user",), "contextKeys": (), "onDemand": False, "ttlSeconds": 5.0}
     assert plan.about_view("risk") == {"joinKeys": [], "contextKeys": ("amount",), "onDemand": True, "ttlSeconds": None}
     unknown = plan_of(description(views={}, on_demand={}))

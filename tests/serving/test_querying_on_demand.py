@@ -34,11 +34,13 @@ def over(context: Mapping[str, Any], inputs: Mapping[str, Mapping[str, Any]]) ->
 class Shelf:
     """An origin with its results at hand: (day, count, mean) each."""
 
-    batch_limit = 1
     single_views = True
 
     async def follow(self, changed: Callable[[], None]) -> None:
         """It stays what it is."""
+
+    def batch_limit(self, _service: ServiceRef) -> int:
+        return 1
 
     def rows_at_once(self, _service: ServiceRef) -> int:
         return 0

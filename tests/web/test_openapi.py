@@ -1,7 +1,7 @@
 """The document is valid OpenAPI, its examples are valid against its schemas, and the doors' own decoders take them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,9 +10,11 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from gateway.features import ServiceRef
+from gateway.errors import InvalidRequest
+from gateway.features import Purge, ServiceRef
 from gateway.web.openapi import document
 from gateway.web.openapi.examples import SERVED, SERVICE, WORKSPACE, positional
+from gateway.wire.purges import service_purge, whole_purge, workspace_purge
 from gateway.wire.requests import ReadRequest, TectonReads, named_batch, named_query, named_single
 from gateway.wire.values import compile_reader, compile_writer
 
@@ -29,18 +31,25 @@ DOORS = {
     f"{V2}/get-features": {"post"},
     f"{V2}/get-features-batch": {"post"},
     f"{V2}/metadata": {"get"},
-    f"{NAMED}/features": {"post"},
+    f"{NAMED}/features": {"post", "delete"},
     f"{NAMED}/features:batch": {"post"},
     f"{NAMED}/features:query": {"post"},
     f"{NAMED}/schema": {"get"},
+    f"{NAMED}/features:purge": {"post"},
+    "/v1/workspaces/{workspace}/features:purge": {"post"},
+    "/v1/features:purge": {"post"},
     "/ingest": {"post"},
     "/v2/ingest": {"post"},
     "/livez": {"get"},
     "/readyz": {"get"},
+    "/metrics": {"get"},
     "/openapi.json": {"get"},
     "/docs": {"get"},
 }
-OPERATIONS = {"/livez", "/readyz", "/openapi.json", "/docs"}
+OPERATIONS = {"/livez", "/readyz", "/metrics", "/openapi.json", "/docs"}
+
+UNASKED = {"/v1/workspaces/{workspace}/features:purge", "/v1/features:purge"}
+"""The doors behind which the feature store is not asked."""
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -156,6 +165,9 @@ def test_every_operation_says_what_it_does_and_who_may(path: str, verb: str, ope
 def test_every_door_lists_its_errors(path: str, verb: str, operation: dict[str, Any]) -> None:
     if path in OPERATIONS:
         return
+    if path in UNASKED:
+        assert set(operation["responses"]) - {"200"} == {"400", "401", "403", "413", "500"}
+        return
     expected = {"400", "401", "403", "404", "429", "500", "502", "503", "504"} | ({"413"} if verb == "post" else set())
 
     assert set(operation["responses"]) - {"200"} == expected
@@ -167,8 +179,9 @@ def test_operation_ids_are_unique() -> None:
     assert len(set(ids)) == len(ids)
 
 
-def test_ingest_takes_api_keys_only() -> None:
-    assert DOCUMENT["paths"]["/ingest"]["post"]["security"] == [{"TectonKey": []}]
+@pytest.mark.parametrize("path", ["/ingest", *UNASKED])
+def test_ingest_and_wide_purges_take_api_keys_only(path: str) -> None:
+    assert DOCUMENT["paths"][path]["post"]["security"] == [{"TectonKey": []}]
 
 
 def test_every_component_is_used() -> None:
@@ -212,6 +225,12 @@ def test_every_json_request_and_answer_of_a_door_has_an_example() -> None:
         ("RowResponse", {"error": {"message": "no"}}),
         ("GetFeaturesResponse", {"result": {"features": []}, "metadata": {"features": [{"status": "ERROR"}]}}),
         ("GetFeaturesResponse", {"result": {"features": []}, "metadata": {"sloInfo": {"sloIneligibilityReasons": ["TIRED"]}}}),
+        ("ServicePurgeRequest", {"views": []}),
+        ("ServicePurgeRequest", {"joinKeys": {}}),
+        ("ServicePurgeRequest", {"joinKeys": {"origin": ["JFK"]}}),
+        ("ServicePurgeRequest", {"soft": "yes"}),
+        ("WholePurgeRequest", {}),
+        ("WholePurgeRequest", {"everything": False}),
         ("DataType", {"type": "array"}),
         ("DataType", {"type": "decimal"}),
         ("IngestRequest", {"records": {"departures": [{"record": {}}] * 11}}),
@@ -273,6 +292,32 @@ def test_the_query_doors_take_their_examples() -> None:
     (told,), (by_name,) = bodies("/api/v1/feature-service/query-features"), bodies(f"{NAMED}/features:query")
 
     assert TectonReads().single(told).rows == named_query(by_name, REF).rows
+
+
+@pytest.mark.parametrize(
+    ("path", "decode"),
+    [
+        (f"{NAMED}/features:purge", service_purge),
+        ("/v1/workspaces/{workspace}/features:purge", workspace_purge),
+        ("/v1/features:purge", whole_purge),
+    ],
+)
+def test_the_purge_doors_take_their_examples(path: str, decode: Callable[[bytes], Purge]) -> None:
+    read = [decode(body) for body in bodies(path)]
+
+    assert len({repr(one) + repr(one.join_keys) for one in read}) == len(read)
+
+
+@pytest.mark.parametrize(
+    ("schema", "decode"),
+    [("ServicePurgeRequest", service_purge), ("WorkspacePurgeRequest", workspace_purge), ("WholePurgeRequest", whole_purge)],
+)
+def test_every_field_of_a_purge_is_known_to_its_door_and_no_other(schema: str, decode: Callable[[bytes], Purge]) -> None:
+    told = set(DOCUMENT["components"]["schemas"][schema]["properties"])
+
+    with pytest.raises(InvalidRequest) as refused:
+        decode(b'{"nothing":1}')
+    assert set(refused.value.message.partition("[")[2].rstrip("]").split()) == told
 
 
 @pytest.mark.parametrize("field", list(DOCUMENT["components"]["schemas"]["QueryRequest"]["properties"]))

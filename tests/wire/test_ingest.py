@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import InvalidRequest, MalformedBody
-from gateway.wire.ingest import named_workspace
+from gateway.wire.ingest import Sent, named_workspace, read_fed_views, read_sent
 
 
 @pytest.mark.parametrize("name", ["workspaceName", "workspace_name"])
@@ -27,3 +27,60 @@ def test_a_workspace_that_another_reader_could_take_for_another_is_refused(given
 def test_a_body_that_is_not_strict_json_is_refused(body: bytes) -> None:
     with pytest.raises(MalformedBody):
         named_workspace(body)
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ({"workspaceName": "live", "records": {"s": [{"record": {"a": 1}}, {"record": {}}]}}, Sent("live", [[{"a": 1}, {}]])),
+        ({"workspace_name": "live", "records": {"s": [], "t": [{"record": {"a": None}}]}}, Sent("live", [[], [{"a": None}]])),
+        ({"workspace_name": "live", "workspaceName": None, "dryRun": None, "records": {}}, Sent("live", [])),
+        ({"workspace_name": "live", "dryRun": True, "records": {}}, Sent("live", [], dry=True)),
+        ({"workspace_name": "live", "dry_run": True, "records": {}}, Sent("live", [], dry=True)),
+        ({"workspace_name": "live", "dry_run": True, "dryRun": False, "records": {}}, Sent("live", [])),
+        (
+            {"workspace_name": "live", "more": [{}], "records": {"s": [{"record": {"a": [1]}, "more": 1}]}},
+            Sent("live", [[{"a": [1]}]]),
+        ),
+        ({"workspace_name": "live"}, Sent("live", None)),
+        ({"workspace_name": "live", "records": {"s": [{"a": 1}]}}, Sent("live", None)),
+        ({"workspace_name": "live", "records": {"s": {"record": {"a": 1}}}}, Sent("live", None)),
+        ({"workspace_name": "live", "records": [{"record": {"a": 1}}]}, Sent("live", None)),
+    ],
+)
+def test_what_was_sent(given: Any, sent: Sent) -> None:
+    assert read_sent(json.dumps(given).encode()) == sent
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"workspace_name":null}',
+        b'{"workspace_name":5}',
+        b'{"workspace_name":"a","workspaceName":"a"}',
+        b'{"workspace_name":"a","dry_run":"true"}',
+        b"\xff",
+    ],
+)
+def test_a_body_of_which_it_cannot_be_told_where_it_went(given: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        read_sent(given)
+
+
+def reply(*views: Any, **more: Any) -> bytes:
+    metrics = [{"featureViewName": view, "onlineRecordIngestCount": "1"} for view in views]
+    return json.dumps({"workspaceName": "live", "ingestMetrics": {"featureViewIngestMetrics": metrics, **more}, "more": 1}).encode()
+
+
+def test_the_views_that_took_it_in_are_told_once_each() -> None:
+    assert read_fed_views(reply("a", "b", "a", dataSourceIngestMetrics=[])) == ["a", "b"]
+    assert read_fed_views(reply()) == []
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"ingestMetrics":{}}', b'{"ingestMetrics":null}', reply(5), reply(None), b"\xff"])
+def test_a_reply_that_does_not_tell(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        read_fed_views(body)

@@ -24,8 +24,8 @@ from gateway.feature_server.online.base import Batch, Cell, CellRead, Found, Ret
 from gateway.feature_server.online.loop_thread import LoopThread
 from gateway.feature_server.online.redis_batch import Overtaken, RedisBatch
 from gateway.feature_server.online.redis_layout import Command, Keys
-from gateway.feature_server.online.redis_servers import Address, Node
 from gateway.feature_server.online.redis_trips import Trips
+from gateway.redis_servers import Address, Node
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)

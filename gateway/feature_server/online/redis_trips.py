@@ -12,7 +12,7 @@ from redis import exceptions as redis_errors
 
 from gateway.errors import OriginError, OriginFailed, OriginUnavailable
 from gateway.feature_server.online.redis_layout import Command
-from gateway.feature_server.online.redis_servers import LOST, Address, Cluster, Link, Node, OneServer, Words
+from gateway.redis_servers import LOST, Address, Cluster, Link, Node, OneServer, Words
 
 _SLICE = 1_000
 """Commands in one trip at most: its time is bounded, whatever a write brings."""

@@ -1,17 +1,17 @@
 """The OpenAPI 3.1 document of the doors. Owns how they are described; what they do is in `web/` beside it, and nothing here is imported
 by it.
 
-One module per group of doors (`tecton`, `named`, `wildcards`, `ingest`, `operations`), each with `paths()` and `schemas()`; `parts` holds
-what every operation is made of, `problems` the errors they share, `examples` the demo's answer in both spellings.
+One module per group of doors (`tecton`, `named`, `wildcards`, `purges`, `ingest`, `operations`), each with `paths()` and `schemas()`;
+`parts` holds what every operation is made of, `problems` the errors they share, `examples` the demo's answer in both spellings.
 """
 
 from copy import deepcopy
 from typing import Any
 
-from gateway.web.openapi import ingest, named, operations, problems, tecton, types, wildcards
+from gateway.web.openapi import ingest, named, operations, problems, purges, tecton, types, wildcards
 from gateway.web.openapi.parts import Node
 
-_DOORS = (tecton, named, wildcards, ingest, operations)
+_DOORS = (tecton, named, wildcards, purges, ingest, operations)
 
 
 def document(*, server_url: str = "/", version: str) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def document(*, server_url: str = "/", version: str) -> dict[str, Any]:
         "info": _info(version),
         "servers": [{"url": server_url}],
         "tags": [tag for door in _DOORS for tag in door.TAGS],
-        "paths": {path: item for door in _DOORS for path, item in door.paths().items()},
+        "paths": _paths(),
         "components": {
             "securitySchemes": _security_schemes(),
             "responses": problems.responses(),
@@ -29,6 +29,15 @@ def document(*, server_url: str = "/", version: str) -> dict[str, Any]:
         },
     }
     return deepcopy(parts)  # its parts are partly constants of the modules, which the caller must not be able to change
+
+
+def _paths() -> Node:
+    """Two doors may share a path, each with methods of its own."""
+    paths: Node = {}
+    for door in _DOORS:
+        for path, item in door.paths().items():
+            paths[path] = paths.get(path, {}) | item
+    return paths
 
 
 def _info(version: str) -> Node:

@@ -1,4 +1,4 @@
-"""The doors for operators and tools: liveness, readiness, this document, the page that shows it."""
+"""The doors for operators and tools: liveness, readiness, metrics, this document, the page that shows it."""
 
 from gateway.web.openapi.parts import ANYONE, Node, operation
 from gateway.web.openapi.problems import problem_refs
@@ -11,6 +11,7 @@ def paths() -> Node:
     return {
         "/livez": {"get": _livez()},
         "/readyz": {"get": _readyz()},
+        "/metrics": {"get": _metrics()},
         "/openapi.json": {"get": _document()},
         "/docs": {"get": _docs()},
     }
@@ -32,6 +33,18 @@ def _readyz() -> Node:
         description="Really asks the feature store.",
         security=ANYONE,
         responses={"200": {"description": "They can."}} | problem_refs((503,)),
+    )
+
+
+def _metrics() -> Node:
+    content = {"text/plain": {"schema": {"type": "string"}}}
+    return operation(
+        "metrics",
+        tag=_TAG,
+        summary="What was counted so far, for Prometheus",
+        description="The text format, version 0.0.4. No join key, value or name out of a request is in it.",
+        security=ANYONE,
+        responses={"200": {"description": "The metrics.", "content": content}},
     )
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from gateway.feature_server.online.base import BLOCKS_END, Cell, CellChange, CellRead, Found, Kind, OnlineStore, Part, Retention, Rows
 from gateway.feature_server.online.redis import RedisStore
-from gateway.feature_server.online.redis_servers import Address
 from gateway.feature_server.online.sqlite import SqliteStore
+from gateway.redis_servers import Address
 from tests.harness.valkey import Valkey, ValkeyCluster
 
 KINDS = ("sqlite", "valkey", "cluster")

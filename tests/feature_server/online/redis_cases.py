@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from gateway.feature_server.online.base import Cell, CellChange, Event
 from gateway.feature_server.online.redis import RedisStore
 from gateway.feature_server.online.redis_layout import view_id
-from gateway.feature_server.online.redis_servers import Address
+from gateway.redis_servers import Address
 from tests.harness.clock import wait_until
 from tests.harness.valkey import Valkey, ValkeyCluster
 

@@ -18,7 +18,7 @@ from gateway.errors import OriginError, OriginFailed, OriginUnavailable
 from gateway.feature_server.online.base import Batch, Cell, CellChange, CellRead, Event, EventKey, Kind, Part, Retention, StoreMismatch
 from gateway.feature_server.online.redis import RedisStore
 from gateway.feature_server.online.redis_layout import Keys, write_cell
-from gateway.feature_server.online.redis_servers import Address
+from gateway.redis_servers import Address
 from tests.feature_server.online.contract import Stores, put, redis_factory, whole
 from tests.feature_server.online.redis_cases import ANN, ONE_EVENT, TIMEOUT_S, VIEW, opened, quick, reached
 from tests.harness.clock import PATIENCE_S, wait_until

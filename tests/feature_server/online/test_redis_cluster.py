@@ -9,8 +9,8 @@ from time import monotonic
 import pytest
 from redis.crc import key_slot
 
+from gateway import redis_servers
 from gateway.errors import OriginError, OriginUnavailable
-from gateway.feature_server.online import redis_servers
 from gateway.feature_server.online.base import Batch, Cell, CellChange, CellRead, Event, Kind, Part, Rows
 from gateway.feature_server.online.redis import RedisStore
 from gateway.feature_server.online.redis_layout import Keys

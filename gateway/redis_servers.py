@@ -2,7 +2,7 @@
 
 Redis-py's asyncio clients serve reads and writes alike. Its threaded cluster client would send each command of a pipeline that timed out
 again, one after the other, so that a hanging node holds a write for as many timeouts as it has commands (redis-py 8.1). Nothing is tried
-again here, and only connecting is bounded in time: both are `redis_trips`' business.
+again here, and only connecting is bounded in time: both are the business of those who send, the online store and the shared cache.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ LOST = (redis_errors.ConnectionError, redis_errors.TimeoutError)
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the store is. `command_timeout_s`: for one server's part of a trip, connecting included; all of a trip, with waiting for a
+    """Where Redis is. `command_timeout_s`: for one server's part of a trip, connecting included; all of a trip, with waiting for a
     connection and sending once more, takes at most both timeouts together. `connections`: at most, per server and event loop."""
 
     url: str = field(repr=False)
@@ -41,7 +41,7 @@ class Address:
         try:
             parsed = parse_url(self.url)
         except ValueError:  # whose text may quote a part of the password
-            raise ValueError("The online store's URL is not a redis://, rediss:// or unix:// URL.") from None
+            raise ValueError("The Redis URL is not a redis://, rediss:// or unix:// URL.") from None
         if self.cluster and ("path" in parsed or parsed.get("db")):
             raise ValueError("A Redis cluster is reached neither through a Unix socket nor by a database number.")
 

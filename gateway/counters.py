@@ -1,0 +1,62 @@
+"""What the gateway counts, in plain integers: added to where it happens, read when somebody looks. One object per process and house.
+
+A counter only grows. What each means is said once, here; `web` tells them under these names.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from gateway.features import Source
+
+MEANINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "views_origin": "Views served that were fetched for the read.",
+        "views_cache": "Views served from the cache, fresh.",
+        "views_stale_revalidating": "Views served stale while they are fetched again.",
+        "views_stale_on_error": "Views served stale because the origin failed or was late.",
+        "views_computed": "On-demand views computed in the gateway.",
+        "views_default": "Views served from the settings' defaults because the origin failed or was late.",
+        "views_timeout": "Views served as null because the origin was late.",
+        "refreshes": "Fetches begun in the background: before the end of a fragment that is read, or for a stale one.",
+        "refreshes_failed": "Of these, those that failed.",
+        "purges": "Purges asked for on the purge doors.",
+        "ingest_purges": "Acknowledged ingests whose keys were dropped from the cache.",
+        "purged_fragments": "Fragments dropped or made stale by either.",
+        "on_demand_checks": "On-demand views computed and compared with the origin's own answer.",
+        "on_demand_mismatches": "Of these, those that differed: the gateway stops computing the view.",
+        "shared_hits": "Fragments found in the shared cache.",
+        "shared_misses": "Fragments looked for in the shared cache and not found.",
+        "shared_failures": "Calls to the shared cache that failed or were late; each is a miss.",
+        "shared_drops": "Fragments not offered to the shared cache: too many were waiting, or it does not answer.",
+    }
+)
+
+
+@dataclass(slots=True)
+class Counters:
+    """See `MEANINGS`."""
+
+    views_origin: int = 0
+    views_cache: int = 0
+    views_stale_revalidating: int = 0
+    views_stale_on_error: int = 0
+    views_computed: int = 0
+    views_default: int = 0
+    views_timeout: int = 0
+    refreshes: int = 0
+    refreshes_failed: int = 0
+    purges: int = 0
+    ingest_purges: int = 0
+    purged_fragments: int = 0
+    on_demand_checks: int = 0
+    on_demand_mismatches: int = 0
+    shared_hits: int = 0
+    shared_misses: int = 0
+    shared_failures: int = 0
+    shared_drops: int = 0
+
+    def count_views(self, source: Source, views: int) -> None:
+        """Served views, by where they came from; stale ones are told apart by those who serve them."""
+        name = f"views_{source}"
+        setattr(self, name, getattr(self, name) + views)

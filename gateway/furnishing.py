@@ -1,0 +1,247 @@
+"""The read path, put together from the settings: what keeps fragments, what brings them in, what lets go of them, and the doors' rooms.
+
+A part of the composition root: `app` says between which origin and which gate it stands.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from math import inf
+
+from gateway.access.gates import Gate
+from gateway.cache.calendar import Calendar
+from gateway.cache.flights import Flights
+from gateway.cache.keys import Key, Namespaces
+from gateway.cache.policy import Policies, Said, Terms
+from gateway.cache.sharing import Invalidation, SharedCache
+from gateway.cache.store import FragmentStore
+from gateway.counters import Counters
+from gateway.embedded import instant
+from gateway.features import Purge
+from gateway.origins.base import Description, Origin
+from gateway.request_log import RequestLog
+from gateway.serving.checking import OnDemandChecks
+from gateway.serving.desk import Desk
+from gateway.serving.doors import doors
+from gateway.serving.fetching import Fetcher
+from gateway.serving.gathering import Gatherer
+from gateway.serving.inline import InlineReads
+from gateway.serving.keeping import Keeper
+from gateway.serving.plan import Plan
+from gateway.serving.purging import Change, Purger
+from gateway.serving.querying import WildcardReader
+from gateway.serving.reader import FeatureReader
+from gateway.serving.schemas import Schemas
+from gateway.serving.second_level import SecondLevel
+from gateway.serving.work import Landed
+from gateway.serving.workers import Workers
+from gateway.settings import Freshness, Settings, SettingsError
+from gateway.tasks import Tasks
+from gateway.telemetry import Telemetry
+from gateway.web.routes import House
+from gateway.wire.requests import Show, TectonReads
+
+
+@dataclass(frozen=True, slots=True)
+class Furnished:
+    """`forget`: makes it forget all that it kept of the origin's definitions and values. `begin` before the first read, `aclose` after the
+    last, when no task runs any longer."""
+
+    house: House
+    forget: Callable[[], None]
+    begin: Callable[[], Awaitable[None]]
+    aclose: Callable[[], Awaitable[None]]
+
+
+def furnish(
+    settings: Settings, origin: Origin, gate: Gate, telemetry: Telemetry, tasks: Tasks, workers: Workers, clock: Callable[[], float]
+) -> Furnished:
+    """Opens nothing yet but what the settings name wrongly. Raises SettingsError."""
+    from gateway.web.metrics import Metrics  # noqa: PLC0415 - what it stands on opens files when it is imported
+
+    patience_s, name = settings.deadlines.read_s, settings.origin.kind
+    namespaces, policies, counters = Namespaces(), policies_of(settings), Counters()
+    defaults = {view: said.defaults for view, said in settings.views.items() if said.defaults is not None}
+    keeper = open_keeper(settings, policies, clock)
+    store, flights = keeper.store, Flights[Landed](tasks)
+    replicas = Replicas(open_shared(settings, tasks, counters, clock), settings, tasks)
+    purger = Purger(namespaces, store, flights, counters, clock, replicas.tell)
+    checks = OnDemandChecks(settings.on_demand.check_ratio, counters, workers)
+
+    def compile_plan(description: Description) -> Plan:
+        return Plan(checks.trusted(description), policies, namespaces, defaults)
+
+    schemas = Schemas(origin, gate, tasks, compile_plan, ttl_s=settings.metadata.ttl_s, patience_s=patience_s, clock=clock)
+    checks.on_distrust = schemas.recompile
+    fetcher = Fetcher(
+        origin,
+        name,
+        gate,
+        keeper,
+        telemetry,
+        patience_s=patience_s,
+        clock=clock,
+        learn_labels=schemas.learn_labels,
+        checks=checks,
+        second_level=None if replicas.shared is None else SecondLevel(replicas.shared, keeper, clock=clock),
+    )
+    gatherer = Gatherer(fetcher, gate, keeper, flights, counters, patience_s=patience_s, clock=clock)
+    inline_reads = InlineReads(origin, name, gate, keeper, telemetry, clock=clock)
+    request_log = open_request_log(settings, namespaces, store, clock)
+    reader = FeatureReader(
+        gate, schemas, store, gatherer, inline_reads, workers, telemetry, counters, request_log, patience_s=patience_s, clock=clock
+    )
+    wildcards = WildcardReader(
+        gate,
+        schemas,
+        origin,
+        name,
+        tasks,
+        workers,
+        telemetry,
+        max_results=settings.queries.max_results,
+        patience_s=patience_s,
+        clock=clock,
+    )
+    tecton = TectonReads(settings.default_workspace, int(Show.NAMES | Show.DATA_TYPES) if settings.include_names_by_default else 0)
+    house = House(
+        reader,
+        wildcards,
+        Desk(gate, schemas, origin, purger, patience_s=patience_s),
+        origin,
+        doors(tecton),
+        tecton,
+        Metrics(counters, store, flights),
+        settings.server.max_body_bytes,
+        version("feature-gateway"),
+    )
+
+    def forget() -> None:
+        namespaces.renew()
+        schemas.forget()
+        store.clear()
+        replicas.forget()
+
+    async def aclose() -> None:
+        await replicas.aclose()
+        if request_log is not None:
+            await asyncio.get_running_loop().run_in_executor(None, request_log.close)
+
+    async def begin() -> None:
+        tasks.start(sweep(store, settings.cache.sweep_every_s, clock))
+        await replicas.begin(purger)
+
+    return Furnished(house, forget, begin, aclose)
+
+
+async def sweep(store: FragmentStore, every_s: float, clock: Callable[[], float]) -> None:
+    """Runs for ever: what is of no use any more goes, though nobody asks for its room."""
+    while True:
+        await asyncio.sleep(every_s)
+        await store.sweep(clock())
+
+
+def policies_of(settings: Settings) -> Policies:
+    def said(of: Freshness) -> Said:
+        return Said(of.ttl_s, of.negative_ttl_s, of.max_age_s, of.stale_while_revalidate_s, of.stale_if_error_s)
+
+    cache = settings.cache
+    return Policies(
+        Terms(
+            cache.ttl_s,
+            cache.negative_ttl_s,
+            inf if cache.max_age_s is None else cache.max_age_s,
+            cache.stale_while_revalidate_s,
+            cache.stale_if_error_s,
+        ),
+        {name: said(service) for name, service in settings.services.items()},
+        {name: said(view) for name, view in settings.views.items()},
+    )
+
+
+def open_keeper(settings: Settings, policies: Policies, clock: Callable[[], float]) -> Keeper:
+    """The cache, empty. Effective times are held against the time that the origin lives in."""
+    as_of_ns = instant(settings) if settings.origin.kind == "embedded" else None
+    return Keeper(
+        FragmentStore(settings.cache.max_bytes),
+        Calendar(settings.cache.jitter),
+        beta=settings.cache.early_refresh,
+        by_age=policies.bounds_age,
+        clock=clock,
+        wall_s=time.time if as_of_ns is None else lambda: as_of_ns / 1e9,
+    )
+
+
+def open_shared(settings: Settings, tasks: Tasks, counters: Counters, clock: Callable[[], float]) -> SharedCache | None:
+    """The cache that replicas share, where the settings name one. Connects to nothing yet. Raises SettingsError."""
+    chosen = settings.cache.shared
+    if chosen.url is None:
+        return None
+    from gateway.cache.shared.cache import RedisSharedCache  # noqa: PLC0415 - a seventh of a second, where it is chosen
+    from gateway.redis_servers import Address  # noqa: PLC0415
+
+    try:
+        address = Address(chosen.url.get_secret_value(), chosen.cluster, chosen.timeout_s, chosen.timeout_s)
+    except ValueError as error:
+        raise SettingsError(f"cache.shared.url: {error}") from None
+    return RedisSharedCache(
+        address,
+        tasks,
+        counters,
+        prefix=chosen.prefix,
+        deadline_s=chosen.deadline_ms / 1000,
+        longest_fetch_s=settings.deadlines.read_s + 1.0,
+        clock=clock,
+    )
+
+
+def open_request_log(settings: Settings, namespaces: Namespaces, store: FragmentStore, clock: Callable[[], float]) -> RequestLog | None:
+    """The log of reads, where the settings name a file."""
+    chosen = settings.request_log
+    if chosen.path is None:
+        return None
+
+    def size_of(key: Key) -> int | None:
+        fragment = store.lookup(key)
+        return None if fragment is None else fragment.size_bytes
+
+    return RequestLog(chosen.path, sample=chosen.sample, max_bytes=chosen.max_bytes, namespaces=namespaces, size_of=size_of, clock=clock)
+
+
+class Replicas:
+    """The other replicas, by way of the cache that they share; without one, nobody."""
+
+    def __init__(self, shared: SharedCache | None, settings: Settings, tasks: Tasks) -> None:
+        self.shared = shared
+        self._tasks = tasks
+        self._timeout_s = settings.cache.shared.timeout_s
+        self._deadline_s = settings.cache.shared.deadline_ms / 1000
+
+    async def begin(self, purger: Purger) -> None:
+        """Hear what others purge, from before the first read."""
+
+        async def hear(told: Sequence[Invalidation]) -> None:
+            for one in told:
+                await purger.apply(one if isinstance(one, Purge) else (one,))
+
+        if self.shared is not None:
+            self._tasks.start(self.shared.follow(hear))
+            await self.shared.listening(self._timeout_s)
+
+    async def tell(self, change: Change) -> None:
+        """What cannot be told in time is told later; an ingest's acknowledgement waits no longer than a look-up does."""
+        if self.shared is not None:
+            told = [change] if isinstance(change, Purge) else list(change)
+            wait_s = self._timeout_s if isinstance(change, Purge) else self._deadline_s
+            await asyncio.wait({self.shared.invalidate(told)}, timeout=wait_s)
+
+    def forget(self) -> None:
+        """The origin serves other definitions now."""
+        if self.shared is not None:
+            self.shared.invalidate([Purge()])
+
+    async def aclose(self) -> None:
+        if self.shared is not None:
+            await self.shared.aclose()

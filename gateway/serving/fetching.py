@@ -1,0 +1,175 @@
+"""One call to the origin, for rows and the fragments they lack: asked, held against the plan, kept, and handed out by key.
+
+It runs in a task of its own (a flight), so it has the gateway's patience and not the deadline of whoever leads it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from opentelemetry.trace import Span
+
+from gateway.access.gates import Gate
+from gateway.cache.keys import Key
+from gateway.cache.sharing import Seen
+from gateway.errors import GatewayError, InvalidRequest, PermissionDenied, SchemaDisagreement, Unauthenticated
+from gateway.features import Labels, ServiceRef, ViewLayout, ViewValues
+from gateway.incidents import incident
+from gateway.origins.base import Fetch, Fetched, FetchedRow, FetchRow, Origin
+from gateway.serving.checking import OnDemandChecks
+from gateway.serving.keeping import Keeper
+from gateway.serving.plan import Plan
+from gateway.serving.second_level import SecondLevel
+from gateway.serving.work import Cargo, Errand, Lack, Landed, of_row
+from gateway.telemetry import Telemetry, traceparent_of
+
+logger = logging.getLogger(__name__)
+GRACE_S = 0.025
+"""How much longer than its latency budget a partial read waits for what the origin itself answers at the budget's end."""
+
+
+class Fetcher:
+    """`clock` is the cache's monotonic clock, in seconds."""
+
+    def __init__(
+        self,
+        origin: Origin,
+        origin_name: str,
+        gate: Gate,
+        keeper: Keeper,
+        telemetry: Telemetry,
+        *,
+        patience_s: float,
+        clock: Callable[[], float],
+        learn_labels: Callable[[ServiceRef, Plan, Mapping[str, Labels]], None],
+        checks: OnDemandChecks,
+        second_level: SecondLevel | None = None,
+    ) -> None:
+        self._checks = checks
+        self._second_level = second_level
+        self._origin = origin
+        self._origin_name = origin_name
+        self._gate = gate
+        self._keeper = keeper
+        self._telemetry = telemetry
+        self._patience_s = patience_s
+        self._clock = clock
+        self._learn_labels = learn_labels
+        self.single_views = origin.single_views
+
+    def batch_limit(self, service: ServiceRef) -> int:
+        """How many rows one fetch may carry."""
+        return self._origin.batch_limit(service)
+
+    def keys(self, plan: Plan, chunk: Sequence[Lack]) -> list[Key]:
+        """The keys that a fetch of these rows brings: the missing ones, or all where the origin always answers all views."""
+        everything = range(len(plan.stored))
+        return list(dict.fromkeys(row.keys[i] for row, missing in chunk for i in (missing if self.single_views else everything)))
+
+    async def fetch(self, errand: Errand, chunk: Sequence[Lack], lease: int) -> Cargo:
+        """What these rows lack. Raises GatewayError, and nothing else."""
+        if self._second_level is None:
+            return await self._from_origin(errand, chunk, lease, {})
+        seen = await self._second_level.look_up(errand, chunk, single_views=self.single_views)
+        cargo = dict[Key, Landed]()
+        if self._gate.holds(errand.caller, errand.service, self._clock()):
+            cargo = self._second_level.land(errand, chunk, seen, lease)
+        lacking = [(row, left) for row, missing in chunk if (left := [index for index in missing if row.keys[index] not in cargo])]
+        return {**cargo, **await self._from_origin(errand, lacking, lease, seen)} if lacking else cargo
+
+    async def _from_origin(self, errand: Errand, chunk: Sequence[Lack], lease: int, seen: Mapping[Key, Seen]) -> Cargo:
+        """Where the origin refuses several rows at once and one bad row must not take the others along, each is asked for alone."""
+        try:
+            return await self._ask(errand, chunk, lease, seen)
+        except InvalidRequest:
+            if len(chunk) == 1 or not errand.rows_may_fail:
+                raise
+        return await self._one_by_one(errand, chunk, lease, seen)
+
+    async def _one_by_one(self, errand: Errand, chunk: Sequence[Lack], lease: int, seen: Mapping[Key, Seen]) -> Cargo:
+        cargo: dict[Key, Landed] = {}
+        for lack in chunk:
+            try:
+                cargo |= await self._ask(errand, [lack], lease, seen)
+            except InvalidRequest as refusal:
+                cargo[of_row(lack[0])] = Landed(refusal=refusal)
+        return cargo
+
+    async def _ask(self, errand: Errand, chunk: Sequence[Lack], lease: int, seen: Mapping[Key, Seen]) -> Cargo:
+        asked_s = self._clock()
+        span = self._telemetry.origin_span(errand.span, self._origin_name, len(chunk)) if errand.span is not None else None
+        try:
+            fetched = await self._origin.fetch(self._request(errand, chunk, span))
+        except GatewayError as error:
+            if isinstance(error, Unauthenticated | PermissionDenied):
+                self._gate.refused(errand.caller, errand.service)
+            self._end(span, error)
+            raise
+        except Exception as error:  # whoever waits on this flight must be able to tell its crash from one of their own
+            self._end(span, error)
+            raise incident(error, logger) from error
+        if span is not None:
+            self._telemetry.end_fetch(span, fetched.rows[0].slo if fetched.rows else None)
+        self._gate.answered(errand.caller, errand.service, asked_s)
+        cargo = self._receive(errand, chunk, fetched, asked_s, lease, seen)
+        self._check(errand.plan, chunk, fetched)
+        return cargo
+
+    def _check(self, plan: Plan, chunk: Sequence[Lack], fetched: Fetched) -> None:
+        """Hold the on-demand values of a cluster against the gateway's own. Raises SchemaDisagreement, so that the read begins again with
+        another plan, where they differ."""
+        if not plan.computed or self.single_views:
+            return
+        distrusted = False
+        for (row, _), answer in zip(chunk, fetched.rows, strict=True):
+            distrusted |= self._checks.check(plan, row.context, {values.layout: values for values in answer.views})
+        if distrusted:
+            raise SchemaDisagreement("The feature store's values of an on-demand view are not the gateway's.")
+
+    def _request(self, errand: Errand, chunk: Sequence[Lack], span: Span | None) -> Fetch:
+        plan = errand.plan
+        names = [field.name for field in plan.schema.join_keys]
+        return Fetch(
+            errand.service,
+            tuple(FetchRow(dict(zip(names, row.values, strict=True)), row.context, plan.view_names(missing)) for row, missing in chunk),
+            errand.caller,
+            max(asyncio.get_running_loop().time() + self._patience_s, errand.deadline_s + 2 * GRACE_S),
+            errand.options,
+            errand.want_labels,
+            traceparent_of(span, errand.traceparent),
+        )
+
+    def _end(self, span: Span | None, error: BaseException) -> None:
+        if span is not None:
+            self._telemetry.end_fetch(span, None, error)
+
+    def _receive(
+        self, errand: Errand, chunk: Sequence[Lack], fetched: Fetched, asked_s: float, lease: int, seen: Mapping[Key, Seen]
+    ) -> Cargo:
+        """Hold the reply against the plan, and keep what is whole. A fragment's age counts from when it was asked for."""
+        plan, cargo = errand.plan, dict[Key, Landed]()
+        for (row, missing), answer in zip(chunk, fetched.rows, strict=True):
+            by_layout = {values.layout: values for values in answer.views}
+            cargo[of_row(row)] = Landed(slo=answer.slo, partial=answer.partial)
+            if not self.single_views and set(by_layout) - set(plan.by_layout) - plan.computed_layouts:
+                raise SchemaDisagreement("The feature store's reply has features that its metadata does not.")
+            for index in missing if self.single_views else range(len(plan.stored)):
+                landed = self._landed(plan, index, answer, by_layout, asked_s)
+                key = row.keys[index]
+                if key not in cargo or landed.complete:
+                    cargo[key] = landed
+                if landed.complete and errand.options.stored and landed.fragment is not None:
+                    self._keeper.keep(plan.stored[index], key, landed.fragment, lease)
+                    if self._second_level is not None:
+                        self._second_level.share(plan.stored[index], seen.get(key), landed.fragment)
+        if fetched.labels is not None:
+            self._learn_labels(errand.service, plan, fetched.labels)
+        return cargo
+
+    def _landed(self, plan: Plan, index: int, answer: FetchedRow, by_layout: Mapping[ViewLayout, ViewValues], asked_s: float) -> Landed:
+        view = plan.stored[index]
+        values = by_layout.get(view.layout)
+        if values is None:
+            raise SchemaDisagreement("The feature store's reply lacks features that its metadata has.")
+        complete = values.complete and not answer.partial
+        return Landed(self._keeper.fragment(view, values, asked_s), complete, answer.slo, answer.partial)

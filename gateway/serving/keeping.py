@@ -1,0 +1,74 @@
+"""From an origin's answer to a fragment in the store: how long it lives, when it is fetched again, whether it may be kept at all."""
+
+import random
+from collections.abc import Callable
+from functools import lru_cache
+from math import inf
+
+from gateway.cache.calendar import Calendar, early_s
+from gateway.cache.fragments import Fragment, is_negative
+from gateway.cache.keys import Key
+from gateway.cache.store import FragmentStore
+from gateway.features import ViewValues
+from gateway.serving.plan import StoredView
+from gateway.wire.values import instant
+
+_luck = random.Random()  # noqa: S311 - spreads refreshes
+
+
+class Keeper:
+    """`clock` is the cache's monotonic clock, `wall_s` says what time it is for the origin, in seconds since 1970: effective times are held
+    against it. `beta`: see `calendar.early_s`; `by_age`: whether any terms bound the age of values."""
+
+    def __init__(
+        self,
+        store: FragmentStore,
+        calendar: Calendar,
+        *,
+        beta: float,
+        by_age: bool,
+        clock: Callable[[], float],
+        wall_s: Callable[[], float],
+    ) -> None:
+        self.store = store
+        self._calendar = calendar
+        self._beta = beta
+        self._by_age = by_age
+        self._clock = clock
+        self._wall_s = wall_s
+
+    def fragment(self, view: StoredView, values: ViewValues, asked_s: float) -> Fragment:
+        """These values, asked for at `asked_s`, as a fragment of this view."""
+        if view.terms.ttl_s <= 0:
+            return Fragment.of(values, asked_s)
+        fetch_s, terms = self._clock() - asked_s, view.terms
+        ttl_s = terms.negative_ttl_s if is_negative(values) else terms.ttl_s
+        return Fragment.of(
+            values,
+            asked_s,
+            terms,
+            effective_at=self._effective_at(values) if self._by_age else inf,
+            life=self._calendar.life(view.namespace, asked_s, ttl_s),
+            early_s=early_s(fetch_s, self._beta, 1.0 - _luck.random()) if self._beta else 0.0,
+        )
+
+    def shared(self, view: StoredView, values: ViewValues, stored_at: float) -> Fragment:
+        """The same, of what another replica fetched at `stored_at`: it is not known what that took."""
+        effective_at = self._effective_at(values) if self._by_age else inf
+        return Fragment.of(values, stored_at, view.terms, effective_at=effective_at)
+
+    def keep(self, view: StoredView, key: Key, fragment: Fragment, lease: int) -> None:
+        """Store what is complete, unless it was purged since the lease was taken, or its view is never served from the cache."""
+        if view.terms.ttl_s > 0:
+            self.store.put(key, fragment, lease)
+
+    def _effective_at(self, values: ViewValues) -> float:
+        """The oldest effective time of a view's values, on the monotonic clock."""
+        told = {moment for moment in values.effective_times if moment is not None}
+        return min((self._clock() - (self._wall_s() - _epoch_s(moment)) for moment in told), default=inf)
+
+
+@lru_cache(maxsize=4096)
+def _epoch_s(moment: str) -> float:
+    """Of an RFC 3339 timestamp that was checked when it came in. One that lies in the future counts as it is."""
+    return instant(moment)[0].timestamp()

@@ -1,0 +1,67 @@
+"""Fragments that other replicas fetched: looked for before the origin is asked, shared after it has answered.
+
+A flight asks here, so that one look-up serves all who wait. What is found is as old as it was there, and served under this replica's own
+terms, to a caller that may have cached values at all.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from gateway.cache.fragments import Fragment
+from gateway.cache.keys import Key
+from gateway.cache.sharing import Seen, SharedCache
+from gateway.features import Source
+from gateway.serving.keeping import Keeper
+from gateway.serving.plan import StoredView
+from gateway.serving.work import Errand, Lack, Landed
+
+
+class SecondLevel:
+    """`clock` is the cache's monotonic clock, in seconds."""
+
+    def __init__(self, shared: SharedCache, keeper: Keeper, *, clock: Callable[[], float]) -> None:
+        self._shared = shared
+        self._keeper = keeper
+        self._clock = clock
+
+    async def look_up(self, errand: Errand, chunk: Sequence[Lack], *, single_views: bool) -> dict[Key, Seen]:
+        """What is there of all that a fetch would bring."""
+        if not errand.options.read_from_cache or errand.options.high_watermark_override is not None:
+            return {}
+        stored = errand.plan.stored
+        everything = range(len(stored))
+        views = {
+            row.keys[index]: stored[index]
+            for row, missing in chunk
+            for index in (missing if single_views else everything)
+            if stored[index].terms.ttl_s > 0
+        }
+        seen = await self._shared.lookup([view.stem.name(key) for key, view in views.items()])
+        return {key: one for key, one in zip(views, seen, strict=True) if one is not None}
+
+    def land(self, errand: Errand, chunk: Sequence[Lack], seen: Mapping[Key, Seen], lease: int) -> dict[Key, Landed]:
+        """What of it will do for these rows, kept."""
+        landed: dict[Key, Landed] = {}
+        for row, missing in chunk:
+            for index in missing:
+                key, view = row.keys[index], errand.plan.stored[index]
+                one = seen.get(key)
+                if one is None or one.found is None or key in landed:
+                    continue
+                fragment = self._keeper.shared(view, one.found.values, one.found.stored_at)
+                if self._will_do(errand, view, key, fragment):
+                    landed[key] = Landed(fragment, source=Source.CACHE)
+                    if errand.options.stored:
+                        self._keeper.keep(view, key, fragment, lease)
+        return landed
+
+    def _will_do(self, errand: Errand, view: StoredView, key: Key, fragment: Fragment) -> bool:
+        now_s = self._clock()
+        if now_s >= fragment.expiry(view.terms) or (errand.max_age_s is not None and now_s - fragment.stored_at >= errand.max_age_s):
+            return False
+        known = self._keeper.store.lookup(key) if errand.refreshing else None
+        return known is None or known.stored_at < fragment.stored_at
+
+    def share(self, view: StoredView, seen: Seen | None, fragment: Fragment) -> None:
+        """Let others have what was fetched."""
+        if seen is not None and view.terms.ttl_s > 0:
+            self._shared.store(seen, fragment)

@@ -1,0 +1,87 @@
+"""One read's work: its rows on their way, for whom and how they are gathered, and what a flight brings for them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from opentelemetry.trace import Span
+
+from gateway.cache.fragments import Fragment
+from gateway.cache.keys import Key
+from gateway.errors import GatewayError
+from gateway.features import Caller, ReadOptions, ServiceRef, SloInfo, Source
+from gateway.serving.plan import Plan
+
+
+@dataclass(slots=True)
+class RowWork:
+    """One row: its typed keys and context, and, per stored view of the plan, key, values and source so far.
+
+    `hopes`: stale fragments that are better than nothing; `due`: views at hand that should be fetched again; `failed`: why a view did not
+    come. `error`: the row's own, that ends it.
+    """
+
+    values: tuple[Any, ...] = field(repr=False)
+    context: dict[str, Any] = field(repr=False)
+    keys: list[Key] = field(repr=False)
+    found: list[Fragment | None] = field(repr=False)
+    sources: list[Source]
+    hopes: dict[int, Fragment] = field(default_factory=dict, repr=False)
+    due: list[int] = field(default_factory=list)
+    failed: dict[int, GatewayError] = field(default_factory=dict)
+    error: GatewayError | None = None
+    slo: SloInfo | None = None
+    partial: bool = False
+
+    def missing(self, needed: Iterable[int]) -> list[int]:
+        """What is neither there nor given up."""
+        return [] if self.error is not None else [index for index in needed if self.found[index] is None and index not in self.failed]
+
+    def take(self, index: int, fragment: Fragment, source: Source) -> None:
+        self.found[index], self.sources[index] = fragment, source
+
+
+Lack = tuple[RowWork, list[int]]
+"""A row, and the views that it lacks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """What a flight brings for one key, or, without a fragment, what is said of a row as a whole (`of_row`). `refusal`: the origin took
+    the others of its batch, and not this row."""
+
+    fragment: Fragment | None = None
+    complete: bool = True
+    slo: SloInfo | None = None
+    partial: bool = False
+    source: Source = Source.ORIGIN
+    refusal: GatewayError | None = None
+
+
+Cargo = Mapping[Key, Landed]
+
+
+def of_row(row: RowWork) -> Key:
+    """Where a cargo has what is said of a row as a whole, beside what is said of its keys, which other rows may share."""
+    return ("row", *row.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """For whom and how to gather. `deadline_s` is on the event loop's clock; `partial_at_deadline`: serve TIME_OUT instead of failing.
+    `max_age_s`: a flight that has been in the air for longer brings nothing that is wanted. `rows_may_fail`: a row that the origin refuses
+    must not take the others along. `refreshing`: only what is newer than what is at hand will do."""
+
+    plan: Plan
+    service: ServiceRef
+    caller: Caller
+    options: ReadOptions
+    needed: tuple[int, ...]
+    deadline_s: float
+    partial_at_deadline: bool = False
+    max_age_s: float | None = None
+    want_labels: bool = False
+    rows_may_fail: bool = False
+    refreshing: bool = False
+    span: Span | None = None
+    traceparent: bytes | None = None

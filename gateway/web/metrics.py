@@ -1,0 +1,86 @@
+"""What `/metrics` tells, in Prometheus' text format: the gateway's counters, the fragments at hand, the flights in the air.
+
+Collected when somebody asks; nothing is added to on the way of a read but the plain integers of `counters`. No label holds anything that
+came with a request.
+
+To be imported when the gateway is put together, not before: `prometheus_client` opens files of the process when it is imported.
+"""
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector
+
+from gateway.cache.flights import Flights
+from gateway.cache.store import FragmentStore
+from gateway.counters import MEANINGS, Counters
+
+_PREFIX = "feature_gateway_"
+_VIEWS = "views_"
+_BY_SOURCE = f"{_PREFIX}views_total"
+
+
+def source_meanings() -> dict[str, str]:
+    """The values of the label `source` of served views, and what each means."""
+    return {name.removeprefix(_VIEWS): meaning for name, meaning in MEANINGS.items() if name.startswith(_VIEWS)}
+
+
+def _plain() -> dict[str, str]:
+    return {name: meaning for name, meaning in MEANINGS.items() if not name.startswith(_VIEWS)}
+
+
+METRICS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        _BY_SOURCE: ("counter", "Views served, by where they came from."),
+        **{f"{_PREFIX}{name}_total": ("counter", meaning) for name, meaning in _plain().items()},
+        f"{_PREFIX}cache_bytes": ("gauge", "Bytes of fragments kept, overhead included."),
+        f"{_PREFIX}cache_fragments": ("gauge", "Fragments kept."),
+        f"{_PREFIX}cache_max_bytes": ("gauge", "Bytes of fragments kept at most (cache.max_bytes)."),
+        f"{_PREFIX}cache_evictions_total": ("counter", "Fragments dropped to make room for others."),
+        f"{_PREFIX}flights": ("gauge", "Fragments that are being fetched."),
+    }
+)
+"""Each metric: its type, and what it means."""
+
+
+class Metrics(Collector):
+    """What is told of one house. Its own collector: no registry of the process's, so that two houses in one process do not meet."""
+
+    content_type = CONTENT_TYPE_PLAIN_0_0_4
+
+    def __init__(self, counters: Counters, store: FragmentStore, flights: Flights[Any]) -> None:
+        self._counters = counters
+        self._store = store
+        self._flights = flights
+
+    def text(self) -> bytes:
+        return generate_latest(self)
+
+    def collect(self) -> Iterator[Metric]:
+        values = self._values()
+        for name, (kind, meaning) in METRICS.items():
+            if name == _BY_SOURCE:
+                yield self._views(meaning)
+            elif kind == "counter":
+                yield CounterMetricFamily(name, meaning, values[name])
+            else:
+                yield GaugeMetricFamily(name, meaning, values[name])
+
+    def _values(self) -> dict[str, float]:
+        return {
+            **{f"{_PREFIX}{name}_total": getattr(self._counters, name) for name in _plain()},
+            f"{_PREFIX}cache_bytes": self._store.size_bytes,
+            f"{_PREFIX}cache_fragments": len(self._store),
+            f"{_PREFIX}cache_max_bytes": self._store.max_bytes,
+            f"{_PREFIX}cache_evictions_total": self._store.evictions,
+            f"{_PREFIX}flights": len(self._flights),
+        }
+
+    def _views(self, meaning: str) -> CounterMetricFamily:
+        family = CounterMetricFamily(_BY_SOURCE, meaning, labels=["source"])
+        for source in source_meanings():
+            family.add_metric([source], getattr(self._counters, f"{_VIEWS}{source}"))
+        return family

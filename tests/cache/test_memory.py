@@ -1,0 +1,61 @@
+"""What is counted is what it costs: resident memory, each time in a process of its own."""
+
+import ctypes
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.cache import memory
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads resident memory from /proc")
+
+
+def told(*arguments: str) -> dict[str, float]:
+    command = [sys.executable, "-m", "tests.cache.flood", *arguments]
+    run = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=60)
+    found: dict[str, float] = json.loads(run.stdout)
+    return found
+
+
+@LINUX
+def test_a_flood_stays_within_the_budget_and_leaves_the_hot_set_alone() -> None:
+    seen = told("flood")
+    assert seen["resident"] <= 1.2
+    assert seen["before"] > 0.9
+    assert seen["during"] >= seen["before"] - 0.05
+    assert seen["after"] >= seen["before"] - 0.05
+    assert seen["swept"] < 0.35  # memory goes back to the system once entries have ended
+    assert seen["cleared"] < 0.35
+
+
+@LINUX
+@pytest.mark.parametrize(("entries", "size_bytes"), [(100_000, 0), (100_000, 300), (20_000, 20_000)])
+def test_entries_are_counted_with_what_they_cost(entries: int, size_bytes: int) -> None:
+    seen = told("cost", str(entries), str(size_bytes))
+    assert 0.65 < seen["full"] < 1.1
+    assert 0.75 < seen["churned"] < 1.15
+
+
+@pytest.fixture
+def forgotten() -> Iterator[None]:
+    memory._malloc_trim.cache_clear()
+    yield
+    memory._malloc_trim.cache_clear()
+
+
+@pytest.mark.usefixtures("forgotten")
+@pytest.mark.parametrize("library", [object(), OSError(), TypeError()])
+def test_where_nothing_can_be_asked_nothing_is(monkeypatch: pytest.MonkeyPatch, library: object) -> None:
+    def load(_name: str | None) -> Any:
+        if isinstance(library, Exception):
+            raise library
+        return library
+
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    assert memory.release() is False
