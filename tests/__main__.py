@@ -2,7 +2,7 @@
 
 Every step runs even where an earlier one failed. The last line counts pytest's tests and the other steps together. In CI (`CI=true`) a
 skipped test is a failure; elsewhere it is listed with what it lacks, and tests marked as slow (soaks with processes that are killed again
-and again) are left out. With arguments only a part of the suite runs, so coverage is
+and again) are left out. The whole suite runs on all cores. With arguments only a part of the suite runs, so coverage is
 reported and not judged.
 """
 
@@ -73,7 +73,8 @@ def run_pytest(arguments: Sequence[str], results: Path, environment: Mapping[str
     announce("pytest")
     began = time.monotonic()
     chosen = [] if in_ci() or "-m" in arguments else ["-m", "not slow"]
-    status = module("pytest", f"--junitxml={results}", *chosen, *arguments, environment=environment)
+    together = [] if arguments else ["--numprocesses=auto", "--dist=loadfile"]  # a file's tests share what they start
+    status = module("pytest", f"--junitxml={results}", *chosen, *together, *arguments, environment=environment)
     passed, failed, skips = read_results(results)
     if status != 0 and not failed:  # it did not get as far as a test: a mistake in a file or an option
         failed = 1
