@@ -191,8 +191,8 @@ class ViewValues:
     """
 
     layout: ViewLayout
-    positional: bytes
-    named: bytes
+    positional: bytes = field(repr=False)
+    named: bytes = field(repr=False)
     statuses: tuple[Status, ...]
     effective_times: tuple[str | None, ...]
     complete: bool = True

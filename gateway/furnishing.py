@@ -87,7 +87,16 @@ def furnish(
         checks=checks,
         second_level=None if replicas.shared is None else SecondLevel(replicas.shared, keeper, clock=clock),
     )
-    gatherer = Gatherer(fetcher, gate, keeper, flights, counters, patience_s=patience_s, clock=clock)
+    gatherer = Gatherer(
+        fetcher,
+        gate,
+        keeper,
+        flights,
+        counters,
+        patience_s=patience_s,
+        clock=clock,
+        doubt=lambda errand: schemas.doubt(errand.service, errand.plan),
+    )
     inline_reads = InlineReads(origin, name, gate, keeper, telemetry, clock=clock)
     request_log = open_request_log(settings, namespaces, store, clock)
     reader = FeatureReader(
@@ -223,8 +232,10 @@ class Replicas:
         """Hear what others purge, from before the first read."""
 
         async def hear(told: Sequence[Invalidation]) -> None:
-            for one in told:
-                await purger.apply(one if isinstance(one, Purge) else (one,))
+            written = tuple(one for one in told if not isinstance(one, Purge))
+            changes: list[Change] = [written, *[one for one in told if isinstance(one, Purge)]]
+            for change in changes:
+                await purger.apply(change)
 
         if self.shared is not None:
             self._tasks.start(self.shared.follow(hear))

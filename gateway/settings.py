@@ -107,7 +107,7 @@ class Cache(_Section):
         description="How long a fragment is served, where neither its view nor its feature service says. 0: not at all.",
     )
     negative_ttl_s: float = Field(
-        10.0, ge=0, le=86_400, description="TTL of a fragment all of whose values are missing; never longer than its TTL."
+        10.0, ge=0, le=86_400, description="TTL of a fragment all of whose values are missing; never longer than its TTL. 0: not at all."
     )
     max_age_s: Seconds | None = Field(
         None, description="How old values may be, by the origin's effective time, to be served from the cache. Unset: any age."

@@ -17,7 +17,7 @@ the store's tables, a ghost, and what the allocator wastes. 100,000 entries with
 each beside their text when a store is first filled, and 760 to 870 after 200,000 others came and went."""
 _TIME_BYTES = 80
 """Of an effective time's text; features that have one time may share it."""
-_MISSING = frozenset({Status.MISSING_DATA})
+_MISSING = frozenset({Status.MISSING_DATA, Status.CACHED_MISSING_DATA})
 
 
 class Fragment(msgspec.Struct, gc=False):
@@ -84,6 +84,13 @@ class Fragment(msgspec.Struct, gc=False):
         ttl_s = terms.negative_ttl_s if self.negative else terms.ttl_s
         return min(self.stored_at + ttl_s * self.life, self.effective_at + terms.max_age_s, self.retired_at)
 
+    def __repr__(self) -> str:
+        return f"Fragment({self.pattern!r}, stored_at={self.stored_at:.3f})"
+
+    def supersedes(self, known: "Fragment") -> bool:
+        """Whether it was asked for later than what is known, and later than a purge that made that stale."""
+        return self.stored_at > (known.stored_at if known.retired_at == inf else known.retired_at)
+
     def retired(self, now_s: float) -> "Fragment":
         """The same, stale from now on."""
         ended = min(self.expires_at, now_s)
@@ -105,9 +112,9 @@ class Fragment(msgspec.Struct, gc=False):
         return size_bytes + 8 * len(times) + _TIME_BYTES * len(set(map(id, times))) if times else size_bytes
 
 
-def is_negative(values: ViewValues) -> bool:
-    """Whether all of it is missing."""
-    return _patterns(values.statuses)[2]
+def is_negative(statuses: Sequence[Status]) -> bool:
+    """Whether all of a view's values are missing."""
+    return _patterns(statuses)[2]
 
 
 @lru_cache(maxsize=4096)

@@ -65,8 +65,8 @@ class Scope:
     """Which entries a purge means. `bases`: those of exactly these join keys, whatever their context and options. `parts`, by namespace:
     those whose join-key values are these at these positions; without any, all of the namespace. `everything`: every one."""
 
-    bases: frozenset[Base] = frozenset()
-    parts: Mapping[int, tuple[tuple[int, Hashable], ...]] = field(default_factory=dict)
+    bases: frozenset[Base] = field(default=frozenset(), repr=False)
+    parts: Mapping[int, tuple[tuple[int, Hashable], ...]] = field(default_factory=dict, repr=False)
     everything: bool = False
 
     def covers(self, key: Key) -> bool:
@@ -76,7 +76,7 @@ class Scope:
         if wanted is None:
             return False
         values = key[1] if type(key[1]) is tuple else (key[1],)
-        return all(values[position] == value for position, value in wanted)
+        return all((values[position],) == (value,) for position, value in wanted)  # as a dictionary compares: NaN is itself
 
     def __bool__(self) -> bool:
         return self.everything or bool(self.bases) or bool(self.parts)

@@ -27,6 +27,10 @@ class Terms:
     revalidate_s: float = 0.0
     error_s: float = 0.0
 
+    def life_s(self, *, negative: bool) -> float:
+        """The TTL of a fragment, all of whose values may be missing. Zero: it is not kept, and nothing of it is served stale."""
+        return self.negative_ttl_s if negative else self.ttl_s
+
     @property
     def grace_s(self) -> float:
         """How long after its end a fragment may still be of use."""

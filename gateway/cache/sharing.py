@@ -98,6 +98,9 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     at_s: float
     found: Shared | None = None
 
+    def __repr__(self) -> str:
+        return f"Seen(found={self.found is not None})"
+
 
 class SharedCache(Protocol):
     """Fragments and invalidations that replicas share. Nothing here raises, and nothing of callers ever gets here."""

@@ -44,7 +44,7 @@ class Desk:
         workspace = named_workspace(body)
         self._gate.admit_ingest(caller, workspace)
         reply = await self._origin.ingest(body, caller, asyncio.get_running_loop().time() + self._patience_s)
-        if reply.status == 200:
+        if 200 <= reply.status < 300:
             await self._purger.ingested(reply.written, workspace)
         return reply
 

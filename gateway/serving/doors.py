@@ -15,11 +15,14 @@ from gateway.wire.requests import ReadRequest, TectonReads, named_batch, named_q
 
 class Staleness(NamedTuple):
     """Of a reply into which stale fragments went. `ended_s`: how long ago the one that ended first did; `oldest_s`: the age of the oldest.
-    `failing`: they were served because the origin failed or was late, not while they are fetched again."""
+    `failing`: some were served because the origin failed or was late, not while they are fetched again. `on_error` and `revalidating`: how
+    many views of the reply are of either kind; what is only computed from stale inputs is of neither."""
 
     ended_s: float
     oldest_s: float
     failing: bool
+    on_error: int = 0
+    revalidating: int = 0
 
 
 class Reply(NamedTuple):

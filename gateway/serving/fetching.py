@@ -6,6 +6,7 @@ It runs in a task of its own (a flight), so it has the gateway's patience and no
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from opentelemetry.trace import Span
 
@@ -68,22 +69,38 @@ class Fetcher:
 
     async def fetch(self, errand: Errand, chunk: Sequence[Lack], lease: int) -> Cargo:
         """What these rows lack. Raises GatewayError, and nothing else."""
+        try:
+            return await self._fetch(errand, chunk, lease)
+        except GatewayError:
+            raise
+        except Exception as error:  # whoever waits on this flight must be able to tell its crash from one of their own
+            raise incident(error, logger) from error
+
+    async def _fetch(self, errand: Errand, chunk: Sequence[Lack], lease: int) -> Cargo:
         if self._second_level is None:
             return await self._from_origin(errand, chunk, lease, {})
         seen = await self._second_level.look_up(errand, chunk, single_views=self.single_views)
-        cargo = dict[Key, Landed]()
+        found = dict[Key, Landed]()
         if self._gate.holds(errand.caller, errand.service, self._clock()):
-            cargo = self._second_level.land(errand, chunk, seen, lease)
-        lacking = [(row, left) for row, missing in chunk if (left := [index for index in missing if row.keys[index] not in cargo])]
-        return {**cargo, **await self._from_origin(errand, lacking, lease, seen)} if lacking else cargo
+            found = self._second_level.land(errand, chunk, seen, lease)
+        lacking = [(row, left) for row, missing in chunk if (left := [index for index in missing if row.keys[index] not in found])]
+        if not found or not lacking:
+            return found or await self._from_origin(errand, lacking, lease, seen)
+        try:
+            brought = await self._from_origin(errand, lacking, lease, seen)
+        except (Unauthenticated, PermissionDenied, SchemaDisagreement):
+            raise
+        except GatewayError as error:  # which says nothing of what was found
+            return {**found, **{of_row(row): Landed(refusal=error) for row, _ in lacking}}
+        return {**found, **{key: landed for key, landed in brought.items() if landed.complete or key not in found}}
 
     async def _from_origin(self, errand: Errand, chunk: Sequence[Lack], lease: int, seen: Mapping[Key, Seen]) -> Cargo:
         """Where the origin refuses several rows at once and one bad row must not take the others along, each is asked for alone."""
-        try:
+        if not errand.rows_may_fail:
             return await self._ask(errand, chunk, lease, seen)
-        except InvalidRequest:
-            if len(chunk) == 1 or not errand.rows_may_fail:
-                raise
+        if len(chunk) > 1:
+            with suppress(InvalidRequest):
+                return await self._ask(errand, chunk, lease, seen)
         return await self._one_by_one(errand, chunk, lease, seen)
 
     async def _one_by_one(self, errand: Errand, chunk: Sequence[Lack], lease: int, seen: Mapping[Key, Seen]) -> Cargo:
@@ -105,9 +122,9 @@ class Fetcher:
                 self._gate.refused(errand.caller, errand.service)
             self._end(span, error)
             raise
-        except Exception as error:  # whoever waits on this flight must be able to tell its crash from one of their own
+        except Exception as error:
             self._end(span, error)
-            raise incident(error, logger) from error
+            raise
         if span is not None:
             self._telemetry.end_fetch(span, fetched.rows[0].slo if fetched.rows else None)
         self._gate.answered(errand.caller, errand.service, asked_s)

@@ -14,7 +14,7 @@ Decide, then do: `_decide` says, without waiting, which flights to join and whic
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -23,7 +23,16 @@ from gateway.access.gates import Gate
 from gateway.cache.flights import Flight, Flights, wait_for
 from gateway.cache.keys import Key
 from gateway.counters import Counters
-from gateway.errors import DeadlineExceeded, GatewayError, InternalError, OriginError, PermissionDenied, SchemaDisagreement, Unauthenticated
+from gateway.errors import (
+    DeadlineExceeded,
+    GatewayError,
+    InternalError,
+    NotFound,
+    OriginError,
+    PermissionDenied,
+    SchemaDisagreement,
+    Unauthenticated,
+)
 from gateway.features import TIMED_OUT, Source
 from gateway.serving.fetching import GRACE_S, Fetcher
 from gateway.serving.keeping import Keeper
@@ -33,12 +42,16 @@ _ROUNDS = 3
 _REFRESH_PAUSE_S = 1.0
 """After a refresh that failed, until the next one of the same fragment."""
 _MOST_PAUSED = 10_000
+_MOST_REFRESHING = 100
+"""Refreshes in the air at once. Nobody waits for them, so nothing else would hold them back where the origin is slow, and whoever misses
+needs its connections more. What is left out is stale or cached as before; whoever reads it next tries again."""
 Wait = tuple[RowWork, int, Flight[Landed]]
 """A row's view, and the flight it waits on."""
 
 
 class Gatherer:
-    """Hands out fragments that had to be waited for. `clock` is the cache's monotonic clock, in seconds."""
+    """Hands out fragments that had to be waited for. `clock` is the cache's monotonic clock, in seconds. `doubt` is told of an errand in
+    the background whose reply did not fit its plan."""
 
     def __init__(
         self,
@@ -50,7 +63,9 @@ class Gatherer:
         *,
         patience_s: float,
         clock: Callable[[], float],
+        doubt: Callable[[Errand], None] = lambda _: None,
     ) -> None:
+        self._doubt = doubt
         self._fetcher = fetcher
         self._gate = gate
         self._keeper = keeper
@@ -59,6 +74,7 @@ class Gatherer:
         self._patience_s = patience_s
         self._clock = clock
         self._paused: dict[Key, float] = {}
+        self._refreshing = 0
 
     async def gather(self, errand: Errand, rows: Sequence[RowWork]) -> None:
         """Fill every row's missing views, or its `error`. Raises SchemaDisagreement, for the whole read to begin again."""
@@ -75,34 +91,55 @@ class Gatherer:
                 self._settle(errand, row)
 
     def refresh(self, errand: Errand, rows: Iterable[RowWork]) -> None:
-        """Fetch again, in the background, what is due of these rows, as nobody in particular: no budget, whole results."""
-        now_s = self._clock()
+        """Fetch again, in the background, what is due of these rows, as nobody in particular: no budget, whole results, each fragment once
+        and no row at the price of another."""
+        if not errand.options.stored:
+            return
+        now_s, limit = self._clock(), self._fetcher.batch_limit(errand.service)
+        due = list(islice(self._due(errand, rows, now_s), max(0, _MOST_REFRESHING - self._refreshing) * limit))
+        options = replace(errand.options, latency_budget_ms=None, allow_partial_results=False)
+        deadline_s = asyncio.get_running_loop().time() + self._patience_s
+        background = replace(errand, options=options, deadline_s=deadline_s, rows_may_fail=True, span=None, traceparent=None)
+        for place, flight in enumerate(self._lead(background, due, limit, now_s)):
+            wanted = [row.keys[index] for row, indices in due[place * limit : (place + 1) * limit] for index in indices]
+            self._refreshing += 1
+            self._counters.refreshes += 1
+            flight.task.add_done_callback(partial(self._refreshed, background, wanted))
+
+    def _due(self, errand: Errand, rows: Iterable[RowWork], now_s: float) -> Iterator[Lack]:
+        """What of these rows nobody fetches yet, nor did just now in vain."""
         granted = self._gate.holds(errand.caller, errand.service, now_s)
-        chunk: list[Lack] = []
+        chosen: set[Key] = set()
         for row in rows:
             due = [
                 index
                 for index in row.due
-                if self._paused.get(row.keys[index], now_s) <= now_s
-                and self._flights.find(row.keys[index], errand.caller.key, granted=granted) is None
+                if (key := row.keys[index]) not in chosen
+                and self._paused.get(key, now_s) <= now_s
+                and self._flights.find(key, errand.caller.key, granted=granted) is None
             ]
             if due:
-                chunk.append((row, due))
-        if not chunk or not errand.options.stored:
-            return
-        options = replace(errand.options, latency_budget_ms=None, allow_partial_results=False)
-        deadline_s = asyncio.get_running_loop().time() + self._patience_s
-        background = replace(errand, options=options, deadline_s=deadline_s, refreshing=True, span=None, traceparent=None)
-        for flight in self._lead(background, chunk, now_s):
-            self._counters.refreshes += 1
-            flight.task.add_done_callback(partial(self._refreshed, flight.keys))
+                chosen.update(row.keys[index] for index in due)
+                yield row, due
 
-    def _refreshed(self, keys: Sequence[Key], task: asyncio.Task[Cargo]) -> None:
-        if task.cancelled() or task.exception() is not None:
+    def _refreshed(self, errand: Errand, keys: Sequence[Key], task: asyncio.Task[Cargo]) -> None:
+        """What did not come, or not whole, is let be for a while."""
+        self._refreshing -= 1
+        error = None if task.cancelled() else task.exception()
+        cargo: Cargo = {} if task.cancelled() or error is not None else task.result()
+        vain = [key for key in keys if key not in cargo or not cargo[key].complete]
+        if vain:
             self._counters.refreshes_failed += 1
             if len(self._paused) > _MOST_PAUSED:
                 self._paused.clear()
-            self._paused.update(dict.fromkeys(keys, self._clock() + _REFRESH_PAUSE_S))
+            self._paused.update(dict.fromkeys(vain, self._clock() + _REFRESH_PAUSE_S))
+        if isinstance(error, SchemaDisagreement):
+            self._doubt(errand)
+        if isinstance(error, NotFound) or (
+            isinstance(error, Unauthenticated | PermissionDenied) and self._gate.holds(errand.caller, errand.service, self._clock())
+        ):  # not of this caller alone, whose grant would have ended with it
+            for key in keys:
+                self._keeper.store.drop(key)
 
     def _decide(self, errand: Errand, rows: Sequence[RowWork], *, may_join: bool) -> tuple[list[Wait], set[Flight[Landed]]]:
         """Which flight each missing fragment waits on, and which of these flights are ours. Starts flights, waits for nothing."""
@@ -120,16 +157,16 @@ class Gatherer:
                 if flight is not None and flight.started_s >= not_before_s:
                     waits.append((row, index, flight))
                     continue
-                if key not in ours:
-                    ours[key] = []
+                if key not in ours or row.alone:
+                    ours.setdefault(key, [])
                     to_lead.setdefault(number, (row, []))[1].append(index)
                 ours[key].append((number, row, index))
-        led = self._lead(errand, list(to_lead.values()), now_s)
+        limit = self._fetcher.batch_limit(errand.service)
+        led = self._lead(errand, list(to_lead.values()), limit, now_s)
         by_key: dict[Key, Flight[Landed]] = {}
         for flight in led:
             for key in flight.keys:
                 by_key.setdefault(key, flight)
-        limit = self._fetcher.batch_limit(errand.service)
         by_row = {number: led[place // limit] for place, number in enumerate(to_lead)}
         for key, wanting in ours.items():
             for number, row, index in wanting:
@@ -137,11 +174,11 @@ class Gatherer:
                 waits.append((row, index, own if own is not None and key in own.keys else by_key[key]))
         return waits, set(led)
 
-    def _lead(self, errand: Errand, lacks: Sequence[Lack], now_s: float) -> list[Flight[Landed]]:
-        """Start a flight for each chunk of these rows."""
+    def _lead(self, errand: Errand, lacks: Sequence[Lack], limit: int, now_s: float) -> list[Flight[Landed]]:
+        """Start a flight for each `limit` of these rows."""
         flights = []
         rest = iter(lacks)
-        while chunk := list(islice(rest, self._fetcher.batch_limit(errand.service))):
+        while chunk := list(islice(rest, limit)):
             lease = self._keeper.store.lease()
             keys = self._fetcher.keys(errand.plan, chunk)
             flights.append(self._flights.lead(keys, errand.caller.key, now_s, lease, self._fetcher.fetch(errand, chunk, lease)))
@@ -153,27 +190,28 @@ class Gatherer:
         for row, index, flight in waits:
             if not flight.task.done():
                 continue
-            try:
-                cargo = flight.cargo()
-            except GatewayError as error:
-                if flight in led and isinstance(error, SchemaDisagreement):
-                    raise
-                if flight not in led and (forgiving or isinstance(error, SchemaDisagreement | Unauthenticated | PermissionDenied)):
+            landed = _landed(flight, row, index)
+            if isinstance(landed, GatewayError):
+                if flight in led and isinstance(landed, SchemaDisagreement):
+                    raise landed
+                if flight not in led and (forgiving or isinstance(landed, SchemaDisagreement | Unauthenticated | PermissionDenied)):
                     again = True
                 else:
-                    row.failed[index] = error
-                continue
-            refused = cargo.get(of_row(row))
-            landed = cargo.get(row.keys[index])
-            if landed is None and refused is not None and refused.refusal is not None:
-                row.failed[index] = refused.refusal
-            elif landed is None or (flight not in led and not landed.complete):
-                again = True  # the row that was to bring it was refused, or it is not what this reader would have got
+                    row.failed[index] = landed
+            elif landed is None:
+                again = row.alone = True  # the row that was to bring it was refused
+            elif flight not in led and not self._suits(errand, index, landed):
+                again = True  # it is not what this reader would have got
             else:
-                self._take(errand, row, flight, index, landed)
+                self._take(errand, row, flight, index, landed, own=flight in led)
         return again
 
-    def _take(self, errand: Errand, row: RowWork, flight: Flight[Landed], index: int, landed: Landed) -> None:
+    def _suits(self, errand: Errand, index: int, landed: Landed) -> bool:
+        """Whether what another's flight brought is what this reader's own would have: whole, and if it was found, then under its terms."""
+        found = landed.fragment if landed.source is Source.CACHE else None
+        return landed.complete and (found is None or errand.takes(errand.plan.stored[index], found, self._clock()))
+
+    def _take(self, errand: Errand, row: RowWork, flight: Flight[Landed], index: int, landed: Landed, *, own: bool) -> None:
         key = row.keys[index]
         assert landed.fragment is not None  # what is said of keys is said with a fragment
         if landed.complete and errand.options.stored and key not in self._keeper.store:
@@ -183,11 +221,14 @@ class Gatherer:
         told = flight.cargo().get(of_row(row), landed)
         row.slo = told.slo or row.slo
         row.partial = row.partial or told.partial
-        if not self._fetcher.single_views:  # the reply brought all of the row's views: what it says is newer than what was at hand
-            for other in errand.needed:
-                fresher = flight.cargo().get(row.keys[other])
-                if fresher is not None and fresher.complete and fresher.fragment is not None and row.found[other] is not None:
-                    row.take(other, fresher.fragment, fresher.source)
+        if self._fetcher.single_views:
+            return
+        for other in errand.needed:  # the reply brought all of the row's views: what it says may be newer than what was at hand
+            known, fresher = row.found[other], flight.cargo().get(row.keys[other])
+            if known is None or fresher is None or fresher.fragment is None or not fresher.complete or fresher.source is not Source.ORIGIN:
+                continue
+            if own or fresher.fragment.supersedes(known):  # one that was joined may have begun before a purge of this view
+                row.take(other, fresher.fragment, fresher.source)
 
     def _settle(self, errand: Errand, row: RowWork) -> None:
         """What did not come: step 6."""
@@ -203,7 +244,6 @@ class Gatherer:
             view, hope = errand.plan.stored[index], row.hopes.get(index)
             if hope is not None and granted and now_s < hope.expiry(view.terms) + view.terms.error_s:
                 row.take(index, hope, Source.STALE)
-                self._counters.views_stale_on_error += 1
             elif view.default is not None:
                 row.take(index, view.default, Source.DEFAULT)
             elif there is None and errand.partial_at_deadline and index not in row.failed:
@@ -211,6 +251,16 @@ class Gatherer:
             elif there is None:
                 row.error = row.failed.get(index) or DeadlineExceeded()
                 return
+
+
+def _landed(flight: Flight[Landed], row: RowWork, index: int) -> Landed | GatewayError | None:
+    """What a flight that has ended brought for a row's view; why it did not; None where it says neither."""
+    try:
+        cargo = flight.cargo()
+    except GatewayError as error:
+        return error
+    landed, told = cargo.get(row.keys[index]), cargo.get(of_row(row))
+    return told.refusal if landed is None and told is not None else landed
 
 
 def _survivable(error: GatewayError) -> bool:

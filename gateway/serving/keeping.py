@@ -39,10 +39,10 @@ class Keeper:
 
     def fragment(self, view: StoredView, values: ViewValues, asked_s: float) -> Fragment:
         """These values, asked for at `asked_s`, as a fragment of this view."""
-        if view.terms.ttl_s <= 0:
-            return Fragment.of(values, asked_s)
+        ttl_s = view.terms.life_s(negative=is_negative(values.statuses))
+        if ttl_s <= 0:
+            return self.shared(view, values, asked_s)
         fetch_s, terms = self._clock() - asked_s, view.terms
-        ttl_s = terms.negative_ttl_s if is_negative(values) else terms.ttl_s
         return Fragment.of(
             values,
             asked_s,
@@ -53,13 +53,13 @@ class Keeper:
         )
 
     def shared(self, view: StoredView, values: ViewValues, stored_at: float) -> Fragment:
-        """The same, of what another replica fetched at `stored_at`: it is not known what that took."""
+        """The same with its whole life, of what another replica fetched at `stored_at`: it is not known what that took."""
         effective_at = self._effective_at(values) if self._by_age else inf
         return Fragment.of(values, stored_at, view.terms, effective_at=effective_at)
 
     def keep(self, view: StoredView, key: Key, fragment: Fragment, lease: int) -> None:
         """Store what is complete, unless it was purged since the lease was taken, or its view is never served from the cache."""
-        if view.terms.ttl_s > 0:
+        if view.terms.life_s(negative=fragment.negative) > 0:
             self.store.put(key, fragment, lease)
 
     def _effective_at(self, values: ViewValues) -> float:

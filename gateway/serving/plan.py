@@ -308,7 +308,8 @@ class Plan:
         told = self._defaults.get(layout.view)
         if told is None:
             return None
-        strangers = set(told).difference(name.partition(".")[2] for name in layout.names)
+        served = [feature.name for feature in self.description.features if feature.view == layout.view]
+        strangers = set(told).difference(name.partition(".")[2] for name in (*layout.names, *served))
         if strangers:
             logger.warning("views.%s.defaults names features that %s does not have: ignored there", layout.view, self.service)
         try:

@@ -97,8 +97,9 @@ class FeatureReader:
             use_cache = self._from_cache(request, plan, caller, now_s)
             vectors: list[Vector | GatewayError] = []
             read: list[list[Key]] | None = None if self._request_log is None else []
+            due: list[RowInput] = []
             for row in request.rows:
-                vector = self._cached_vector(plan, projection, request, row, caller, now_s, read) if use_cache and projection.kept else None
+                vector = self._cached_vector(plan, projection, request, row, now_s, read, due) if use_cache and projection.kept else None
                 if vector is None:
                     return self._inline(call, request, plan, projection, caller, started_s, use_cache=use_cache)
                 vectors.append(vector)
@@ -106,6 +107,9 @@ class FeatureReader:
             return None
         if read is not None:
             self._note(plan, read, now_s)
+        if due:
+            rows = [look_up(self._store, plan, projection, request, row, now_s, use_cache=True) for row in due]
+            self._refresh(plan, projection, request, caller, rows)
         counters = self._counters
         counters.views_cache += projection.views_kept * len(vectors)
         counters.views_computed += projection.views_computed * len(vectors)
@@ -130,13 +134,15 @@ class FeatureReader:
         if self._telemetry.samples(call.traceparent):
             elapsed_ns = int((time.perf_counter() - started_s) * 1e9)
             span = self._telemetry.read_span("POST", call.route, call.traceparent, time.time_ns() - elapsed_ns)
+        if use_cache:
+            self._refresh(plan, projection, request, caller, rows)
         self._inline_reads.fetch(request, plan, projection, caller, rows, span)
         self._note(plan, [[row.keys[index] for index in projection.needed] for row in rows], now_s)
         vectors = [assemble(projection, row.found, row.sources, row.context, now_s) for row in rows]
-        self._count(vectors)
         elapsed_s = time.perf_counter() - started_s
         answers = Answers(vectors, elapsed_s, [row.slo for row in rows], any(row.partial for row in rows))
         reply = call.door.encode(request, answers)
+        self._count(answers)
         if span is not None:
             self._telemetry.end_read(span, facts_of(plan, answers, bypass=not request.options.read_from_cache), elapsed_s)
         return reply
@@ -147,18 +153,18 @@ class FeatureReader:
         projection: Projection,
         request: ReadRequest,
         row: RowInput,
-        caller: Caller,
         now_s: float,
         read: list[list[Key]] | None,
+        due: list[RowInput],
     ) -> Vector | None:
-        """One row, if all it needs is at hand and fresh; where `read` is a list, its keys are added there. Raises InvalidRequest and
-        OnDemandFailed."""
+        """One row, if all it needs is at hand and fresh; where `read` is a list, its keys are added there, and the row to `due`, where
+        something of it should be fetched again. Raises InvalidRequest and OnDemandFailed."""
         options = request.options
         values = plan.schema.join_values(row.join_keys)
         context = plan.schema.context_values(row.context, ignore_extra_fields=options.ignore_extra_request_context_fields)
         variant = None if options is PLAIN else options.variant
         found = plan.timed_out.copy()
-        lookup, max_age_s, due = self._store.lookup, request.max_age_s, False
+        lookup, max_age_s, is_due = self._store.lookup, request.max_age_s, False
         for index, view in projection.looked_up:
             fragment = lookup(view.key(values, context, variant))
             if fragment is None:
@@ -167,25 +173,24 @@ class FeatureReader:
                 until_s = fragment.expiry(view.terms)
                 if now_s >= until_s:
                     return None
-                due = due or now_s >= until_s - fragment.early_s
+                is_due = is_due or now_s >= until_s - fragment.early_s
             if max_age_s is not None and now_s - fragment.stored_at >= max_age_s:
                 return None
             found[index] = fragment
         if read is not None:
             read.append([view.key(values, context, variant) for _, view in projection.looked_up])
-        if due:
-            self._refresh(plan, projection, request, caller, [self._look_up(plan, projection, request, row, now_s)])
+        if is_due:
+            due.append(row)
         if not projection.whole:
             return assemble(projection, found, [_CACHE] * len(found), context, now_s)
         views = [view.compute(found, context) if isinstance(view, ComputedView) else found[view] for view, _ in projection.emissions]
         told = "".join([view.cached_pattern for view in views])
         return Vector(projection.text, views, projection.cached_sources, now_s, told)
 
-    def _look_up(self, plan: Plan, projection: Projection, request: ReadRequest, row: RowInput, now_s: float) -> RowWork:
-        return look_up(self._store, plan, projection, request, row, now_s, use_cache=True, revalidating=True)
-
     def _refresh(self, plan: Plan, projection: Projection, request: ReadRequest, caller: Caller, rows: Sequence[RowWork]) -> None:
         """Have what is due fetched again, in the background."""
+        if not any(row.due for row in rows):
+            return
         self._gatherer.refresh(Errand(plan, request.service, caller, request.options, projection.needed, 0.0), rows)
 
     def _note(self, plan: Plan, read: Iterable[Sequence[Key]], now_s: float) -> None:
@@ -194,12 +199,15 @@ class FeatureReader:
             for keys in read:
                 self._request_log.note(plan.name, keys, now_s)
 
-    def _count(self, vectors: Iterable[Vector]) -> None:
-        """Stale ones are counted where it is decided that they may be served."""
-        for vector in vectors:
-            for source in vector.sources:
+    def _count(self, answers: Answers) -> None:
+        """What was served. Of stale views there are two kinds."""
+        for vector in answers.rows:
+            for source in vector.sources if isinstance(vector, Vector) else ():
                 if source is not Source.STALE:
                     self._counters.count_views(source, 1)
+        if answers.stale is not None:
+            self._counters.views_stale_on_error += answers.stale.on_error
+            self._counters.views_stale_revalidating += answers.stale.revalidating
 
     async def read(self, call: Call) -> Reply:
         """The reply, whatever it takes within the deadline. Raises GatewayError."""
@@ -235,8 +243,9 @@ class FeatureReader:
         told = facts_of(plan, answers, bypass=not request.options.read_from_cache)
         for name in ReadFacts.__slots__:
             setattr(facts, name, getattr(told, name))
-        self._count([row for row in answers.rows if isinstance(row, Vector)])
-        return Reply(call.door.encode(request, answers), answers.stale)
+        reply = Reply(call.door.encode(request, answers), answers.stale)
+        self._count(answers)
+        return reply
 
     async def _answer(
         self, call: Call, request: ReadRequest, plan: Plan, caller: Caller, span: Span | None, started_s: float, deadline_s: float
@@ -265,17 +274,17 @@ class FeatureReader:
             partial_at_deadline=request.options.latency_budget_ms is not None or request.deadline_ms is not None,
             max_age_s=request.max_age_s,
             want_labels=plan.labels is None,
+            needs_labels=bool(request.show & _LABELS) and plan.labels is None,
             rows_may_fail=call.door.rows_may_fail,
             span=span,
             traceparent=call.traceparent,
         )
-        if any(row.due for row in rows):
-            self._refresh(plan, projection, request, caller, rows)
+        self._refresh(plan, projection, request, caller, rows)
         await self._gatherer.gather(errand, rows)
         self._note(plan, [[row.keys[index] for index in projection.needed] for row in rows if row.error is None], now_s)
         if request.show & _LABELS and plan.labels is None:  # the reply may have brought them
             labelled = self._schemas.at_hand(request.service, caller)
-            if labelled is not None and labelled.schema == plan.schema:
+            if labelled is not None and labelled.reads_as == plan.reads_as:
                 projection = labelled.projection(request.selectors)
         waiting_s = time.perf_counter()
         ready = await compute_slow(self._workers, projection.slow, rows, deadline_s, partial_at_deadline=errand.partial_at_deadline)
@@ -283,7 +292,8 @@ class FeatureReader:
         answered_s = self._clock()
         outcomes = [row.error or vector_or_error(projection, row, one, answered_s) for row, one in zip(rows, ready, strict=True)]
         elapsed_s = time.perf_counter() - started_s
-        stale = staleness_of(plan, projection, rows, answered_s)
+        served = [row for row, outcome in zip(rows, outcomes, strict=True) if isinstance(outcome, Vector)]
+        stale = staleness_of(plan, projection, served, answered_s)
         return Answers(outcomes, elapsed_s, [row.slo for row in rows], any(row.partial for row in rows), waited_s, stale)
 
     def _from_cache(self, request: ReadRequest, plan: Plan, caller: Caller, now_s: float) -> bool:
@@ -314,7 +324,6 @@ class FeatureReader:
             if not door.rows_may_fail:
                 raise
             return RowWork((), {}, [], [], [], error=error)
-        self._counters.views_stale_revalidating += work.sources.count(Source.STALE)
         return work
 
     def _tell(self, call: Call, facts: ReadFacts, elapsed_s: float) -> None:

@@ -32,19 +32,21 @@ def look_up(
     use_cache: bool,
     revalidating: bool = False,
 ) -> RowWork:
-    """Validate one row and take what is at hand for it. `revalidating`: also what is stale, where it will be fetched again. Raises
-    InvalidRequest."""
+    """Validate one row and take what is at hand for it. `revalidating`: also what is stale, where it will be fetched again, as it is not
+    for a reader that forbids storing. Raises InvalidRequest."""
     options = request.options
     values = plan.schema.join_values(row.join_keys)
     context = plan.schema.context_values(row.context, ignore_extra_fields=options.ignore_extra_request_context_fields)
     variant = None if options is PLAIN else options.variant
     keys = [view.key(values, context, variant) for view in plan.stored]
     work = RowWork(values, context, keys, [None] * len(keys), [Source.CACHE] * len(keys))
+    revalidating = revalidating and options.stored
     for index in projection.needed if use_cache else ():
-        fragment = store.lookup(keys[index])
-        if fragment is None or (request.max_age_s is not None and now_s - fragment.stored_at >= request.max_age_s):
+        fragment, terms = store.lookup(keys[index]), plan.stored[index].terms
+        if fragment is None or terms.life_s(negative=fragment.negative) <= 0:
             continue
-        terms = plan.stored[index].terms
+        if request.max_age_s is not None and now_s - fragment.stored_at >= request.max_age_s:
+            continue
         until_s = fragment.expiry(terms)
         if now_s < until_s or (revalidating and now_s < until_s + terms.revalidate_s):
             work.take(index, fragment, Source.CACHE if now_s < until_s else Source.STALE)
@@ -81,20 +83,27 @@ def assemble(
 
 
 def staleness_of(plan: Plan, projection: Projection, rows: Sequence[RowWork], now_s: float) -> Staleness | None:
-    """What is said of the stale fragments that went into these rows; None where there are none."""
+    """What is said of the stale fragments that went into these rows, which are served; None where there are none."""
     stale = [
         (fragment, plan.stored[index].terms, index in row.hopes)
         for row in rows
-        if row.error is None
         for index in projection.needed
         if row.sources[index] is Source.STALE and (fragment := row.found[index]) is not None
     ]
     if not stale:
         return None
+    told = Counter(
+        view in row.hopes
+        for row in rows
+        for view, _ in projection.emissions
+        if not isinstance(view, ComputedView) and row.sources[view] is Source.STALE
+    )
     return Staleness(
         max(now_s - fragment.expiry(terms) for fragment, terms, _ in stale),
         max(now_s - fragment.stored_at for fragment, _, _ in stale),
         any(failing for _, _, failing in stale),
+        told[True],
+        told[False],
     )
 
 

@@ -25,6 +25,7 @@ _RETRY_S = 5.0
 class _Entry:
     plan: Plan
     refresh_at_s: float
+    doubt_from_s: float = 0.0
 
 
 class Schemas:
@@ -103,6 +104,13 @@ class Schemas:
         if plan.reads_as == wrong.reads_as:
             raise SchemaDisagreement(f"The feature store's replies for {service} do not have the names and types of its metadata.")
         return plan
+
+    def doubt(self, service: ServiceRef, wrong: Plan) -> None:
+        """A reply that nobody waits for disagreed with `wrong`: ask again soon, and not for every such reply."""
+        entry, now_s = self._entries.get(service), self._clock()
+        if entry is not None and entry.plan.reads_as == wrong.reads_as and now_s >= entry.doubt_from_s:
+            entry.doubt_from_s = now_s + self._ttl_s
+            entry.refresh_at_s = min(entry.refresh_at_s, now_s)
 
     def learn_labels(self, service: ServiceRef, plan: Plan, labels: Mapping[str, Labels]) -> None:
         """Keep the descriptions and tags that a reply brought, for replies from cache."""

@@ -14,6 +14,9 @@ from gateway.serving.keeping import Keeper
 from gateway.serving.plan import StoredView
 from gateway.serving.work import Errand, Lack, Landed
 
+_SAME_FETCH_S = 0.05
+"""By so much one fetch may look newer than itself: its age was told twice, by a clock of milliseconds, over a network."""
+
 
 class SecondLevel:
     """`clock` is the cache's monotonic clock, in seconds."""
@@ -39,8 +42,10 @@ class SecondLevel:
         return {key: one for key, one in zip(views, seen, strict=True) if one is not None}
 
     def land(self, errand: Errand, chunk: Sequence[Lack], seen: Mapping[Key, Seen], lease: int) -> dict[Key, Landed]:
-        """What of it will do for these rows, kept."""
+        """What of it will do for these rows, kept. It must be newer than what is at hand, which is due or did not do; but not where that
+        was ended by a purge, or by the word that one may have been missed: the shared cache knows what was."""
         landed: dict[Key, Landed] = {}
+        now_s = self._clock()
         for row, missing in chunk:
             for index in missing:
                 key, view = row.keys[index], errand.plan.stored[index]
@@ -48,20 +53,22 @@ class SecondLevel:
                 if one is None or one.found is None or key in landed:
                     continue
                 fragment = self._keeper.shared(view, one.found.values, one.found.stored_at)
-                if self._will_do(errand, view, key, fragment):
-                    landed[key] = Landed(fragment, source=Source.CACHE)
-                    if errand.options.stored:
-                        self._keeper.keep(view, key, fragment, lease)
+                known = self._keeper.store.lookup(key)
+                retired = known is not None and known.retired_at <= now_s
+                if not errand.takes(view, fragment, now_s) or not (known is None or retired or _newer(fragment, known)):
+                    continue
+                landed[key] = Landed(fragment, source=Source.CACHE)
+                if errand.options.stored:
+                    if retired:
+                        self._keeper.store.drop(key)  # which would stay, were it of the same fetch
+                    self._keeper.keep(view, key, fragment, lease)
         return landed
-
-    def _will_do(self, errand: Errand, view: StoredView, key: Key, fragment: Fragment) -> bool:
-        now_s = self._clock()
-        if now_s >= fragment.expiry(view.terms) or (errand.max_age_s is not None and now_s - fragment.stored_at >= errand.max_age_s):
-            return False
-        known = self._keeper.store.lookup(key) if errand.refreshing else None
-        return known is None or known.stored_at < fragment.stored_at
 
     def share(self, view: StoredView, seen: Seen | None, fragment: Fragment) -> None:
         """Let others have what was fetched."""
         if seen is not None and view.terms.ttl_s > 0:
             self._shared.store(seen, fragment)
+
+
+def _newer(one: Fragment, other: Fragment) -> bool:
+    return one.stored_at > other.stored_at + _SAME_FETCH_S

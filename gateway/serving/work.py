@@ -10,7 +10,7 @@ from gateway.cache.fragments import Fragment
 from gateway.cache.keys import Key
 from gateway.errors import GatewayError
 from gateway.features import Caller, ReadOptions, ServiceRef, SloInfo, Source
-from gateway.serving.plan import Plan
+from gateway.serving.plan import Plan, StoredView
 
 
 @dataclass(slots=True)
@@ -18,7 +18,7 @@ class RowWork:
     """One row: its typed keys and context, and, per stored view of the plan, key, values and source so far.
 
     `hopes`: stale fragments that are better than nothing; `due`: views at hand that should be fetched again; `failed`: why a view did not
-    come. `error`: the row's own, that ends it.
+    come. `error`: the row's own, that ends it. `alone`: what it lacks was to come with another row, which was refused.
     """
 
     values: tuple[Any, ...] = field(repr=False)
@@ -30,6 +30,7 @@ class RowWork:
     due: list[int] = field(default_factory=list)
     failed: dict[int, GatewayError] = field(default_factory=dict)
     error: GatewayError | None = None
+    alone: bool = False
     slo: SloInfo | None = None
     partial: bool = False
 
@@ -47,8 +48,8 @@ Lack = tuple[RowWork, list[int]]
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """What a flight brings for one key, or, without a fragment, what is said of a row as a whole (`of_row`). `refusal`: the origin took
-    the others of its batch, and not this row."""
+    """What a flight brings for one key, or, without a fragment, what is said of a row as a whole (`of_row`). `refusal`: why the row did
+    not come, where others did: the origin took the rest of its batch, or the rest was found without asking it."""
 
     fragment: Fragment | None = None
     complete: bool = True
@@ -70,7 +71,7 @@ def of_row(row: RowWork) -> Key:
 class Errand:
     """For whom and how to gather. `deadline_s` is on the event loop's clock; `partial_at_deadline`: serve TIME_OUT instead of failing.
     `max_age_s`: a flight that has been in the air for longer brings nothing that is wanted. `rows_may_fail`: a row that the origin refuses
-    must not take the others along. `refreshing`: only what is newer than what is at hand will do."""
+    must not take the others along. `needs_labels`: the reply shows what only the origin can tell."""
 
     plan: Plan
     service: ServiceRef
@@ -82,6 +83,11 @@ class Errand:
     max_age_s: float | None = None
     want_labels: bool = False
     rows_may_fail: bool = False
-    refreshing: bool = False
+    needs_labels: bool = False
     span: Span | None = None
     traceparent: bytes | None = None
+
+    def takes(self, view: StoredView, fragment: Fragment, now_s: float) -> bool:
+        """Whether what was asked for earlier, by whomever, will do."""
+        young = self.max_age_s is None or now_s - fragment.stored_at < self.max_age_s
+        return young and now_s < fragment.expiry(view.terms) and not self.needs_labels

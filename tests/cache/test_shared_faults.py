@@ -215,6 +215,21 @@ async def test_who_hears_no_sign_of_life_takes_itself_for_deaf() -> None:
             assert len(connections) >= 3
 
 
+async def test_whatever_else_goes_wrong_on_the_bus_it_is_listened_to_again(caplog: pytest.LogCaptureFixture) -> None:
+    async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"+OK\r\n:1\r\n")  # a number, where a message is
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(babble, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with replica(Somewhere(f"redis://127.0.0.1:{port}"), "t") as one:
+            await one.hear()
+            await until(lambda: len(one.heard) == 3, "it subscribing again and again")
+    assert "TypeError" in caplog.text
+
+
 async def test_a_quiet_bus_stays_the_same(own: Valkey) -> None:
     async with replica(own, "t", pulse_s=0.01) as one:
         await one.hear()

@@ -203,6 +203,17 @@ def test_a_stale_value_is_served_at_once_while_it_is_fetched_again(demo_dir: Pat
         assert len(house.origin.fetches) == 2
 
 
+@pytest.mark.parametrize(("error", "status"), [(PermissionDenied(), 403), (NotFound("gone"), 404)], ids=lambda one: type(one).__name__)
+def test_a_refresh_that_is_refused_ends_what_was_served_meanwhile(demo_dir: Path, error: Exception, status: int) -> None:
+    with demo_with(demo_dir, stale_while_revalidate_s=30) as house:
+        read_named(house.client)
+        house.clock.advance(61)
+        house.origin.fails = [error, error]
+        assert sources_by_view(read_named(house.client)) == ALL_STALE
+        wait_until(lambda: len(house.origin.fails) < 2, "the refresh")
+        assert house.client.post(f"{NAMED}/features", json=named()).status_code == status
+
+
 def test_past_the_window_it_is_waited_for(demo_dir: Path) -> None:
     with demo_with(demo_dir, stale_while_revalidate_s=30) as house:
         read_named(house.client)

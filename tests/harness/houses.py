@@ -30,8 +30,8 @@ KEYS: Mapping[str, Mapping[str, Any]] = {
     "stranger": {"digest": digest(STRANGER), "workspaces": ["elsewhere"]},
 }
 
-EXACT: Mapping[str, Any] = {"jitter": 0}
-"""Of the cache: entries end when their TTL does, also those that were filled together."""
+EXACT: Mapping[str, Any] = {"jitter": 0, "early_refresh": 0}
+"""Of the cache: entries end when their TTL does, also those that were filled together, and are not fetched again before."""
 
 
 @dataclass(frozen=True, slots=True)

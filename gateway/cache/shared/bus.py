@@ -4,15 +4,19 @@ Redis delivers a message at most once: who was deaf for a moment has missed what
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 
 from gateway.cache.shared.trips import FAILURES, Trips
+from gateway.incidents import incident
 from gateway.redis_servers import Address, Node
+
+logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 
@@ -34,11 +38,15 @@ class Bus:
         """Messages, for ever. None: subscribed just now, so whatever was said before may have been missed; then b"" every now and then."""
         pause_s = _FIRST_PAUSE_S
         while True:
-            with suppress(Deaf, *FAILURES):
+            try:
                 async with aclosing(self._connected()) as messages:
                     async for message in messages:
                         pause_s = _FIRST_PAUSE_S
                         yield message
+            except (Deaf, *FAILURES):
+                pass  # it is opened anew
+            except Exception as error:  # noqa: BLE001 - whoever stopped listening here would never know what was purged
+                incident(error, logger)
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret; replicas do not come back all at once
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 

@@ -21,6 +21,7 @@ from gateway.cache.fragments import Fragment
 from gateway.cache.shared.breaker import Breaker
 from gateway.cache.shared.bus import Bus
 from gateway.cache.shared.layout import (
+    AHEAD_MS,
     LOOKUP,
     PURGE,
     SLACK_MS,
@@ -153,7 +154,7 @@ class RedisSharedCache:
     def _found(self, name: Name, generation: bytes, value: bytes, clock_ms: int, sent_s: float) -> Shared | None:
         """Its age counts from when Redis was asked, not from when it answered: rather older than younger."""
         entry = decode_entry(value)
-        if entry is None or entry[1].generation != generation:
+        if entry is None or entry[1].generation != generation or entry[0] > clock_ms + AHEAD_MS:
             return None
         stored_at = sent_s - max(0, clock_ms - entry[0]) / 1_000
         if stored_at < self._owed.since(name):

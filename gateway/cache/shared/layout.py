@@ -29,6 +29,8 @@ MOST_ENTRIES = 64
 hash has no expiry of its own that every server knows."""
 SLACK_MS = 1_000
 """A purge's token outlives what it must void by this much: a cluster's server and its replica have two clocks."""
+AHEAD_MS = 10_000
+"""An entry that was asked for later than now by more than this is none: Redis' clock was put back, and nobody can say how old it is."""
 _DIGITS = 16
 
 _NOW = "local time = redis.call('TIME') local now = time[1] * 1000 + math.floor(time[2] / 1000) "
@@ -51,7 +53,8 @@ _STORE = (
     "local token, field, value, ends, until_ = ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4] - now, ARGV[a + 5] - now "
     "local seen = redis.pcall('HMGET', key, 't', field) "
     "if seen.err then redis.call('DEL', key) seen = {} end "
-    "local older = seen[2] and string.sub(seen[2], 1, 16) > string.sub(value, 1, 16) "
+    "local asked = string.sub(seen[2] or '', 1, 16) "
+    f"local older = asked > string.sub(value, 1, 16) and asked <= string.format('%016.0f', now + {AHEAD_MS}) "
     "if ends > 0 and until_ > 0 and (seen[1] or '') == token and not older then "
     "local life = math.max(ends, redis.call('PTTL', key)) "
     f"if not seen[2] and redis.call('HLEN', key) >= {MOST_ENTRIES} then "
