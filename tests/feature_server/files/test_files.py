@@ -36,7 +36,7 @@ def spelled(row: Sequence[Any]) -> list[Any]:
 
 def write_text(path: Path, text: str) -> None:
     content = text.encode()
-    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
 def write_csv(path: Path, rows: Sequence[Sequence[Any]]) -> None:
@@ -166,7 +166,7 @@ def test_parquet_has_other_types_for_the_same_and_tells_bad_rows_by_number(tmp_p
         ("rows.csv", HEADER.encode() + b'"2024', "it is no CSV"),
         ("rows.csv", HEADER.encode() + b"\xff\n", "it is not UTF-8 text"),
         ("rows.csv.gz", b"no gzip", "its compressed data is broken, or ends too early"),
-        ("rows.csv.gz", gzip.compress((HEADER + GOOD * 10).encode())[:-12], "its compressed data is broken, or ends too early"),
+        ("rows.csv.gz", gzip.compress((HEADER + GOOD * 10).encode(), mtime=0)[:-12], "its compressed data is broken, or ends too early"),
         ("rows.jsonl", b"{}\n\xff\n", "it is not UTF-8 text"),
         ("rows.parquet", b"no parquet", "it is no Parquet file that can be read"),
     ],
