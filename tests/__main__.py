@@ -7,6 +7,7 @@ reported and not judged.
 """
 
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,8 @@ def main(arguments: Sequence[str]) -> int:
             # coverage's own .pth file starts it in every Python process of the suite, those that tests start included
             "COVERAGE_PROCESS_START": str(ROOT / "pyproject.toml"),
             "COVERAGE_FILE": str(Path(scratch) / "coverage"),
+            # another one each time, and the same in all of pytest's processes: tests named after a set's members need that
+            "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED") or str(secrets.randbelow(2**32)),
         }
         outcomes = [
             check("ruff check", "ruff", "check", "."),
@@ -70,7 +73,7 @@ def check(step: str, *arguments: str) -> Outcome:
 
 
 def run_pytest(arguments: Sequence[str], results: Path, environment: Mapping[str, str]) -> Outcome:
-    announce("pytest")
+    announce(f"pytest (PYTHONHASHSEED={environment['PYTHONHASHSEED']})")
     began = time.monotonic()
     chosen = [] if in_ci() or "-m" in arguments else ["-m", "not slow"]
     together = [] if arguments else ["--numprocesses=auto", "--dist=loadfile"]  # a file's tests share what they start
