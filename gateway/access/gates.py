@@ -53,7 +53,7 @@ class Gate(Protocol):
         """The origin answered this caller."""
         ...
 
-    def refused(self, caller: Caller, service: ServiceRef) -> None:
+    def refused(self, caller: Caller, service: ServiceRef, now_s: float) -> None:
         """The origin refused this caller."""
         ...
 
@@ -140,7 +140,7 @@ class KeyTable:
     def answered(self, caller: Caller, service: ServiceRef, now_s: float, may: May = May.READ) -> None:
         """Nothing to remember: the key itself is the proof."""
 
-    def refused(self, caller: Caller, service: ServiceRef) -> None:
+    def refused(self, caller: Caller, service: ServiceRef, now_s: float) -> None:
         """The origin refused the gateway's own credential; that says nothing of the caller."""
 
     def _opens(self, caller: Caller, workspace: str) -> bool:
@@ -172,5 +172,5 @@ class Open:
     def answered(self, caller: Caller, service: ServiceRef, now_s: float, may: May = May.READ) -> None:
         """Nothing to remember."""
 
-    def refused(self, caller: Caller, service: ServiceRef) -> None:
+    def refused(self, caller: Caller, service: ServiceRef, now_s: float) -> None:
         """Nothing to forget."""

@@ -6,6 +6,7 @@ A grant to read comes from an answered read alone; a grant to see the schema fro
 """
 
 from enum import Enum
+from math import inf
 
 from cachetools import LRUCache
 
@@ -27,18 +28,23 @@ class Grants:
     def __init__(self, life_s: float) -> None:
         self._life_s = life_s
         self._until: LRUCache[tuple[bytes, ServiceRef, May], float] = LRUCache(maxsize=_KEPT)
+        self._refused_s: LRUCache[tuple[bytes, ServiceRef], float] = LRUCache(maxsize=_KEPT)
 
     def holds(self, caller: Caller, service: ServiceRef, now_s: float, may: May = May.READ) -> bool:
         until = self._until.get((caller.key, service, may))
         return until is not None and now_s < until
 
     def give(self, caller: Caller, service: ServiceRef, answered_s: float, may: May = May.READ) -> None:
-        """The origin answered this caller at `answered_s`. Whoever may read may see the schema."""
+        """The origin answered this caller, as of `answered_s`. Whoever may read may see the schema. What it was asked before it refused the
+        caller, and answered after that, gives nothing: the refusal may be what it thinks now."""
+        if answered_s < self._refused_s.get((caller.key, service), -inf):
+            return
         self._until[caller.key, service, may] = answered_s + self._life_s
         if may is May.READ:
             self._until[caller.key, service, May.DESCRIBE] = answered_s + self._life_s
 
-    def revoke(self, caller: Caller, service: ServiceRef) -> None:
+    def revoke(self, caller: Caller, service: ServiceRef, now_s: float) -> None:
         """The origin refused this caller: nothing cached is shown to it from now on."""
+        self._refused_s[caller.key, service] = now_s
         for may in May:
             self._until.pop((caller.key, service, may), None)

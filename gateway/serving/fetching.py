@@ -119,7 +119,7 @@ class Fetcher:
             fetched = await self._origin.fetch(self._request(errand, chunk, span))
         except GatewayError as error:
             if isinstance(error, Unauthenticated | PermissionDenied):
-                self._gate.refused(errand.caller, errand.service)
+                self._gate.refused(errand.caller, errand.service, self._clock())
             self._end(span, error)
             raise
         except Exception as error:

@@ -178,7 +178,7 @@ class WildcardReader:
             queried = await self._origin.query(fetch)
         except BaseException as error:
             if isinstance(error, Unauthenticated | PermissionDenied):
-                self._gate.refused(asker.caller, request.service)
+                self._gate.refused(asker.caller, request.service, self._clock())
             if span is not None:
                 self._telemetry.end_fetch(span, None, error)
             raise

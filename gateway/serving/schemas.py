@@ -125,7 +125,7 @@ class Schemas:
             try:
                 description = await self._origin.describe(service, caller, asyncio.get_running_loop().time() + self._patience_s)
             except (Unauthenticated, PermissionDenied):
-                self._gate.refused(caller, service)
+                self._gate.refused(caller, service, self._clock())
                 raise
             except NotFound:
                 if generation != self._generation:

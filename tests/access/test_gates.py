@@ -176,7 +176,7 @@ def test_passing_through_shows_what_is_cached_under_a_grant_alone() -> None:
     assert not gate.holds(caller, LIVE, 130.0)
     assert not gate.holds(caller, DEV, 100.0)
     assert not gate.holds(stranger, LIVE, 100.0)
-    gate.refused(caller, LIVE)
+    gate.refused(caller, LIVE, 100.0)
     assert not gate.holds(caller, LIVE, 100.0)
 
 
@@ -264,7 +264,7 @@ def test_passing_through_leaves_a_service_to_the_origin_and_refuses_what_the_ori
 def test_what_the_origin_says_of_the_gateways_key_says_nothing_of_the_caller() -> None:
     gate = table("live")
     gate.answered(known(gate), LIVE, 0.0)
-    gate.refused(known(gate), LIVE)
+    gate.refused(known(gate), LIVE, 0.0)
     assert gate.holds(known(gate), LIVE, 0.0)
     assert not gate.holds(known(gate), DEV, 0.0)
 
@@ -301,6 +301,6 @@ def test_an_open_gate_lets_everybody_in(header: bytes | None) -> None:
     for purge in PURGES.values():
         gate.admit_purge(caller, *purge)
     gate.answered(caller, LIVE, 0.0)
-    gate.refused(caller, LIVE)
+    gate.refused(caller, LIVE, 0.0)
     assert all(gate.holds(caller, LIVE, 0.0, may) for may in May)
     assert caller == Open().identify(None)

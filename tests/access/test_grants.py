@@ -79,14 +79,24 @@ def test_seeing_the_schema_does_not_lengthen_the_grant_to_read(grants: Grants) -
 def test_a_refusal_takes_every_grant_of_that_caller_for_that_service(grants: Grants) -> None:
     for caller, service in [(ANNE, FRAUD), (ANNE, OTHER), (BEN, FRAUD)]:
         grants.give(caller, service, START_S)
-    grants.revoke(ANNE, FRAUD)
+    grants.revoke(ANNE, FRAUD, START_S)
     assert [grants.holds(ANNE, FRAUD, START_S, may) for may in May] == [False, False]
     assert grants.holds(ANNE, OTHER, START_S)
     assert grants.holds(BEN, FRAUD, START_S)
 
 
+@pytest.mark.parametrize(("asked_s", "holds"), [(START_S - 5, False), (START_S + 5, True)])
+def test_an_answer_that_was_asked_for_before_a_refusal_gives_nothing(grants: Grants, asked_s: float, *, holds: bool) -> None:
+    grants.revoke(ANNE, FRAUD, START_S)
+    for caller, service in [(ANNE, FRAUD), (ANNE, OTHER), (BEN, FRAUD)]:
+        grants.give(caller, service, asked_s)
+    assert [grants.holds(ANNE, FRAUD, START_S + 6, may) for may in May] == [holds, holds]
+    assert grants.holds(ANNE, OTHER, START_S + 6)
+    assert grants.holds(BEN, FRAUD, START_S + 6)
+
+
 def test_revoking_what_was_never_given_is_nothing(grants: Grants) -> None:
-    grants.revoke(ANNE, FRAUD)
+    grants.revoke(ANNE, FRAUD, START_S)
     assert not grants.holds(ANNE, FRAUD, START_S)
 
 
@@ -122,7 +132,7 @@ def test_whoever_holds_a_grant_was_answered_within_its_life(steps: list[tuple[st
             grants.give(caller, service, now_s, May.DESCRIBE)
             answered[caller, service, May.DESCRIBE] = now_s
         elif step == "revoke":
-            grants.revoke(caller, service)
+            grants.revoke(caller, service, now_s)
             answered = {key: at_s for key, at_s in answered.items() if key[:2] != (caller, service)}
         for may in May:
             until_s = answered.get((caller, service, may), -1e9) + LIFE_S

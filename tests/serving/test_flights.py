@@ -341,3 +341,25 @@ def test_what_is_at_hand_is_not_given_up_for_what_did_not_come_in_time(cluster: 
         assert {name: answer["features"][name] for name in of_user} == {name: before[name] for name in of_user}
         assert {answer["source"][name] for name in of_user} == {"cache"}
         assert "TIME_OUT" not in answer["status"].values()
+
+
+def test_a_flight_that_is_overtaken_by_a_purge_does_not_bring_back_what_was_fetched_since(cluster: Cluster) -> None:
+    """A cluster's reply has all views of a row. A reader that joins a flight for one of them has another one at hand that is newer."""
+    views = {**VIEW_KEYS, "merchant": VIEW_KEYS["merchant"] | {"ttl_s": 5}}
+    with open_house(cluster_settings(cluster.url, views=views), ALICE) as house:
+        read(house.client)
+        house.clock.advance(6)
+        hold = Hold()
+        cluster.act(
+            "get-features", Act(hold=hold, edit=lambda document: document["result"]["features"].__setitem__(-1, "before the purge"))
+        )
+        with ask(house) as leader:  # for the merchant
+            hold.wait_reached()
+            assert house.client.post(f"{READ}:purge", json={"views": ["user"]}).json() == {"purged": 1}
+            now = read(house.client, joinKeys=KEYS | {"merchant_id": 8})["features"]["user.name"]
+            with ask(house) as follower:
+                seen_by(house.url)
+                hold.release()
+                assert leader.answer()[0] == 200
+                assert follower.answer()[1]["features"]["user.name"] == now
+        assert len(cluster.asked()) == 3
