@@ -5,14 +5,28 @@ returns a mapping from output name to value. Values are plain Python: int64 → 
 map → dict, missing → None.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from gateway.errors import OnDemandFailed
 from gateway.features import DataType, Feature, Labels
 
 Function = Callable[[Mapping[str, Any], Mapping[str, Mapping[str, Any]]], Mapping[str, Any]]
+
+
+def takes_two(function: object) -> bool:
+    """Whether it can be called as a `Function` is, as far as it tells."""
+    try:
+        signature = inspect.signature(cast("Function", function))
+    except (TypeError, ValueError):  # some callables written in C do not tell
+        return True
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import cast
 
 from gateway.feature_server.folder.spellings import parse_type
 from gateway.features import DataType
-from gateway.on_demand import Function, OnDemandView
+from gateway.on_demand import Function, OnDemandView, takes_two
 from gateway.settings import OnDemandFunction, Settings, SettingsError
 
 
@@ -51,18 +51,6 @@ def _function(where: str) -> Function | str:
     if name not in members:
         return f"module {module_name} has no function {name}"
     function = members[name]
-    if not callable(function) or inspect.iscoroutinefunction(function) or not _takes_two(function):
+    if not callable(function) or inspect.iscoroutinefunction(function) or not takes_two(function):
         return f"{name} of module {module_name} is no plain function of two arguments, the context and the inputs"
     return cast("Function", function)
-
-
-def _takes_two(function: object) -> bool:
-    try:
-        signature = inspect.signature(cast("Function", function))
-    except (TypeError, ValueError):  # some callables written in C do not tell
-        return True
-    try:
-        signature.bind(None, None)
-    except TypeError:
-        return False
-    return True

@@ -18,7 +18,7 @@ from traceback import format_exception_only, walk_tb
 from types import CodeType, ModuleType, TracebackType
 from typing import Self, cast
 
-from gateway.on_demand import Function
+from gateway.on_demand import Function, takes_two
 
 PREFIX = "_feature_repository_"
 _numbers = count(1)
@@ -67,7 +67,7 @@ class Modules:
             raise NoFunction(f"{name} of module {module_name} is no function; it is of type {type(function).__name__}.")
         if inspect.iscoroutinefunction(function):
             raise NoFunction(f"{name} of module {module_name} is a coroutine function; an on-demand function is a plain one.")
-        if not _takes_two(function):
+        if not takes_two(function):
             raise NoFunction(f"{name} of module {module_name} does not take two arguments, the context and the inputs.")
         return cast("Function", function)
 
@@ -130,15 +130,3 @@ class _SourceAlone(SourceFileLoader):
 
 def _file(place: Path) -> Path | None:
     return next((file for file in (place / "__init__.py", place.with_suffix(".py")) if file.is_file()), None)
-
-
-def _takes_two(function: object) -> bool:
-    try:
-        signature = inspect.signature(cast("Function", function))
-    except (TypeError, ValueError):  # some callables written in C do not tell
-        return True
-    try:
-        signature.bind(None, None)
-    except TypeError:
-        return False
-    return True
