@@ -42,7 +42,7 @@ class Connection(asyncio.Protocol):
         self._in_head = True
         self._interim = self._by_close = self._complete = self._more = False
         self._heard = False
-        self._bodiless = False
+        self._bodiless = self._keep = False
         self._sent = True
         self._drained: asyncio.Event | None = None
         self.closed = False
@@ -208,6 +208,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if not self._interim:
             self._complete = True
+            self._keep = self._parser.should_keep_alive()  # asked later, the parser speaks of the next message
 
     # its own
 
@@ -221,7 +222,7 @@ class Connection(asyncio.Protocol):
     def _end(self) -> None:
         """The reply is whole. The connection lives on where the origin wants it to, and nothing came after the reply."""
         receiver, self._receiver = self._receiver, None
-        keep = self._sent and not self._more and self._drained is None and self._parser.should_keep_alive()
+        keep = self._sent and not self._more and self._drained is None and self._keep
         if keep:
             self.used = True
             self.since_s = self.heard_s
