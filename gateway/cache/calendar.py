@@ -12,6 +12,8 @@ _SLOTS = 100
 _PLACES = _SLOTS + 1
 _CROWDED = 1.2
 """Times the fair share of all that is set."""
+_HARDLY = 0.05
+"""Of what makes a slot crowded: so many may be set in one before the slots are looked through again, which takes longer than all else."""
 _FEW = 2
 """Ends in one slot that are never too many: small caches keep their whole TTLs."""
 _RINGS = 1_024
@@ -34,7 +36,10 @@ class Calendar:
         for ring in (own, whole):
             ring.go_on(int(now * _SLOTS))
         end = (now + 1) * _SLOTS
-        slot = _choose(own, whole, end, min(int(end), int((now + shortest) * _SLOTS) + 1))
+        slot = own.chosen(int(end))
+        if slot is None:
+            slot = _choose(own, whole, end, min(int(end), int((now + shortest) * _SLOTS) + 1))
+            own.choose(slot, int(end))
         own.take(slot)
         taken = whole.take(slot)
         if slot == int(end) and taken < _FEW:
@@ -55,12 +60,13 @@ class Calendar:
 class _Ring:
     """The ends set for the coming TTL, by slot; a slot's place in `counts` is its number modulo `_PLACES`."""
 
-    __slots__ = ("_slot", "_total", "counts")
+    __slots__ = ("_chosen", "_last", "_left", "_slot", "_total", "counts")
 
     def __init__(self) -> None:
         self.counts = [0] * _PLACES
         self._total = 0
         self._slot = 0
+        self._chosen = self._last = self._left = 0
 
     @property
     def enough(self) -> float:
@@ -73,6 +79,18 @@ class _Ring:
             self._total -= self.counts[passed % _PLACES]
             self.counts[passed % _PLACES] = 0
         self._slot = max(self._slot, slot)
+
+    def chosen(self, last: int) -> int | None:
+        """The slot that was chosen just now, and will do for some more."""
+        if self._left <= 0 or last != self._last:
+            return None
+        self._left -= 1
+        return self._chosen
+
+    def choose(self, slot: int, last: int) -> None:
+        """For this end and so many more that looking again would find a slot that is hardly better."""
+        self._chosen, self._last = slot, last
+        self._left = int(self.enough * _HARDLY) - 1
 
     def take(self, slot: int) -> int:
         """Set an end; how many there were."""

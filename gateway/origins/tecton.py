@@ -131,10 +131,10 @@ class TectonOrigin:
             raise error
         self._batching.answered(fetch.service, fetch.rows)
         try:
-            rows, labels = self._replies.read(body, len(fetch.rows))
+            rows, labels = self._replies.read(body, len(fetch.rows), want_labels=fetch.want_labels)
         except (ValueError, RecursionError) as error:
             raise OriginMalformed(_NOT_UNDERSTOOD) from error
-        return Fetched(tuple(FetchedRow(*row) for row in rows), labels if fetch.want_labels else None)
+        return Fetched(tuple([FetchedRow(*row) for row in rows]), labels)
 
     async def query(self, fetch: Fetch) -> Queried:
         """The cluster takes no limit: of more results than are wanted the rest is not read. Others have their turn between slices."""
