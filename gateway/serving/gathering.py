@@ -189,7 +189,7 @@ class Gatherer:
     def _unload(self, errand: Errand, waits: Sequence[Wait], led: set[Flight[Landed]], *, forgiving: bool) -> bool:
         """Take what has landed. True where another round is due. `forgiving`: the crash of a joined flight is not ours yet."""
         again = False
-        landings: dict[tuple[int, int], tuple[RowWork, Flight[Landed]]] = {}
+        landings: dict[tuple[int, int], tuple[RowWork, Flight[Landed], Landed]] = {}
         for row, index, flight in waits:
             if not flight.task.done():
                 continue
@@ -207,10 +207,9 @@ class Gatherer:
                 again = True  # it is not what this reader would have got
             else:
                 self._take(errand, row, flight, index, landed)
-                landings[id(row), id(flight)] = (row, flight)
-        if not self._fetcher.single_views:
-            for row, flight in landings.values():
-                self._renew(errand, row, flight, own=flight in led)
+                landings[id(row), id(flight)] = (row, flight, landed)
+        for row, flight, landed in landings.values():
+            self._hear(errand, row, flight, landed, own=flight in led)
         return again
 
     def _suits(self, errand: Errand, index: int, landed: Landed) -> bool:
@@ -225,13 +224,16 @@ class Gatherer:
             # whoever led the flight may have asked for it not to be stored
             self._keeper.keep(errand.plan.stored[index], key, landed.fragment, flight.lease)
         row.take(index, landed.fragment, landed.source)
-        told = flight.cargo().get(of_row(row), landed)
+
+    def _hear(self, errand: Errand, row: RowWork, flight: Flight[Landed], landed: Landed, *, own: bool) -> None:
+        """What a flight that has landed says of a row as a whole. Where its reply brought all of the row's views, what it says of those
+        that were at hand may be newer."""
+        cargo = flight.cargo()
+        told = cargo.get(of_row(row), landed)
         row.slo = told.slo or row.slo
         row.partial = row.partial or told.partial
-
-    def _renew(self, errand: Errand, row: RowWork, flight: Flight[Landed], *, own: bool) -> None:
-        """The reply brought all of the row's views: what it says of those that were at hand may be newer."""
-        cargo = flight.cargo()
+        if self._fetcher.single_views:
+            return
         for other in errand.needed:
             known, fresher = row.found[other], cargo.get(row.keys[other])
             if known is None or fresher is None or fresher.fragment is known or fresher.fragment is None or not fresher.complete:
@@ -269,8 +271,11 @@ def _landed(flight: Flight[Landed], row: RowWork, index: int) -> Landed | Gatewa
         cargo = flight.cargo()
     except GatewayError as error:
         return error
-    landed, told = cargo.get(row.keys[index]), cargo.get(of_row(row))
-    return told.refusal if landed is None and told is not None else landed
+    landed = cargo.get(row.keys[index])
+    if landed is None:
+        told = cargo.get(of_row(row))
+        return None if told is None else told.refusal
+    return landed
 
 
 def _survivable(error: GatewayError) -> bool:
