@@ -107,6 +107,7 @@ THIRD_PARTIES = {
     "httpx": ("origins", "loading.client"),
     "msgspec": (
         "features",
+        "origins.base",
         "cache.fragments",
         "cache.sharing",
         "cache.shared",
