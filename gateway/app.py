@@ -23,6 +23,7 @@ from gateway.feature_server.faults import FaultLab
 from gateway.feature_server.origin import EmbeddedOrigin
 from gateway.furnishing import furnish
 from gateway.on_demand_functions import on_demand_views
+from gateway.origins import forward
 from gateway.origins.base import Origin
 from gateway.origins.tecton import TectonOrigin, connect
 from gateway.serving.workers import Workers
@@ -66,8 +67,10 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
         Sampling.named(environment.get("OTEL_TRACES_SAMPLER"), environment.get("OTEL_TRACES_SAMPLER_ARG"), settings.telemetry.sample_ratio),
         settings.telemetry.slo_latency_ms / 1000,
         status_of,
+        trusting=settings.telemetry.trust_traceparent == "always",
     )
-    furnished = furnish(settings, origin, gate, telemetry, tasks, workers, seams.clock)
+    forwarder = open_forwarder(settings)
+    furnished = furnish(settings, origin, gate, telemetry, tasks, workers, seams.clock, forwarder)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -78,6 +81,8 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
         await tasks.aclose()
         await furnished.aclose()
         await origin.aclose()
+        if forwarder is not None:
+            await forwarder.aclose()
         if provider is not None:
             await asyncio.get_running_loop().run_in_executor(None, provider.shutdown)
 
@@ -111,6 +116,18 @@ def open_origin(settings: Settings) -> Origin:
     engine, adoption = open_feature_server(settings)
     embedded = EmbeddedOrigin(engine, records_per_source=settings.feature_server.ingest_records_per_source, adoption=adoption)
     return FaultLab(embedded, faults) if faults.active else embedded
+
+
+def open_forwarder(settings: Settings) -> forward.Forwarder | None:
+    """What calls the cluster's other endpoints, where there is a cluster."""
+    if settings.origin.kind != "tecton":
+        return None
+    assert settings.origin.url is not None  # settings.checked refuses it
+    return forward.connect(
+        settings.origin.url,
+        connect_timeout_s=settings.origin.connect_timeout_s,
+        max_connections=settings.forward.max_connections,
+    )
 
 
 def open_gate(settings: Settings) -> Gate:

@@ -1,5 +1,6 @@
 """Whether a read gets a span, and that a span says only what it may."""
 
+import contextvars
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
+from gateway import request_ids
 from gateway.errors import (
     GatewayError,
     InvalidRequest,
@@ -23,7 +25,7 @@ from gateway.errors import (
     Unauthenticated,
 )
 from gateway.features import SloInfo
-from gateway.telemetry import ATTRIBUTES, ReadFacts, Sampling, Telemetry, traceparent_of
+from gateway.telemetry import ATTRIBUTES, ReadFacts, Sampling, Telemetry
 from gateway.web.problems import status_of
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -126,6 +128,7 @@ def test_the_parents_flags_are_nothing_to_a_sampler_that_does_not_follow(digit: 
     assert samples(Sampling(ratio, follow_parent=False), flagged(f"0{digit:x}")) is bool(ratio)
 
 
+UNTRACED = Telemetry(None, Sampling(1.0), OBJECTIVE_S, status_of)
 SHORT_OR_LONG = [b"", b"00", PARENT[:-1], PARENT + b"0", PARENT + b"-x", b" " + PARENT, b"\xff"]
 MALFORMED = [
     *SHORT_OR_LONG,
@@ -164,7 +167,7 @@ def test_a_well_formed_parent_is_the_spans_parent(spans: Spans) -> None:
 @given(st.binary(max_size=60))
 def test_any_header_is_decided_on(header: bytes) -> None:
     assert samples(Sampling(1.0), header) in {True, False}
-    assert traceparent_of(None, header) in {None, header.decode("latin-1")}
+    assert UNTRACED.traceparent_of(None, header) in {None, header.decode("latin-1")}
 
 
 def test_without_a_tracer_nothing_is_sampled() -> None:
@@ -182,23 +185,23 @@ def test_the_ratio_is_about_kept() -> None:
 
 @pytest.mark.parametrize("header", [None, *SHORT_OR_LONG, PARENT.upper(), b"1" * 55, b"\xff" * 55])
 def test_a_malformed_parent_is_not_sent_on(header: bytes | None) -> None:
-    assert traceparent_of(None, header) is None
+    assert UNTRACED.traceparent_of(None, header) is None
 
 
 @pytest.mark.parametrize("header", [f"00-{'0' * 32}-{SPAN}-01".encode(), f"00-{TRACE}-{'0' * 16}-01".encode()])
 def test_a_parent_of_zeros_is_not_sent_on(header: bytes) -> None:
-    assert traceparent_of(None, header) is None
+    assert UNTRACED.traceparent_of(None, header) is None
 
 
 def test_a_read_without_a_span_sends_its_callers_parent_on() -> None:
-    assert traceparent_of(None, PARENT) == PARENT.decode()
+    assert UNTRACED.traceparent_of(None, PARENT) == PARENT.decode()
 
 
 def test_a_read_with_a_span_sends_its_own(spans: Spans) -> None:
     span = spans.telemetry.read_span("POST", "/v1/route", PARENT, 0)
     assert span is not None
     context = span.get_span_context()
-    assert traceparent_of(span, PARENT) == f"00-{TRACE}-{context.span_id:016x}-01"
+    assert spans.telemetry.traceparent_of(span, PARENT) == f"00-{TRACE}-{context.span_id:016x}-01"
     span.end()
 
 
@@ -308,6 +311,12 @@ def test_spans_carry_every_documented_attribute_and_no_other(spans: Spans) -> No
     for error, *_ in ERRORS:
         spans.read(error=error)
     fetched(spans, SLO, OriginTimeout(TOKEN))
+
+    def asked() -> None:
+        request_ids.assume("r-1")
+        spans.read()
+
+    contextvars.copy_context().run(asked)
     assert {name for span in spans.ended for name in span.attributes or {}} == set(ATTRIBUTES)
 
 

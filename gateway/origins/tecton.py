@@ -11,7 +11,7 @@
     no connection, or one that broke    OriginUnavailable (503)
     no answer in time                   OriginTimeout (504)
 
-Only the headers named here go out: no header of a caller is passed on but its credential.
+Redirects are not followed: they are "any other status". Which headers go out is `hygiene`'s to say.
 """
 
 import asyncio
@@ -38,6 +38,7 @@ from gateway.on_demand import OnDemandView
 from gateway.origins.base import WILDCARD, Description, Fetch, Fetched, FetchedRow, IngestReply, Queried, QueriedRow, ViewFacts
 from gateway.origins.batching import Batching
 from gateway.origins.computable import fitted
+from gateway.origins.hygiene import outgoing_headers
 from gateway.origins.written import KeyReader
 from gateway.wire import upstream
 from gateway.wire.ingest import read_fed_views, read_sent
@@ -45,7 +46,6 @@ from gateway.wire.ingest import read_fed_views, read_sent
 logger = logging.getLogger(__name__)
 _FEATURE_SERVICE = "/api/v1/feature-service/"
 _BATCH_LIMIT = 10
-_INGEST_STATUSES = range(200, 500)
 _SLICE_ROWS = 50
 """Of a query's results, read without a pause: a few milliseconds at a microsecond per value."""
 
@@ -173,7 +173,7 @@ class TectonOrigin:
     async def ingest(self, body: bytes, caller: Caller, deadline: float) -> IngestReply:
         """The cluster's own answer where it is one of the contract's (§6); its 5xx and anything that is not JSON become errors."""
         status, reply, headers = await self._post(self._ingest_url, body, caller, deadline)
-        if status not in _INGEST_STATUSES or reply[:1] != b"{":
+        if not _is_ingest_answer(status) or reply[:1] != b"{":
             raise refusal(status, reply, headers)
         written = self._written(body, reply) if status < 300 else ()
         return IngestReply(status, reply, headers.get("retry-after"), written)
@@ -202,11 +202,7 @@ class TectonOrigin:
     async def _post(
         self, path: str, body: bytes, caller: Caller, deadline: float, traceparent: str | None = None
     ) -> tuple[int, bytes, httpx.Headers]:
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if caller.authorization is not None:
-            headers["Authorization"] = caller.authorization
-        if traceparent is not None:
-            headers["traceparent"] = traceparent
+        headers = outgoing_headers(caller.authorization, traceparent)
         try:
             async with asyncio.timeout_at(deadline):
                 await self._slots.acquire()
@@ -242,6 +238,11 @@ class TectonOrigin:
 
 _NO_BATCHES = "The feature store took no batch of rows of this feature service."
 _NOT_UNDERSTOOD = "The feature store's reply cannot be understood; nothing of it was used."
+
+
+def _is_ingest_answer(status: int) -> bool:
+    """Whether the ingest API itself answers so; a redirect is none of its answers, and is not followed."""
+    return 200 <= status < 300 or 400 <= status < 500
 
 
 def refusal(status: int, body: bytes, headers: Mapping[str, str]) -> GatewayError:
