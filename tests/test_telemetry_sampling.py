@@ -47,11 +47,11 @@ FACTS = ReadFacts("live", "fraud", 2, "partial", 3, 1, 1, 12.5, 2, SLO)
 class Spans:
     """Spans through the SDK into memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, trusting: bool = True) -> None:
         self._exporter = InMemorySpanExporter()
         self._provider = TracerProvider(shutdown_on_exit=False)
         self._provider.add_span_processor(SimpleSpanProcessor(self._exporter))
-        self.telemetry = Telemetry(self._provider.get_tracer("tests"), Sampling(1.0), OBJECTIVE_S, status_of)
+        self.telemetry = Telemetry(self._provider.get_tracer("tests"), Sampling(1.0), OBJECTIVE_S, status_of, trusting=trusting)
 
     @property
     def ended(self) -> tuple[ReadableSpan, ...]:
@@ -203,6 +203,99 @@ def test_a_read_with_a_span_sends_its_own(spans: Spans) -> None:
     context = span.get_span_context()
     assert spans.telemetry.traceparent_of(span, PARENT) == f"00-{TRACE}-{context.span_id:016x}-01"
     span.end()
+
+
+@pytest.fixture
+def distrusting() -> Iterator[Spans]:
+    spans = Spans(trusting=False)
+    yield spans
+    spans.close()
+
+
+@pytest.mark.parametrize("digit", "01")
+def test_a_parent_that_is_not_believed_decides_nothing(digit: str) -> None:
+    tracer = Spans().telemetry._tracer
+    for ratio in (0.0, 1.0):
+        telemetry = Telemetry(tracer, Sampling(ratio), OBJECTIVE_S, status_of, trusting=False)
+        assert telemetry.samples(flagged(f"0{digit}")) is bool(ratio)
+
+
+def test_a_parent_that_is_not_believed_is_linked(distrusting: Spans) -> None:
+    span = distrusting.read(parent=PARENT)
+    assert span.parent is None
+    assert f"{span.context.trace_id:032x}" != TRACE
+    [link] = span.links
+    assert (f"{link.context.trace_id:032x}", f"{link.context.span_id:016x}") == (TRACE, SPAN)
+
+
+@pytest.mark.parametrize("header", [None, *MALFORMED])
+def test_what_is_no_parent_is_not_linked(distrusting: Spans, header: bytes | None) -> None:
+    assert not distrusting.read(parent=header).links
+
+
+def test_a_parent_that_is_believed_is_not_linked(spans: Spans) -> None:
+    assert not spans.read(parent=PARENT).links
+
+
+def test_a_parent_that_is_not_believed_is_not_sent_on(distrusting: Spans) -> None:
+    telemetry = distrusting.telemetry
+    assert telemetry.traceparent_of(None, PARENT) is None
+    assert telemetry.tracestate_of(PARENT, b"a=b") is None
+    span = telemetry.read_span("POST", "/v1/route", PARENT, 0)
+    assert TRACE not in (telemetry.traceparent_of(span, PARENT) or "")
+
+
+@pytest.mark.parametrize(
+    ("state", "sent"),
+    [
+        (b"a=b", "a=b"),
+        (b"rojo=00f067aa0ba902b7,congo=t61rcWkgMzE", "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"),
+        (b" a=b \t,, c@d=e f ", "a=b,c@d=e f"),
+        (b"0a_-*/=!", "0a_-*/=!"),
+        (b",".join(b"k%d=v" % number for number in range(32)), ",".join(f"k{number}=v" for number in range(32))),
+        (b",".join(b"k%d=v" % number for number in range(33)), None),
+        (b"a=" + b"x" * 510, None),
+        (b"a=" + b"x" * 300, None),
+        (b"", None),
+        (b",", None),
+        (b"a", None),
+        (b"A=b", None),
+        (b"a=b=c", None),
+        (b"a=", None),
+        (b"=b", None),
+        (b"a=b\x00", None),
+        (b"a=b\r\nx: y", None),
+        (b"a=\xff", None),
+        (b"a@B=c", None),
+    ],
+)
+def test_a_tracestate_goes_on_where_it_is_one(state: bytes, sent: str | None) -> None:
+    assert UNTRACED.tracestate_of(PARENT, state) == sent
+    assert UNTRACED.tracestate_of(b"no parent", state) is None
+    assert UNTRACED.tracestate_of(None, state) is None
+
+
+@given(st.binary(max_size=80))
+def test_any_tracestate_is_printable_or_goes_nowhere(state: bytes) -> None:
+    sent = UNTRACED.tracestate_of(PARENT, state)
+    assert sent is None or (sent.isascii() and sent.isprintable())
+
+
+def test_a_forwarded_call_tells_its_status_and_what_broke_it(spans: Spans) -> None:
+    def forwarded(status: int | None, error: BaseException | None) -> Any:
+        span = spans.telemetry.read_span("GET", "/api/x/{path}", None, 0)
+        assert span is not None
+        spans.telemetry.end_forwarded(span, status, error)
+        return spans.ended[-1]
+
+    fine, refused = forwarded(200, None), forwarded(403, None)
+    assert fine.attributes["http.response.status_code"] == 200
+    assert fine.status.status_code is refused.status.status_code is StatusCode.UNSET
+    for status, error, told in [(503, None, 503), (None, OriginTimeout(TOKEN), 504), (200, OriginTimeout(TOKEN), 200), (None, None, 500)]:
+        broken = forwarded(status, error)
+        assert broken.attributes["http.response.status_code"] == told
+        assert broken.status.status_code is StatusCode.ERROR
+        assert TOKEN not in broken.to_json()
 
 
 def test_a_served_read_tells_all_that_it_was(spans: Spans) -> None:

@@ -15,6 +15,9 @@ import httpx
 from gateway.errors import OriginMalformed, OriginTimeout, OriginUnavailable
 from gateway.origins.hygiene import Header, passed_back
 
+_IDLE_S = 4.0
+"""Shorter than servers keep idle connections: what a server closes just as a call goes out on it cannot be tried again here."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -114,6 +117,6 @@ def connect(url: str, *, connect_timeout_s: float, max_connections: int) -> Forw
     The bound on connections is the forwarder's own: httpx's pool loses connections to calls that are cancelled while they wait in it, so
     nobody ever waits there.
     """
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=max_connections, keepalive_expiry=30.0)
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=max_connections, keepalive_expiry=_IDLE_S)
     transport = httpx.AsyncHTTPTransport(trust_env=False, limits=limits)
     return Forwarder(transport, url, connect_timeout_s=connect_timeout_s, max_connections=max_connections)

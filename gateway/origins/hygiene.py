@@ -6,7 +6,7 @@ Content-Length, Transfer-Encoding) is said anew on each side.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
@@ -38,6 +38,7 @@ _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _BODILESS = frozenset({204, 205, 304})
 _VISIBLE = re.compile(rb"[\x21-\x5b\x5d-\x7e]+")
 """Without the backslash, which some readers of URLs take for a slash."""
+_DELAY = re.compile(r"[0-9]{1,9}|[A-Za-z]{3,9},? [A-Za-z0-9: -]{10,30}")
 _PORTS = MappingProxyType({"http": 80, "https": 443})
 
 
@@ -94,7 +95,7 @@ def passed_back(status: int, headers: Sequence[Header], origin: str) -> list[Hea
 def local(location: bytes, origin: str) -> bytes | None:
     """A Location that leads to this gateway: of the cluster's own address the path alone, so that whoever follows it comes by here again.
     None for any other address: a credential must not follow it there."""
-    if _VISIBLE.fullmatch(location) is None:
+    if _VISIBLE.fullmatch(location) is None or location.startswith(b"//"):
         return None
     here = urlsplit(origin)
     try:
@@ -114,6 +115,12 @@ def local(location: bytes, origin: str) -> bytes | None:
 
 def _address(url: SplitResult) -> tuple[str, str | None, int | None]:
     return url.scheme, url.hostname, url.port or _PORTS.get(url.scheme)
+
+
+def retry_after(headers: Mapping[str, str]) -> str | None:
+    """A cluster's Retry-After, if it is one (RFC 9110, section 10.2.3): seconds, or a date."""
+    told = headers.get("retry-after", "").strip()
+    return told if _DELAY.fullmatch(told) else None
 
 
 def content_length(headers: Sequence[Header]) -> int | None:

@@ -38,7 +38,7 @@ from gateway.on_demand import OnDemandView
 from gateway.origins.base import WILDCARD, Description, Fetch, Fetched, FetchedRow, IngestReply, Queried, QueriedRow, ViewFacts
 from gateway.origins.batching import Batching
 from gateway.origins.computable import fitted
-from gateway.origins.hygiene import outgoing_headers
+from gateway.origins.hygiene import outgoing_headers, retry_after
 from gateway.origins.written import KeyReader
 from gateway.wire import upstream
 from gateway.wire.ingest import read_fed_views, read_sent
@@ -176,7 +176,7 @@ class TectonOrigin:
         if not _is_ingest_answer(status) or reply[:1] != b"{":
             raise refusal(status, reply, headers)
         written = self._written(body, reply) if status < 300 else ()
-        return IngestReply(status, reply, headers.get("retry-after"), written)
+        return IngestReply(status, reply, retry_after(headers), written)
 
     def _written(self, body: bytes, reply: bytes) -> tuple[Written, ...] | None:
         """Of an accepted ingest. None where the cluster names no view, or it cannot be understood what was sent."""
@@ -257,7 +257,7 @@ def refusal(status: int, body: bytes, headers: Mapping[str, str]) -> GatewayErro
     if status == 404:
         return NotFound(said) if said else OriginFailed("The feature store has no such path: origin.url may be wrong.")
     if status == 429:
-        return OriginThrottled(said or "The feature store asks for fewer requests.", headers.get("retry-after"))
+        return OriginThrottled(said or "The feature store asks for fewer requests.", retry_after(headers))
     if status == 503:
         return OriginUnavailable(said or "The feature store is unavailable.")
     if status == 504:

@@ -69,7 +69,7 @@ class Forwarding:
     ) -> None:
         self._forwarder = forwarder
         self._targets = targets
-        self.groups = targets.groups
+        self.groups = targets.groups if gate is not None else ()
         self._gate = gate
         self._telemetry = telemetry
         self._counters = counters

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.harness.cluster import ALICE
-from tests.harness.houses import READER, House, cluster_settings, demo_settings, open_house
+from tests.harness.houses import READER, House, cluster_settings, open_house
 from tests.harness.upstreams import Upstream, raw, reply
 from tests.web.forwarded import SECRET, TOKEN, ask, request, talk
 
@@ -365,6 +365,7 @@ def test_the_gateways_own_credential_is_never_lent(mode: str) -> None:
                     assert told.status == 403
                     assert "does not lend its own credential" in told.message
             assert ask(house, "GET", SECRET, credential=False).status == 403
+            assert "secrets-service" not in house.client.get("/openapi.json").text
         assert upstream.heard == []
 
 
@@ -407,10 +408,3 @@ def test_groups_are_switched_off_one_by_one(upstream: Upstream) -> None:
             assert (told.status, told.message) == (404, f"Not Found: the gateway does not forward this; forward.{name} is off.")
         assert upstream.heard == []
         assert ask(house, "GET", "/api/v1/jobs/list").status == 200
-
-
-def test_an_embedded_feature_server_has_none_of_these(demo_dir: Path) -> None:
-    with open_house(demo_settings(demo_dir)) as house:
-        for method, target, *_ in ENDPOINTS[:3]:
-            assert ask(house, method, target, None, ("Authorization", f"Tecton-key {READER}"), credential=False).status == 404
-        assert not [path for path in house.client.get("/openapi.json").json()["paths"] if "scim" in path]

@@ -17,15 +17,6 @@ from tests.harness.upstreams import Heard, Upstream, raw, reply, silent
 from tests.web.forwarded import CREDENTIAL, MADE, SECRET, ask, request, talk
 
 
-async def drip(heard: Heard) -> bool:
-    """A part of the answer for each part of the request, so that neither side can have waited for the other's end."""
-    await heard.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
-    while part := await heard.read_part():
-        await heard.write(b"%x\r\n%b\r\n" % (len(part), part.upper()))
-    await heard.write(b"0\r\n\r\n")
-    return True
-
-
 def test_an_answer_passes_part_by_part(upstream: Upstream, house: House) -> None:
     hold = Hold()
 
