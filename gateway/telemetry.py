@@ -15,7 +15,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags, Tracer
 
 from gateway import request_ids
-from gateway.errors import Fault, GatewayError
+from gateway.errors import Fault, GatewayError, OriginError
 from gateway.features import SloInfo
 
 ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -187,10 +187,11 @@ class Telemetry:
         _end(span, told, error, server_fault=server_fault)
 
     def end_forwarded(self, span: Span, status: int | None, error: BaseException | None = None) -> None:
-        """The same of a forwarded call; `status`: the cluster's, where it answered."""
-        status = status if status is not None else 500 if error is None else self._status(error)
+        """The same of a forwarded call. `status`: the cluster's; None where it did not answer, or its caller left before."""
+        if status is None and error is not None:
+            status = self._status(error)
         told = {"http.response.status_code": status, "feature_gateway.request_id": request_ids.current()}
-        _end(span, told, error, server_fault=error is not None or _is_server_fault(status))
+        _end(span, told, error, server_fault=status is not None and (_is_server_fault(status) or isinstance(error, OriginError)))
 
     def _status(self, error: BaseException) -> int:
         return self._status_of(error) if isinstance(error, GatewayError) else 500

@@ -291,7 +291,16 @@ def test_a_forwarded_call_tells_its_status_and_what_broke_it(spans: Spans) -> No
     fine, refused = forwarded(200, None), forwarded(403, None)
     assert fine.attributes["http.response.status_code"] == 200
     assert fine.status.status_code is refused.status.status_code is StatusCode.UNSET
-    for status, error, told in [(503, None, 503), (None, OriginTimeout(TOKEN), 504), (200, OriginTimeout(TOKEN), 200), (None, None, 500)]:
+    left, not_allowed = forwarded(None, None), forwarded(None, Unauthenticated())
+    assert left.attributes.keys() == {"http.request.method", "http.route"}
+    assert not_allowed.attributes["http.response.status_code"] == 401
+    assert left.status.status_code is not_allowed.status.status_code is StatusCode.UNSET
+    for status, error, told in [
+        (503, None, 503),
+        (None, OriginTimeout(TOKEN), 504),
+        (200, OriginTimeout(TOKEN), 200),
+        (None, ValueError(TOKEN), 500),
+    ]:
         broken = forwarded(status, error)
         assert broken.attributes["http.response.status_code"] == told
         assert broken.status.status_code is StatusCode.ERROR

@@ -96,6 +96,8 @@ class Forwarding:
             async with line.held(deadline), self._forwarder.exchange(call, deadline) as answer:
                 told.status = answer.status
                 await _pass_back(answer, scope, send)
+            if not line.gone:
+                await send({"type": "http.response.body", "body": b""})
 
     def _credential(self, group: Group, authorization: bytes | None) -> list[Header]:
         """The caller's own, as the cluster gets it. Raises PermissionDenied, Unauthenticated, InvalidRequest."""
@@ -147,37 +149,36 @@ def _body(scope: Scope, line: "Line") -> tuple[AsyncIterator[bytes] | None, int 
 
 
 async def _pass_back(answer: Answer, scope: Scope, send: Send) -> None:
-    """Each part as it comes, when the one before it has gone. What ends without its last message ends the connection."""
+    """Each part as it comes, when the one before it has gone. The last message is for when all is over: without it the server ends the
+    connection, and with it it would say that the caller had left while the exchange is still to be closed."""
     headers = [*answer.headers, (request_ids.HEADER, (request_ids.current() or "").encode("ascii"))]
     scope[STARTED] = True
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     async for part in answer.body:
         await send({"type": "http.response.body", "body": part, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
 
 
 class Line:
     """The caller's end of a call: its body, part by part as they are asked for, and whether it is still there.
 
-    Listens all the time, a part ahead at most, because only who listens hears that a caller has gone. While the cluster takes nothing and
-    a part waits, that is not heard; the deadline bounds it.
+    Listens all the time, because only who listens hears that a caller has gone, and two parts ahead at most: a small body never keeps it
+    from listening. While the cluster takes nothing of a large one, nothing is heard; the deadline bounds that.
     """
 
     def __init__(self, receive: Receive, max_body_bytes: int, tasks: Tasks) -> None:
         self._receive = receive
         self._max_body_bytes = max_body_bytes
         self._tasks = tasks
-        self._parts: asyncio.Queue[bytes | None] = asyncio.Queue(1)
-        self._limit: asyncio.Timeout | None = None
-        self._gone = False
+        self._parts: asyncio.Queue[bytes | None] = asyncio.Queue(2)
+        self.gone = False
         self._refusal: BodyTooLarge | None = None
 
     @asynccontextmanager
     async def held(self, deadline: float) -> AsyncIterator[None]:
         """What is done inside ends when the caller goes away, silently; with BodyTooLarge, and at the deadline with OriginTimeout."""
         try:
-            async with asyncio.timeout_at(deadline) as self._limit:
-                listening = self._tasks.start(self._listen(self._limit))
+            async with asyncio.timeout_at(deadline) as limit:
+                listening = self._tasks.start(self._listen(limit))
                 try:
                     yield
                 finally:
@@ -185,7 +186,7 @@ class Line:
         except TimeoutError:
             if self._refusal is not None:
                 raise self._refusal from None
-            if not self._gone:
+            if not self.gone:
                 raise OriginTimeout("The feature store did not answer in time.") from None
 
     async def parts(self) -> AsyncIterator[bytes]:
@@ -204,5 +205,5 @@ class Line:
                 await self._parts.put(part)
             if not message.get("more_body", False):
                 await self._parts.put(None)
-        self._gone = self._refusal is None
+        self.gone = self._refusal is None
         limit.reschedule(0)

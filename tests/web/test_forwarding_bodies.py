@@ -108,6 +108,14 @@ def test_an_answer_of_any_size_takes_little_memory(upstream: Upstream, house: Ho
     assert resident_bytes() - before < 32 * 1024 * 1024
 
 
+def test_connections_to_the_cluster_are_used_again(upstream: Upstream, house: House) -> None:
+    assert ask(house, "GET", SECRET).status == 200
+    before = upstream.connections
+    for body in (None, b"{}", b"x" * 300_000):
+        assert ask(house, "PUT", SECRET, body).status == 200
+    assert upstream.connections < before + 3  # an idle one may have been closed on a slow machine
+
+
 def test_a_client_that_goes_away_while_it_waits_ends_its_call(upstream: Upstream, house: House) -> None:
     upstream.script = silent
     address = urlsplit(house.url)
@@ -225,8 +233,8 @@ def test_calls_beyond_the_bound_wait_and_those_that_were_left_lose_no_place() ->
             address = urlsplit(house.url)
             for turn in range(10):
                 connections = [socket.create_connection((address.hostname or "", address.port or 0), timeout=PATIENCE_S) for _ in range(5)]
-                for connection in connections:
-                    connection.sendall(request("GET", SECRET))
+                for number, connection in enumerate(connections):
+                    connection.sendall(request("PUT", SECRET, body=b"{}" * (number % 2)))
                 upstream.wait_heard(2 * turn + 1)
                 assert upstream.open <= 2
                 for connection in connections:
