@@ -17,15 +17,16 @@ from starlette.types import ASGIApp
 
 from gateway.access.gates import Gate, KeyRights, KeyTable, Open, Passthrough
 from gateway.access.grants import Grants
+from gateway.connecting import connector_of
 from gateway.embedded import definitions, open_feature_server
 from gateway.feature_server.fault_names import check_names
 from gateway.feature_server.faults import FaultLab
 from gateway.feature_server.origin import EmbeddedOrigin
 from gateway.furnishing import furnish
 from gateway.on_demand_functions import on_demand_views
-from gateway.origins import forward
 from gateway.origins.base import Origin
-from gateway.origins.tecton import TectonOrigin, connect
+from gateway.origins.forward import Forwarder
+from gateway.origins.tecton import TectonOrigin
 from gateway.serving.workers import Workers
 from gateway.settings import Settings, SettingsError
 from gateway.tasks import Tasks
@@ -33,6 +34,9 @@ from gateway.telemetry import Sampling, Telemetry
 from gateway.web.middleware import Problems
 from gateway.web.problems import status_of
 from gateway.web.routes import Directory, routes
+
+_UNCOUNTED = 1_000_000
+"""Connections that a pool never comes to: httpx's loses some to calls that are cancelled, and must not come to miss them."""
 
 
 class Gateway(Starlette):
@@ -95,20 +99,14 @@ def open_origin(settings: Settings) -> Origin:
     """The origin that the settings name."""
     if settings.origin.kind == "tecton":
         assert settings.origin.url is not None  # settings.checked refuses it
-        client = connect(
-            settings.origin.url,
-            connect_timeout_s=settings.origin.connect_timeout_s,
-            max_connections=settings.origin.max_connections,
-        )
+        connector = connector_of(settings.origin)
         return TectonOrigin(
-            client,
-            ingest_url=settings.origin.ingest_url,
+            connector.channel(settings.origin.url),
+            connector.channel(settings.origin.ingest_url) if settings.origin.ingest_url is not None else None,
             view_join_keys={name: view.join_keys for name, view in settings.views.items() if view.join_keys is not None},
             on_demand=on_demand_views(settings),
-            max_reply_bytes=settings.origin.max_reply_bytes,
             batch=settings.origin.batch,
             batches={name: service.batch for name, service in settings.services.items() if service.batch is not None},
-            max_connections=settings.origin.max_connections,
         )
     faults = settings.feature_server.faults
     if faults.active:
@@ -118,15 +116,17 @@ def open_origin(settings: Settings) -> Origin:
     return FaultLab(embedded, faults) if faults.active else embedded
 
 
-def open_forwarder(settings: Settings) -> forward.Forwarder | None:
-    """What calls the cluster's other endpoints, where there is a cluster."""
+def open_forwarder(settings: Settings) -> Forwarder | None:
+    """What calls the cluster's other endpoints, where there is a cluster: on connections of its own, which it counts itself."""
     if settings.origin.kind != "tecton":
         return None
     assert settings.origin.url is not None  # settings.checked refuses it
-    return forward.connect(
+    most = settings.forward.max_connections
+    return Forwarder(
+        connector_of(settings.origin, max_connections=most if settings.origin.transport == "fast" else _UNCOUNTED).transport,
         settings.origin.url,
         connect_timeout_s=settings.origin.connect_timeout_s,
-        max_connections=settings.forward.max_connections,
+        max_connections=most,
     )
 
 

@@ -15,9 +15,6 @@ import httpx
 from gateway.errors import OriginMalformed, OriginTimeout, OriginUnavailable
 from gateway.origins.hygiene import Header, passed_back
 
-_IDLE_S = 4.0
-"""Shorter than servers keep idle connections: what a server closes just as a call goes out on it cannot be tried again here."""
-
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -42,17 +39,15 @@ class Answer:
 class _Body(httpx.AsyncByteStream):
     """A body on its way, as a transport wants it."""
 
-    def __init__(self, parts: AsyncIterator[bytes] | None) -> None:
+    def __init__(self, parts: AsyncIterator[bytes]) -> None:
         self._parts = parts
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        if self._parts is not None:
-            async for part in self._parts:
-                yield part
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._parts
 
 
 class Forwarder:
-    """One cluster, whose address no call can change."""
+    """One cluster, whose address no call can change. Calls are counted here, so that nothing ever waits in the transport's own pool."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport, url: str, *, connect_timeout_s: float, max_connections: int) -> None:
         self._transport = transport
@@ -90,7 +85,7 @@ class Forwarder:
             call.method,
             self._base.copy_with(raw_path=target),
             headers=headers,
-            stream=_Body(call.body),
+            stream=httpx.ByteStream(b"") if call.body is None else _Body(call.body),
             extensions={"timeout": timeouts, "target": target},
         )
 
@@ -109,14 +104,3 @@ def _told() -> Iterator[None]:
         raise OriginUnavailable("The feature store broke off its answer.") from error
     except (httpx.TransportError, httpx.StreamError) as error:
         raise OriginUnavailable("The feature store cannot be reached.") from error
-
-
-def connect(url: str, *, connect_timeout_s: float, max_connections: int) -> Forwarder:
-    """A forwarder to one cluster; proxies and credentials of the environment are ignored.
-
-    The bound on connections is the forwarder's own: httpx's pool loses connections to calls that are cancelled while they wait in it, so
-    nobody ever waits there.
-    """
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=max_connections, keepalive_expiry=_IDLE_S)
-    transport = httpx.AsyncHTTPTransport(trust_env=False, limits=limits)
-    return Forwarder(transport, url, connect_timeout_s=connect_timeout_s, max_connections=max_connections)

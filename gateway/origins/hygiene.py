@@ -44,14 +44,14 @@ _PORTS = MappingProxyType({"http": 80, "https": 443})
 
 def outgoing_headers(authorization: str | None, traceparent: str | None = None) -> dict[str, str]:
     """Of a call that the gateway makes itself: JSON out, JSON back, the caller's credential, the ids by which it is found again."""
-    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    headers = {"content-type": "application/json", "accept": "application/json"}
     if authorization is not None:
-        headers["Authorization"] = authorization
+        headers["authorization"] = authorization
     if traceparent is not None:
         headers["traceparent"] = traceparent
     request_id = request_ids.current()
     if request_id is not None:
-        headers["X-Request-Id"] = request_id
+        headers["x-request-id"] = request_id
     return headers
 
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from gateway.errors import OriginError, OriginMalformed, OriginTimeout, OriginUnavailable
-from gateway.origins.forward import Call, Forwarder, connect
+from gateway.origins.forward import Call, Forwarder
 
 NO_BODY = Call("GET", b'/api/x%2e?q="a"', [(b"accept", b"a/b")])
 
@@ -154,7 +154,9 @@ async def test_every_failure_of_httpx_is_one_of_ours() -> None:
         return {base}.union(*(kinds(below) for below in base.__subclasses__()))
 
     raised = kinds(httpx.TransportError) | kinds(httpx.StreamError)
-    leaves = {kind for kind in raised if not kind.__subclasses__()}
+    leaves = {
+        kind for kind in raised if kind.__module__ == "httpx" and not [one for one in kind.__subclasses__() if one.__module__ == "httpx"]
+    }
     named = {type(failure) for failure, _ in FAILURES}
     # a proxy is never used, and the other misuses of a stream differ in name alone
     assert leaves - named == {httpx.ProxyError, httpx.StreamConsumed, httpx.ResponseNotRead, httpx.RequestNotRead}
@@ -201,4 +203,3 @@ async def test_it_closes_its_transport() -> None:
     transport = Transport(fine())
     await forwarder(transport).aclose()
     assert transport.closed
-    await connect("http://127.0.0.1:9", connect_timeout_s=1.0, max_connections=2).aclose()

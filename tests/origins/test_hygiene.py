@@ -32,15 +32,15 @@ HEADERS = st.lists(st.tuples(NAMES, st.binary(max_size=12) | NAMES), max_size=8)
 
 
 def test_a_call_of_the_gateways_own_says_json_and_who_asks() -> None:
-    assert outgoing_headers(None) == {"Content-Type": "application/json", "Accept": "application/json"}
+    assert outgoing_headers(None) == {"content-type": "application/json", "accept": "application/json"}
     context = contextvars.copy_context()
     context.run(request_ids.assume, "r-1")
     assert context.run(outgoing_headers, "Tecton-key k", "00-a-b-01") == {
-        "Content-Type": "application/json",
-        "Accept": "application/json",
-        "Authorization": "Tecton-key k",
+        "content-type": "application/json",
+        "accept": "application/json",
+        "authorization": "Tecton-key k",
         "traceparent": "00-a-b-01",
-        "X-Request-Id": "r-1",
+        "x-request-id": "r-1",
     }
 
 

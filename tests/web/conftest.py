@@ -7,11 +7,14 @@ from tests.harness.houses import House, cluster_settings, open_house
 from tests.harness.upstreams import Upstream, reply
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[tuple[Upstream, House]]:
-    """For tests that leave both as they were, but for what was heard and the script."""
-    with Upstream() as upstream, open_house(cluster_settings(upstream.url, forward={"other": True}), ALICE) as house:
-        yield upstream, house
+@pytest.fixture(scope="module", params=["fast", "httpx"])
+def shared(request: pytest.FixtureRequest) -> Iterator[tuple[Upstream, House]]:
+    """For tests that leave both as they were, but for what was heard and the script; over both transports."""
+    with Upstream() as upstream:
+        tree = cluster_settings(upstream.url, forward={"other": True})
+        tree["origin"] |= {"transport": request.param}
+        with open_house(tree, ALICE) as house:
+            yield upstream, house
 
 
 @pytest.fixture

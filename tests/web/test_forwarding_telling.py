@@ -52,10 +52,10 @@ def test_a_failed_call_is_told_without_what_it_was(upstream: Upstream, house: Ho
 def test_an_unforeseen_failure_is_an_incident_of_this_request(
     upstream: Upstream, house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(*_: Any) -> Any:
+    def fail(*_: Any) -> Any:
         raise ZeroDivisionError("canary")
 
-    monkeypatch.setattr("httpx.AsyncHTTPTransport.handle_async_request", fail)
+    monkeypatch.setattr("gateway.origins.forward.Forwarder._request", fail)
     told = ask(house, "GET", SECRET, None, ("X-Request-Id", "mine"))
     assert (told.status, told.header("x-request-id")) == (500, "mine")
     [logged] = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
