@@ -95,6 +95,50 @@ def test_any_bytes_are_a_path_or_an_error_of_the_callers(rest: bytes) -> None:
             continue
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "..",
+        "../x",
+        "./x",
+        "%2e%2e/x",
+        ".%2E/x",
+        "%252e%252e/x",
+        "..;/x",
+        "..%3Bx/x",
+        "/x",
+        "x//y",
+        "x%2Fy",
+        "x%252fy",
+        "x%5cy",
+        "x\\y",
+        "x%00y",
+        "x%0d%0ay",
+        "x%7fy",
+        "%c0%ae%c0%ae/x",
+        "%EF%BC%8E%EF%BC%8E/x",
+        "x%EF%BC%8Fy",
+        "x%zz",
+        "x%2",
+        "%2525252525",
+        'x"y',
+        "x y",
+        "x<y>",
+        "x" * 8192,
+    ],
+)
+def test_a_path_that_two_could_read_differently_is_refused(rest: str) -> None:
+    with pytest.raises(InvalidRequest):
+        ALL.find(f"/api/v1/secrets-service/{rest}".encode())
+
+
+@pytest.mark.parametrize(
+    "rest", ["x", "x/", "x:y", "x%20y", "x%25y", "%C3%A9", "x@y;v=1", "...", "..x", "x..", "~", "x%3By", "x%3Fy", "x%23y"]
+)
+def test_a_path_that_is_only_unusual_is_not(rest: str) -> None:
+    assert ALL.find(f"/api/v1/secrets-service/{rest}".encode())[1] == "/api/v1/secrets-service/{path}"
+
+
 def test_what_is_refused_is_not_repeated() -> None:
     for path in (b"/api/v1/jobs/../canary", b"/api/canary//x", b"/canary", b"/api/canary%00", b"/api/canary%ff", b"/api/canary%25252525"):
         with pytest.raises((InvalidRequest, NotFound)) as refused:
