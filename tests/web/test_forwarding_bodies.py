@@ -1,10 +1,12 @@
 """Forwarded calls while they run: parts as they come, bounds, callers who leave, clusters that break off."""
 
+import asyncio
 import http.client
 import json
+import select
 import socket
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -240,6 +242,37 @@ def test_a_cluster_that_is_late_is_timed_out() -> None:
         text = house.client.get("/metrics").text
         assert "feature_gateway_forwarded_calls_total 2.0" in text
         assert "feature_gateway_forwarded_failures_total 2.0" in text
+
+
+@pytest.mark.parametrize("transport", ["fast", "httpx"])
+def test_a_cluster_that_takes_nothing_holds_its_caller_back_and_no_longer_than_the_deadline(transport: str) -> None:
+    async def deaf(heard: Heard) -> bool:
+        await asyncio.wait_for(heard.writer.wait_closed(), PATIENCE_S)
+        return False
+
+    with Upstream(deaf) as upstream:
+        tree = cluster_settings(upstream.url, forward={"timeout_s": 1.0}, server={"max_body_bytes": 268_435_456})
+        tree["origin"] |= {"transport": transport}
+        with open_house(tree, ALICE) as house:
+            before = resident_bytes()
+            address = urlsplit(house.url)
+            with closing(socket.create_connection((address.hostname or "", address.port or 0), timeout=PATIENCE_S)) as connection:
+                connection.settimeout(0)
+                sent, received = 0, b""
+                head = request("PUT", SECRET).replace(b"Content-Length: 0", b"Content-Length: 268435456")
+                head = head.replace(b"Connection: close\r\n", b"")  # or the answer could be lost with what nobody read
+                pending, deadline = head, time.monotonic() + PATIENCE_S
+                while b"\r\n\r\n" not in received and time.monotonic() < deadline:
+                    readable, writable, _ = select.select([connection], [connection] if sent < 200_000_000 else [], [], 0.05)
+                    if writable:
+                        with suppress(BlockingIOError):
+                            done = connection.send(pending)
+                            sent, pending = sent + done, pending[done:] or b"x" * 262_144
+                    if readable:
+                        received += connection.recv(65_536)
+                    assert resident_bytes() - before < 64 * 1024 * 1024
+            assert received.startswith(b"HTTP/1.1 504 ")
+            assert sent < 100_000_000  # what sockets hold, not what there was to send
 
 
 def test_calls_beyond_the_bound_wait_and_those_that_were_left_lose_no_place() -> None:
