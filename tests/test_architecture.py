@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent / "gateway"
 
 FLOORS = (
-    ("errors", "features", "settings", "fault_settings", "line_file", "on_demand", "tasks"),
+    ("errors", "features", "settings", "fault_settings", "line_file", "on_demand", "request_ids", "tasks"),
     (
         "wire",
         "incidents",
@@ -26,6 +26,8 @@ FLOORS = (
         "cache.sharing",
         "redis_servers",
         "origins.base",
+        "origins.hygiene",
+        "origins.targets",
         "feature_server.accumulators",
         "feature_server.data_lock",
         "feature_server.definitions",
@@ -72,6 +74,7 @@ FLOORS = (
         "origins.batching",
         "origins.computable",
         "origins.discovery",
+        "origins.forward",
         "origins.probing",
         "origins.written",
         "feature_server.faults",
@@ -124,7 +127,7 @@ THIRD_PARTIES = {
     "opentelemetry": ("telemetry", "app"),
     "opentelemetry.exporter": ("app",),
     "opentelemetry.sdk": ("app",),
-    "opentelemetry.trace": ("telemetry", "app", "serving"),
+    "opentelemetry.trace": ("telemetry", "app", "serving", "web.forwarding"),
     "pydantic": ("settings", "fault_settings", "feature_server.folder"),
     "pydantic_core": ("feature_server.folder",),
     "pydantic_settings": ("settings",),
