@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 
+USER_AGENT = "feature-gateway"
+
+
 class Reply(NamedTuple):
     """A whole reply. `headers`: names in lower case."""
 
