@@ -1,4 +1,4 @@
-"""`python -m loadtests.bench hit`: the gateway's hits against a bare ASGI application, in one run, as a ratio.
+"""`python -m loadtests.bench hit` and `miss`: the gateway's hits against a bare ASGI application, in one run, as a ratio.
 
 Both are served by uvicorn with the same options and the same reply bytes, pinned to one core, the driver to another; they are driven in
 turn, A B A B …, so that a machine whose speed drifts drifts for both. The gateway runs with authorisation, validation and telemetry on: one
@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from loadtests import misses
 from loadtests.drivers import Target, driver_name
 from loadtests.servers import CPUS, measure, running, span_receiver, spread, wait_for
 
@@ -120,6 +121,31 @@ def hit(seconds: float, rounds: int, connections: int, asgi: bool, names: tuple[
         f"{connections} connections, {rounds} x {seconds:g} s, driver: {driver_name()}, Python {sys.version.split()[0]}, cores {CPUS}"
     )
     console.print(table)
+
+
+@main.command()
+@click.option("--seconds", default=4.0, show_default=True, help="Length of one measurement.")
+@click.option("--rounds", default=5, show_default=True, help="Measurements of each side, at each number of connections.")
+@click.option(
+    "--connections", "connections", multiple=True, default=[1, 16], show_default=True, help="Of the closed loop; may be repeated."
+)
+def miss(seconds: float, rounds: int, connections: tuple[int, ...]) -> None:
+    """Reads that go to the origin, against nginx's proxy_pass to the same origin, and over stock httpx. Needs nginx.
+
+    \b
+    Example:
+      python -m loadtests.bench miss --rounds 3 --seconds 2
+    """
+    console = Console()
+    told = f"{rounds} x {seconds:g} s, driver: {driver_name()}, Python {sys.version.split()[0]}, cores {CPUS}"
+    with console.status("starting") as status:
+        for number in connections:
+            runs = misses.compare(number, rounds, seconds, status.update)
+            console.print(misses.table(runs, f"{number} connections, {told}"))
+        fanned = misses.fan_outs()
+    console.print(
+        f"fan-out of 10 calls at once, without a gateway: {fanned['fast']:.2f} ms (p50); over stock httpx {fanned['httpx']:.2f} ms"
+    )
 
 
 def _warm(target: Target) -> bytes:

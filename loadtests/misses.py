@@ -24,6 +24,7 @@ from typing import Any
 
 import click
 import uvloop
+from rich.table import Table
 
 from gateway.access.keys import digest, new_key
 from gateway.origins.http.channel import Channel
@@ -31,6 +32,7 @@ from gateway.origins.http.connector import Connector
 from loadtests.drivers import COUNT, Target
 from loadtests.servers import CPUS, Measured, measure, running, span_receiver, spread, wait_for
 
+DIRECTLY, PROXY, STOCK = "origin, directly", "nginx proxy_pass", "gateway, httpx"
 READ = "/api/v1/feature-service/get-features"
 _VIEWS = ("account", "device", "merchant", "user")
 _TYPES = ("int64", "float64", "string")
@@ -172,8 +174,8 @@ def sides() -> Iterator[list[Side]]:
         proxy_pid = stack.enter_context(nginx(_PROXY.format(origin=origin_port, port=proxy_port), proxy_port, CPUS[0]))
         receiver = stack.enter_context(span_receiver())
         found = [
-            Side("origin, directly", origin_pid, _target(origin_port, None)),
-            Side("nginx proxy_pass", proxy_pid, _target(proxy_port, None)),
+            Side(DIRECTLY, origin_pid, _target(origin_port, None)),
+            Side(PROXY, proxy_pid, _target(proxy_port, None)),
         ]
         for transport in ("fast", "httpx"):
             pid, port, key = stack.enter_context(gateway(origin_port, receiver, transport))
@@ -195,6 +197,28 @@ def compare(connections: int, rounds: int, seconds: float, tell: Callable[[str],
                 tell(f"round {number + 1} of {rounds}: {side.name}, {connections} connections")
                 runs.setdefault(side.name, []).append(measure(side.pid, side.target, connections, seconds))
     return runs
+
+
+def table(runs: Mapping[str, Sequence[Measured]], title: str) -> Table:
+    """What the runs gave. `added`: the median of each round's p50, less that of the origin itself in the same round."""
+    shown = Table(
+        "", "rate, of proxy_pass", "of stock httpx", "requests/s", "CPU µs", "p50 ms", "added p50 ms", "p99 ms", "errors", title=title
+    )
+    for name, measured in runs.items():
+        loads = [one.load for one in measured]
+        added = [one.load.p50_ms - directly.load.p50_ms for one, directly in zip(measured, runs[DIRECTLY], strict=True)]
+        shown.add_row(
+            name,
+            ratios(runs, name, PROXY),
+            ratios(runs, name, STOCK),
+            f"{median(one.requests_per_s for one in loads):,.0f}",
+            f"{median(one.cpu_us for one in measured):.0f}",
+            f"{median(one.p50_ms for one in loads):.2f}",
+            f"{median(added):.2f}",
+            f"{median(one.p99_ms for one in loads):.2f}",
+            str(sum(one.errors for one in loads)),
+        )
+    return shown
 
 
 def ratios(runs: Mapping[str, Sequence[Measured]], name: str, yardstick: str) -> str:

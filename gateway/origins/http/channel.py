@@ -6,7 +6,6 @@ No part of a call chooses where it goes: a path is appended to the base URL, and
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
-
 USER_AGENT = "feature-gateway"
 
 
