@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent / "gateway"
 
 FLOORS = (
-    ("errors", "features", "settings", "fault_settings", "line_file", "on_demand", "tasks"),
+    ("errors", "features", "settings", "fault_settings", "lifecycle", "line_file", "on_demand", "tasks"),
     (
         "wire",
         "incidents",
@@ -24,6 +24,7 @@ FLOORS = (
         "cache.policy",
         "cache.fragments",
         "cache.sharing",
+        "hosting.lag",
         "redis_servers",
         "origins.base",
         "feature_server.accumulators",
@@ -45,6 +46,7 @@ FLOORS = (
         "cache.leases",
         "cache.memory",
         "cache.queues",
+        "cache.siblings",
         "cache.store",
         "access",
         "request_log",
@@ -82,6 +84,7 @@ FLOORS = (
     ("embedded", "on_demand_functions", "loading"),
     ("furnishing",),
     ("app", "applying"),
+    ("hosting",),
     ("cli", "commands", "demo", "__main__"),
 )
 """From the ground up. A name stands for a module or for a whole package; the longest that fits counts."""
@@ -129,7 +132,7 @@ THIRD_PARTIES = {
     "rich": ("cli", "commands"),
     "sqlite3": ("feature_server.online",),
     "starlette": ("web", "app"),
-    "uvicorn": ("cli", "web.edge"),
+    "uvicorn": ("hosting.server", "web.edge"),
     "yaml": ("feature_server.folder",),
 }
 """Where each may be imported; the longest name that fits counts."""

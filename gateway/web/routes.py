@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.lifecycle import Lifecycle
 from gateway.origins.base import Origin
 from gateway.serving.desk import DecodePurge, Desk
 from gateway.serving.doors import Doors
@@ -59,6 +60,7 @@ class House:
     metrics: Scraped
     max_body_bytes: int
     version: str
+    lifecycle: Lifecycle
 
 
 class SharedRoute(Route):
@@ -128,7 +130,7 @@ def routes(house: House) -> Sequence[BaseRoute]:
         purge(f"{WORKSPACE}/features:purge", workspace_purge),
         purge("/v1/features:purge", whole_purge),
         Route("/livez", Live(), methods=["GET"]),
-        Route("/readyz", Ready(house.origin), methods=["GET"]),
+        Route("/readyz", Ready(house.origin, house.lifecycle), methods=["GET"]),
         Route("/metrics", Scrape(house.metrics), methods=["GET"]),
         Route("/openapi.json", Document(document(version=house.version)), methods=["GET"]),
         *docs_routes(),
