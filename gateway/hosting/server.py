@@ -33,6 +33,7 @@ FIRST_REQUEST_S = 0.5
 _TICK_S = 0.1
 _TICKS_PER_DAY = 864_000
 _POLL_S = 0.02
+_LONGEST_QUEUE = 4_096
 _CUT_S = 1.0
 """For those who are cut to be told so."""
 OPTIONS: Mapping[str, Any] = MappingProxyType(
@@ -142,11 +143,11 @@ class Server(uvicorn.Server):
     async def _drain(self) -> None:
         """Load balancers learn from `/readyz`, and clients from each reply, to go elsewhere."""
         loop = asyncio.get_running_loop()
-        until_s = loop.time() + self._drain_s
+        began_s = loop.time()
         for connection in self._connections():
             connection.retire()
-        while not self.force_exit and loop.time() < until_s:
-            await self._nap(min(_TICK_S, until_s - loop.time()))
+        while not self.force_exit and (left_s := began_s + self._drain_s - loop.time()) > 0:
+            await self._nap(min(_TICK_S, left_s))
             await self._tick()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -159,7 +160,7 @@ class Server(uvicorn.Server):
     async def _close_listeners(self, sockets: Sequence[socket.socket]) -> None:
         """Closing a listener resets the connections in its queue, whose clients have reason to think that they were heard. So the queue is
         emptied first, without a pause before the close; who comes later is refused, and goes elsewhere."""
-        queued = [connection for listener in sockets for connection in _accepted(listener)]
+        queued = [connection for listener in sockets for connection in accepted(listener)]
         for server in self.servers:
             server.close()
         for listener in sockets:
@@ -203,10 +204,10 @@ class Server(uvicorn.Server):
         return [connection for connection in self.server_state.connections if isinstance(connection, Edge)]
 
 
-def _accepted(listener: socket.socket) -> Iterator[socket.socket]:
-    """The connections in a listener's queue."""
+def accepted(listener: socket.socket) -> Iterator[socket.socket]:
+    """The connections in a listener's queue, which others may be filling meanwhile."""
     listener.settimeout(0)
-    while True:
+    for _ in range(_LONGEST_QUEUE):
         try:
             connection, _ = listener.accept()
         except OSError:

@@ -16,10 +16,11 @@ from tests.harness.clock import PATIENCE_S
 
 
 class Running(NamedTuple):
-    """A server's base URL, and what begins its shutdown without waiting for it."""
+    """A server's base URL, what begins its end without waiting for it, and what lets that end wait for nobody."""
 
     url: str
     stop: Callable[[], None]
+    hasten: Callable[[], None]
 
 
 def configure(app: ASGIApp, *, at_the_edge: bool = True) -> tuple[uvicorn.Config, Lifecycle]:
@@ -30,19 +31,19 @@ def configure(app: ASGIApp, *, at_the_edge: bool = True) -> tuple[uvicorn.Config
 
 
 @contextmanager
-def serve(app: ASGIApp, *, at_the_edge: bool = True) -> Iterator[Running]:
+def serve(app: ASGIApp, *, at_the_edge: bool = True, drain_s: float = 0, grace_s: float = PATIENCE_S) -> Iterator[Running]:
     """The application's address, for as long as the block lasts. `at_the_edge`: with the gateway's own protocol class, as in the field."""
     up = threading.Event()
     config, lifecycle = configure(app, at_the_edge=at_the_edge)
-    server = Server(config, lifecycle, drain_s=0, grace_s=PATIENCE_S, started=up.set)
+    server = Server(config, lifecycle, drain_s=drain_s, grace_s=grace_s, started=up.set)
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="gateway-under-test")
     thread.start()
     try:
         assert up.wait(PATIENCE_S), "uvicorn did not start"
-        yield Running(f"http://127.0.0.1:{listener.getsockname()[1]}", server.leave)
+        yield Running(f"http://127.0.0.1:{listener.getsockname()[1]}", server.leave, server.hasten)
     finally:
-        server.leave()
+        server.leave(drain=False)
         thread.join(PATIENCE_S)
         listener.close()
         assert not thread.is_alive(), "uvicorn did not stop"
