@@ -12,7 +12,6 @@ import asyncio
 import logging
 import struct
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -70,8 +69,6 @@ class Siblings:
             _place(self._worker.folder, self._worker.number).unlink(missing_ok=True)
         for line in self._lines.values():
             line.close()
-        with suppress(OSError):  # the last one out, where the parent is gone
-            self._worker.folder.rmdir()
 
 
 def _place(folder: Path, number: int) -> Path:

@@ -54,6 +54,8 @@ def _serve(settings: Settings, listener: socket.socket, started: Callable[[], No
     server.run(sockets=[listener])
     for one in (signal.SIGTERM, signal.SIGINT):
         signal.signal(one, signal.SIG_IGN)  # it is ending
+    if post is not None:
+        post.leave()
 
 
 def heed(channel: socket.socket, server: Server) -> None:

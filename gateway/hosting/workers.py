@@ -15,6 +15,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -26,7 +27,7 @@ from gateway.lifecycle import Worker
 UP, ALIVE, HASTE = b"u", b".", b"!"
 BEAT_S = 1.0
 _HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
-_LONGEST_FOLDER = 80
+_LONGEST_FOLDER = 96
 """A Unix socket's path has 107 bytes at most."""
 
 logger = logging.getLogger(__name__)
@@ -34,13 +35,20 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """What a worker is given. `channel`: to the parent."""
+    """What a worker is given. `channel`: to the parent, whose process is `parent`."""
 
     worker: Worker
     channel: socket.socket
+    parent: int
 
     def up(self) -> None:
         self.channel.sendall(UP)
+
+    def leave(self) -> None:
+        """The last one out tidies up, where the parent is gone."""
+        if os.getppid() != self.parent:
+            with suppress(OSError):  # others are still there
+                self.worker.folder.rmdir()
 
 
 class Supervisor:
@@ -102,7 +110,7 @@ class Supervisor:
 
     def _start(self, number: int, folder: Path) -> Post | None:
         """None in the parent. Signals wait meanwhile: none may meet a worker that still has its parent's handlers."""
-        ours, theirs = socket.socketpair()
+        parent, (ours, theirs) = os.getpid(), socket.socketpair()
         signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
         try:
             pid = os.fork()
@@ -112,7 +120,7 @@ class Supervisor:
                     signal.signal(one, signal.SIG_DFL)
                 for channel in (ours, *self._channels.values()):
                     channel.close()  # else the parent's end would not be the end of them
-                return Post(Worker(number, self._count, folder), theirs)
+                return Post(Worker(number, self._count, folder), theirs, parent)
         except OSError as error:  # no room for another process, as yet
             pause_s = self._roster.missed(number, monotonic())
             logger.warning("Worker %d cannot be started (%s); it is tried again in %g s", number, error.strerror, pause_s)
@@ -175,10 +183,8 @@ class Supervisor:
                 os.kill(pid, sig)
         else:
             for channel in self._channels.values():
-                try:
+                with suppress(OSError):  # it has just ended
                     channel.sendall(HASTE)
-                except OSError:
-                    continue  # it has just ended
 
     def _kill_the_silent(self) -> None:
         for pid in self._roster.silent(monotonic()):
