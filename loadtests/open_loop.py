@@ -87,11 +87,13 @@ async def drive(
     connections: int = 64,
     patience_s: float = PATIENCE_S,
     hear: Hear | None = None,
+    over: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Send `make_request(0)`, `make_request(1)`, …, one every `1 / rate_per_s`, for so many seconds; then wait for those under way.
 
     `patience_s`: a request that has no whole reply so long after it was due is given up, and its connection with it. `hear` gets each whole
-    reply's record and body. Ends after `seconds + patience_s` at the latest.
+    reply's record and body. `over`: asked before each request whether the run shall end earlier. Ends after `seconds + patience_s` at the
+    latest.
     """
     loop = asyncio.get_running_loop()
     pool = _Pool(host, port, connections, hear)
@@ -104,6 +106,8 @@ async def drive(
                 await asyncio.sleep(ahead_s)
             elif record.number % 64 == 0:
                 await asyncio.sleep(0)  # behind: replies are heard all the same
+            if over():
+                break
             now_s = pool.now_s()
             late_s.append(now_s - record.scheduled_s)
             pool.send(
@@ -112,7 +116,7 @@ async def drive(
         await pool.idle()
     finally:
         await pool.aclose()
-    return Outcome(records, late_s)
+    return Outcome(records[: len(late_s)], late_s)
 
 
 @dataclass(slots=True, eq=False)

@@ -65,6 +65,13 @@ async def test_every_request_leaves_by_the_schedule_and_is_accounted_for() -> No
     assert str(outcome).startswith("40 requests (200: 40), p50 ")
 
 
+async def test_a_run_may_end_earlier() -> None:
+    heard: list[int] = []
+    outcome, _ = await served(kindly, requests=2_000, hear=lambda record, _: heard.append(record.number), over=lambda: len(heard) >= 10)
+    assert 10 <= len(outcome.records) < 2_000
+    assert outcome.kinds == {"200": len(outcome.records)}
+
+
 async def test_a_stall_is_charged_to_all_that_it_held_up() -> None:
     """One connection, whose first reply comes only once twenty requests were due: closed-loop drivers would count one slow reply."""
     loop = asyncio.get_running_loop()
