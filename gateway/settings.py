@@ -252,7 +252,10 @@ class Telemetry(_Section):
 class RequestLog(_Section):
     """A log of which join keys were read when, hashed, for `feature-gateway simulate`."""
 
-    path: Path | None = Field(None, description="File of the request log. Unset: none is written. Each process needs its own.")
+    path: Path | None = Field(
+        None,
+        description="File of the request log. Unset: none is written. Each gateway needs its own; workers add their number to it.",
+    )
     sample: float = Field(
         0.1,
         gt=0,

@@ -29,7 +29,8 @@ class LoopLag:
         self.recent_s = 0.0
 
     async def watch(self) -> None:
-        """Runs for ever."""
+        """Runs for ever. The start's own work, which comes before the first request, is not looked at."""
+        await asyncio.sleep(EVERY_S)
         while True:
             due_s = self._clock() + EVERY_S
             await asyncio.sleep(EVERY_S)

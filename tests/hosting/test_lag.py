@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import gateway.hosting.lag
 from gateway.hosting.lag import BOUNDS_S, SAID_EVERY_S, WORRYING_S, LoopLag
 from tests.harness.clock import PATIENCE_S, Clock
 
@@ -15,14 +16,14 @@ from tests.harness.clock import PATIENCE_S, Clock
 async def test_a_loop_that_is_held_up_is_late_by_as_much() -> None:
     lag, loop = LoopLag(), asyncio.get_running_loop()
     watching = loop.create_task(lag.watch())
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.15)  # the first tenth of a second is the start's
     time.sleep(0.4)  # noqa: ASYNC251 - this is what is measured
     for _ in range(int(PATIENCE_S / 0.01)):
         await asyncio.sleep(0.01)
-        if sum(lag.counts):
+        if lag.longest_s >= 0.2:
             break
     watching.cancel()
-    assert lag.longest_s >= 0.29
+    assert lag.longest_s >= 0.2
     assert lag.sum_s >= lag.longest_s
     assert 0 < lag.recent_s < lag.longest_s
 
@@ -47,7 +48,8 @@ def test_the_average_forgets() -> None:
     assert lag.recent_s < 0.01
 
 
-def test_it_complains_at_most_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+def test_it_complains_at_most_once_a_minute(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway.hosting.lag, "WORRYING_S", WORRYING_S)
     clock = Clock()
     lag = LoopLag(clock)
     with caplog.at_level(logging.WARNING, "gateway.hosting.lag"):

@@ -90,8 +90,26 @@ def test_the_store_is_told_as_it_is() -> None:
     assert told["feature_gateway_cache_evictions_total", None] == store.evictions
 
 
+def test_the_lag_of_the_event_loop_is_told_in_buckets() -> None:
+    lag = LoopLag()
+    for lag_s in (0.0005, 0.003, 0.003, 0.2, 7.0):
+        lag.note(lag_s)
+    told = families(Metrics(Counters(), FragmentStore(0), Flights[str](Tasks()), lag, 3).text().decode())
+    buckets = {
+        one.labels["le"]: one.value for one in told["feature_gateway_event_loop_lag_seconds"].samples if one.name.endswith("_bucket")
+    }
+    assert buckets == {"0.001": 1, "0.005": 3, "0.025": 3, "0.1": 3, "0.25": 4, "1.0": 4, "+Inf": 5}
+    sums = {
+        one.name.rpartition("_")[2]: one.value for one in told["feature_gateway_event_loop_lag_seconds"].samples if "le" not in one.labels
+    }
+    assert sums == {"count": 5, "sum": pytest.approx(lag.sum_s)}
+    assert told["feature_gateway_event_loop_lag_seconds_max"].samples[0].value == 7.0
+    assert told["feature_gateway_worker"].samples[0].value == 3
+
+
 def test_a_scrape_sees_what_happened_since_the_last_one(house: House) -> None:
-    assert set(scraped(house).values()) == {0, 268_435_456}
+    before = {name: value for (name, _), value in scraped(house).items() if "event_loop" not in name and not name.endswith("_worker")}
+    assert set(before.values()) == {0, 268_435_456}
     assert house.client.post(f"{NAMED}/features", json=named()).status_code == 200
     filled = scraped(house)
     assert filled["feature_gateway_cache_fragments", None] == 4
