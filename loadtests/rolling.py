@@ -1,7 +1,7 @@
 """`python -m loadtests.rolling`: two gateways behind haproxy, restarted in turn with SIGTERM under open-loop load. No request may fail.
 
-haproxy is configured as people do: it asks `/readyz`, and tries elsewhere only where a connection could not be made (RFC 9110, section
-9.2.2: a POST that was sent is not sent twice). So what a gateway resets, cuts or leaves unanswered on its way out is an error here.
+haproxy asks `/readyz` as people have it do, and tries nothing twice, not even a connection that could not be made: what a gateway refuses,
+resets, cuts or leaves unanswered on its way out is an error here.
 """
 
 import asyncio
@@ -45,8 +45,7 @@ defaults
     timeout connect 2s
     timeout client 30s
     timeout server 30s
-    retries 3
-    option redispatch
+    retries 0
 frontend front
     bind 127.0.0.1:{front}
     default_backend gateways

@@ -42,7 +42,8 @@ class Post:
     parent: int
 
     def up(self) -> None:
-        self.channel.sendall(UP)
+        with suppress(OSError):  # the parent has gone: `hosting.running` will see it
+            self.channel.sendall(UP)
 
     def leave(self) -> None:
         """The last one out tidies up, where the parent is gone."""

@@ -1,16 +1,24 @@
 """`feature-gateway serve` told to end: by a service manager, by a person, and by one who insists."""
 
+import asyncio
+import socket
 import time
 from pathlib import Path
 
 import httpx
 import pytest
+from starlette.types import Receive, Scope, Send
 
-from tests.harness.clock import Hold, wait_until
+from gateway.hosting.running import heed
+from gateway.hosting.server import Server
+from gateway.hosting.workers import ALIVE, BEAT_S, HASTE
+from gateway.lifecycle import Lifecycle
+from tests.harness.clock import PATIENCE_S, Hold, wait_until
 from tests.harness.cluster import ALICE, Act, Cluster
 from tests.harness.exchanges import Exchange
 from tests.harness.houses import authorization
 from tests.harness.processes import Command, plain_environment
+from tests.harness.serving import configure
 from tests.hosting.commands import GONE, READ, ask, serving
 from tests.hosting.lines import get, line
 from tests.hosting.test_server import refuses
@@ -119,3 +127,31 @@ def test_spans_that_nobody_takes_do_not_hold_up_the_end(cluster: Cluster, tmp_pa
         assert time.monotonic() - began_s < 12
         assert "Spans that were not taken within 5 s are lost" in served.stderr
         hold.release()
+
+
+async def test_a_worker_heeds_its_parent_lets_it_hear_and_leaves_without_one() -> None:
+    parents, own = socket.socketpair()
+    parents.settimeout(PATIENCE_S)
+    lifecycle, loop = Lifecycle(), asyncio.get_running_loop()
+    config, _ = configure(create_nothing)
+    server = Server(config, lifecycle, drain_s=0, grace_s=0)
+    heed(own, server)
+
+    def state() -> tuple[bool, bool]:
+        return server.force_exit, lifecycle.draining
+
+    parents.sendall(b"whatever")
+    assert await loop.run_in_executor(None, parents.recv, 1) == ALIVE
+    assert state() == (False, False)
+    parents.sendall(HASTE)
+    await asyncio.sleep(0.05)
+    assert state() == (True, False)
+    parents.close()
+    await asyncio.sleep(BEAT_S + 0.1)  # a beat that nobody hears
+    assert state() == (True, True)
+    assert server.should_exit
+    own.close()
+
+
+async def create_nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that is never asked."""

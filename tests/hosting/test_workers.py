@@ -151,12 +151,22 @@ def test_where_one_process_has_it_all_more_are_refused(settings: dict[str, str],
 
 
 SCRIPT = """
-import logging, signal, socket, sys, time
+import errno, logging, os, signal, socket, sys, time
 from gateway.hosting import roster, workers
 
 roster.SILENCE_S = 0.5
 how = sys.argv[1]
 logging.basicConfig(level=logging.WARNING, format="%(message)s")
+if how == "short":
+    fork, refused = os.fork, []
+
+    def fork_later():
+        if not refused:
+            refused.append(True)
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return fork()
+
+    os.fork = fork_later
 listener = socket.create_server(("127.0.0.1", 0))
 supervisor = workers.Supervisor(2, listener, lambda: print("up", flush=True), drain_s=0, end_s=0.3)
 born = supervisor.run()
@@ -166,7 +176,7 @@ if isinstance(born, workers.Post):
     born.up()
     while True:
         time.sleep(0.1)
-        if how == "stuck":
+        if how != "silent":
             born.channel.send(workers.ALIVE)
 sys.exit(born)
 """
@@ -212,3 +222,12 @@ def test_workers_that_give_no_sign_of_life_are_killed_and_started_again(script: 
     _, said = script.communicate(timeout=PATIENCE_S)
     assert script.returncode == 0
     assert "is killed: it has given no sign of life" in said
+
+
+@pytest.mark.parametrize("script", ["short"], indirect=True)
+def test_where_no_process_can_be_made_it_is_tried_again(script: "subprocess.Popen[str]") -> None:
+    assert len(children(script.pid)) == 2
+    script.terminate()
+    _, said = script.communicate(timeout=PATIENCE_S)
+    assert script.returncode == 0
+    assert "Worker 1 cannot be started (Resource temporarily unavailable); it is tried again in 0.1 s" in said
