@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Lifespan
 
 from gateway.access.gates import Gate, KeyRights, KeyTable, Open, Passthrough
 from gateway.access.grants import Grants
+from gateway.connecting import connector_of
 from gateway.embedded import definitions, open_feature_server
 from gateway.feature_server.fault_names import check_names
 from gateway.feature_server.faults import FaultLab
@@ -28,7 +29,7 @@ from gateway.furnishing import furnish
 from gateway.lifecycle import Lifecycle
 from gateway.on_demand_functions import on_demand_views
 from gateway.origins.base import Origin
-from gateway.origins.tecton import TectonOrigin, connect
+from gateway.origins.tecton import TectonOrigin
 from gateway.serving.workers import Workers
 from gateway.settings import Settings, SettingsError
 from gateway.tasks import Tasks
@@ -124,20 +125,14 @@ def open_origin(settings: Settings) -> Origin:
     """The origin that the settings name."""
     if settings.origin.kind == "tecton":
         assert settings.origin.url is not None  # settings.checked refuses it
-        client = connect(
-            settings.origin.url,
-            connect_timeout_s=settings.origin.connect_timeout_s,
-            max_connections=settings.origin.max_connections,
-        )
+        connector = connector_of(settings.origin)
         return TectonOrigin(
-            client,
-            ingest_url=settings.origin.ingest_url,
+            connector.channel(settings.origin.url),
+            connector.channel(settings.origin.ingest_url) if settings.origin.ingest_url is not None else None,
             view_join_keys={name: view.join_keys for name, view in settings.views.items() if view.join_keys is not None},
             on_demand=on_demand_views(settings),
-            max_reply_bytes=settings.origin.max_reply_bytes,
             batch=settings.origin.batch,
             batches={name: service.batch for name, service in settings.services.items() if service.batch is not None},
-            max_connections=settings.origin.max_connections,
         )
     faults = settings.feature_server.faults
     if faults.active:

@@ -6,6 +6,7 @@ Knows nothing of HTTP, JSON, caches or stores.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from itertools import groupby
 from types import MappingProxyType
 from typing import Any
@@ -149,10 +150,16 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class ViewLayout:
-    """A run of neighbouring features of one view, in the order they are served: what the values of a fragment mean."""
+    """A run of neighbouring features of one view, in the order they are served: what the values of a fragment mean.
+
+    Equal ones from `split_views` are one object while they are remembered, so comparing them takes no time: replies are held against plans.
+    """
 
     view: str
     features: tuple[Feature, ...]
+
+    def __hash__(self) -> int:
+        return hash((self.view, len(self.features)))
 
     def __len__(self) -> int:
         return len(self.features)
@@ -167,9 +174,14 @@ def split_views(features: Sequence[Feature]) -> tuple[ViewLayout, ...]:
 
     def runs() -> Iterator[ViewLayout]:
         for view, run in groupby(features, key=lambda feature: feature.view):
-            yield ViewLayout(view, tuple(run))
+            yield _layout(view, tuple(run))
 
     return tuple(runs())
+
+
+@lru_cache(maxsize=10_000)
+def _layout(view: str, features: tuple[Feature, ...]) -> ViewLayout:
+    return ViewLayout(view, features)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +192,7 @@ class Labels:
     tags: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ViewValues:
+class ViewValues(msgspec.Struct, frozen=True, gc=False):
     """One view's values for one set of join keys, already encoded, as an origin answered them.
 
     `positional` is the comma-joined JSON of the Tecton doors (int64 as strings, structs as lists); `named` the members of the JSON object
@@ -191,8 +202,8 @@ class ViewValues:
     """
 
     layout: ViewLayout
-    positional: bytes = field(repr=False)
-    named: bytes = field(repr=False)
+    positional: bytes
+    named: bytes
     statuses: tuple[Status, ...]
     effective_times: tuple[str | None, ...]
     complete: bool = True
@@ -200,6 +211,9 @@ class ViewValues:
     @property
     def pattern(self) -> str:
         return pattern_of(self.statuses)
+
+    def __repr__(self) -> str:
+        return f"ViewValues({self.layout.view!r}, {self.pattern!r})"
 
 
 class SloInfo(msgspec.Struct, frozen=True, gc=False):

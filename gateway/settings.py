@@ -63,6 +63,18 @@ class Origin(_Section):
     )
     connect_timeout_s: Seconds = Field(1.0, description="Time to open a connection to the cluster.")
     max_connections: int = Field(256, ge=1, description="Connections to the cluster at most.")
+    idle_connection_s: Seconds = Field(30.0, description="A connection to the cluster that was idle for so long is closed.")
+    max_connection_age_s: Seconds = Field(
+        300.0, description="An older connection to the cluster takes no more calls, so that a change of its address is followed."
+    )
+    transport: Literal["fast", "httpx"] = Field(
+        "fast", description="`fast`: the gateway's own HTTP/1.1 client. `httpx`: the stock one, a tenth as fast."
+    )
+    ca_file: Path | None = Field(
+        None, description="PEM file of the authorities that the cluster's certificate is verified against. Unset: the system's."
+    )
+    certificate_file: Path | None = Field(None, description="PEM file of the certificate that the gateway shows to the cluster.")
+    key_file: Path | None = Field(None, description="PEM file of its key, unencrypted, where `certificate_file` does not hold it too.")
     max_reply_bytes: int = Field(16_777_216, ge=1024, description="A larger reply of the cluster is refused as malformed.")
     batch: bool = Field(
         default=True,
@@ -387,6 +399,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         if url and not url.startswith(("http://", "https://")):
             yield f"origin.{name}: must start with https:// (or http://)"
     yield from _too_many_workers(settings)
+    if origin.key_file is not None and origin.certificate_file is None:
+        yield "origin.key_file: is the key of origin.certificate_file, which is not set"
     if settings.auth_mode == "passthrough" and origin.kind == "embedded":
         yield "auth.mode: passthrough needs a cluster to judge credentials; use keys or open"
     if settings.auth_mode == "open" and settings.server.host not in {"127.0.0.1", "::1", "localhost"}:

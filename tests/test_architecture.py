@@ -69,6 +69,7 @@ FLOORS = (
         "feature_server.schema_change",
     ),
     (
+        "origins.http",
         "origins.tecton",
         "origins.batching",
         "origins.computable",
@@ -81,7 +82,7 @@ FLOORS = (
     ),
     ("serving",),
     ("web",),
-    ("embedded", "on_demand_functions", "loading"),
+    ("connecting", "embedded", "on_demand_functions", "loading"),
     ("furnishing",),
     ("app", "applying"),
     ("hosting",),
@@ -105,6 +106,7 @@ THIRD_PARTIES = {
     "cachetools": ("access.grants", "serving.schemas"),
     "click": ("cli", "commands"),
     "datasketches": ("feature_server.sketches",),
+    "httptools": ("origins.http",),
     "httpx": ("origins", "loading.client"),
     "msgspec": (
         "features",

@@ -6,12 +6,14 @@ No chance is involved: a steady trickle finds room where it is, and keeps whole 
 goes before its end stays counted until then.
 """
 
-from math import log
+from math import log, nextafter
 
 _SLOTS = 100
 _PLACES = _SLOTS + 1
 _CROWDED = 1.2
 """Times the fair share of all that is set."""
+_HARDLY = 0.05
+"""Of what makes a slot crowded: so many are set in one before the slots are looked through again, which takes longer than all else."""
 _FEW = 2
 """Ends in one slot that are never too many: small caches keep their whole TTLs."""
 _RINGS = 1_024
@@ -34,7 +36,10 @@ class Calendar:
         for ring in (own, whole):
             ring.go_on(int(now * _SLOTS))
         end = (now + 1) * _SLOTS
-        slot = _choose(own, whole, end, min(int(end), int((now + shortest) * _SLOTS) + 1))
+        slot = own.chosen(int(end))
+        if slot is None:
+            slot = _choose(own, whole, end, min(int(end), int((now + shortest) * _SLOTS) + 1))
+            own.choose(slot, int(end), int(own.enough * _HARDLY) - 1)
         own.take(slot)
         taken = whole.take(slot)
         if slot == int(end) and taken < _FEW:
@@ -55,17 +60,25 @@ class Calendar:
 class _Ring:
     """The ends set for the coming TTL, by slot; a slot's place in `counts` is its number modulo `_PLACES`."""
 
-    __slots__ = ("_slot", "_total", "counts")
+    __slots__ = ("_chosen", "_last", "_left", "_slot", "_total", "counts")
 
     def __init__(self) -> None:
         self.counts = [0] * _PLACES
         self._total = 0
         self._slot = 0
+        self._chosen = self._last = self._left = 0
 
     @property
     def enough(self) -> float:
         """With so many, a slot is crowded."""
         return max(_FEW, _CROWDED * self._total / _SLOTS)
+
+    def loads(self, first: int, end: int) -> list[float]:
+        """Of the slots from `first` to before `end`: at 1 one is crowded."""
+        start, stop = first % _PLACES, end % _PLACES
+        counts = self.counts[start:stop] if start < stop else self.counts[start:] + self.counts[:stop]
+        weight = 1 / self.enough
+        return [count * weight for count in counts]
 
     def go_on(self, slot: int) -> None:
         """It is this slot's time now: what was set for earlier ones is over."""
@@ -73,6 +86,17 @@ class _Ring:
             self._total -= self.counts[passed % _PLACES]
             self.counts[passed % _PLACES] = 0
         self._slot = max(self._slot, slot)
+
+    def chosen(self, last: int) -> int | None:
+        """The slot that was chosen just now, and will do for some more."""
+        if self._left <= 0 or last != self._last:
+            return None
+        self._left -= 1
+        return self._chosen
+
+    def choose(self, slot: int, last: int, more: int) -> None:
+        """For the entry at hand, and for so many more."""
+        self._chosen, self._last, self._left = slot, last, more
 
     def take(self, slot: int) -> int:
         """Set an end; how many there were."""
@@ -88,21 +112,15 @@ def _choose(own: _Ring, whole: _Ring, end: float, earliest: int) -> int:
     own_enough, enough = own.enough, whole.enough
     last = int(end)
     place, part = last % _PLACES, end - last  # of the last slot there is only this much
-    best, least = last, max(own_counts[place] / max(_FEW, part * own_enough), counts[place] / max(_FEW, part * enough))
-    if least < 1:
+    least = max(own_counts[place] / max(_FEW, part * own_enough), counts[place] / max(_FEW, part * enough))
+    if least < 1 or earliest >= last:
         return last
-    own_weight, weight = 1 / own_enough, 1 / enough
-    for slot in range(last - 1, earliest - 1, -1):
-        place = slot % _PLACES
-        load = counts[place] * weight
-        own_load = own_counts[place] * own_weight
-        if own_load > load:  # noqa: PLR1730 - a call for each slot would cost as much as the rest
-            load = own_load
-        if load < least:
-            if load < 1:
-                return slot
-            best, least = slot, load
-    return best
+    loads = list(map(max, own.loads(earliest, last), whole.loads(earliest, last)))
+    lightest = min(loads)
+    if lightest >= least:
+        return last
+    limit = max(lightest, nextafter(1, 0))
+    return next(slot for slot in range(last - 1, earliest - 1, -1) if loads[slot - earliest] <= limit)
 
 
 def _spread(number: int) -> float:

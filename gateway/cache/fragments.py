@@ -107,9 +107,12 @@ class Fragment(msgspec.Struct, gc=False):
 
     @property
     def size_bytes(self) -> int:
-        times = self.effective_times
-        size_bytes = len(self.positional) + len(self.named) + OVERHEAD_BYTES
-        return size_bytes + 8 * len(times) + _TIME_BYTES * len(set(map(id, times))) if times else size_bytes
+        return len(self.positional) + len(self.named) + OVERHEAD_BYTES + _times_bytes(self.effective_times)
+
+
+@lru_cache(maxsize=4096)
+def _times_bytes(times: tuple[str | None, ...]) -> int:
+    return 8 * len(times) + _TIME_BYTES * len(set(times))
 
 
 def is_negative(statuses: Sequence[Status]) -> bool:

@@ -15,6 +15,7 @@ from rich.table import Table
 from gateway.commands.findings import Told, as_json, as_toml, contradictions, evidence_of
 from gateway.commands.samples import Row, affordable, requests_for, rows_given, samples_of, text_of, unvaried
 from gateway.commands.telling import config_option, fail, given, told_plainly
+from gateway.connecting import connector_of
 from gateway.errors import (
     GatewayError,
     NotFound,
@@ -28,7 +29,7 @@ from gateway.features import Caller, ServiceRef
 from gateway.origins.base import WILDCARD, Description
 from gateway.origins.discovery import Sample
 from gateway.origins.probing import Prober, SampleRefused
-from gateway.origins.tecton import TectonOrigin, connect
+from gateway.origins.tecton import TectonOrigin
 from gateway.settings import Settings, SettingsError
 from gateway.settings import load as load_settings
 
@@ -129,8 +130,7 @@ def _advised() -> Iterator[None]:
 async def _learn(settings: Settings, service: ServiceRef, caller: Caller, rows: Sequence[Row], limits: _Limits) -> Told:
     origin = settings.origin
     assert origin.url is not None  # settings.checked refuses it
-    client = connect(origin.url, connect_timeout_s=origin.connect_timeout_s, max_connections=limits.at_once)
-    tecton = TectonOrigin(client, max_reply_bytes=origin.max_reply_bytes, max_connections=limits.at_once)
+    tecton = TectonOrigin(connector_of(origin, max_connections=limits.at_once).channel(origin.url))
     try:
         prober = Prober(tecton, service, caller, at_once=limits.at_once, timeout_s=limits.timeout_s)
         description = await prober.describe()

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import msgspec
+
 from gateway.features import PLAIN, Caller, Feature, Field, Labels, ReadOptions, ServiceRef, SloInfo, ViewValues, Written
 from gateway.on_demand import OnDemandView
 
@@ -15,16 +17,18 @@ DEFAULT, WILDCARD = "DEFAULT", "WILDCARD"
 """The kinds of feature services (contract §2.4). A wildcard one is read by some join keys and answers once per set of the others."""
 
 
-@dataclass(frozen=True, slots=True)
-class FetchRow:
+class FetchRow(msgspec.Struct, frozen=True, gc=False):
     """One read: typed join keys and request context by name (int64 as int, timestamps as RFC 3339 text), and the views that are wanted.
 
     An origin that cannot fetch single views answers all of them.
     """
 
-    join_keys: Mapping[str, Any] = field(repr=False)
-    context: Mapping[str, Any] = field(repr=False)
+    join_keys: Mapping[str, Any]
+    context: Mapping[str, Any]
     views: frozenset[str]
+
+    def __repr__(self) -> str:
+        return f"FetchRow(views={sorted(self.views)!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +46,7 @@ class Fetch:
     """Of a query: how many results its answer may have. None: as many as there are."""
 
 
-@dataclass(frozen=True, slots=True)
-class FetchedRow:
+class FetchedRow(msgspec.Struct, frozen=True, gc=False):
     """`partial`: the origin left values out because its size limit was met, as the caller had allowed it to."""
 
     views: tuple[ViewValues, ...]
@@ -51,8 +54,7 @@ class FetchedRow:
     partial: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(msgspec.Struct, frozen=True, gc=False):
     """An origin's answer: one row per row asked, in order. `labels` by feature name, where they were wanted and the origin has them."""
 
     rows: tuple[FetchedRow, ...]

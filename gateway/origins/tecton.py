@@ -38,6 +38,8 @@ from gateway.on_demand import OnDemandView
 from gateway.origins.base import WILDCARD, Description, Fetch, Fetched, FetchedRow, IngestReply, Queried, QueriedRow, ViewFacts
 from gateway.origins.batching import Batching
 from gateway.origins.computable import fitted
+from gateway.origins.http.channel import Channel, Reply
+from gateway.origins.http.receivers import TooLarge
 from gateway.origins.written import KeyReader
 from gateway.wire import upstream
 from gateway.wire.ingest import read_fed_views, read_sent
@@ -58,28 +60,24 @@ class TectonOrigin:
 
     def __init__(
         self,
-        client: httpx.AsyncClient,
+        reads: Channel,
+        ingests: Channel | None = None,
         *,
-        ingest_url: str | None = None,
         view_join_keys: Mapping[str, Sequence[str]] | None = None,
         on_demand: Mapping[str, OnDemandView] | None = None,
-        max_reply_bytes: int = 16_777_216,
         batch: bool = True,
         batches: Mapping[str, bool] | None = None,
-        max_connections: int = 256,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`batch`: whether feature services take batches, as far as their refusals do not teach otherwise; `batches`, by
-        `workspace/service`, is believed."""
+        """`ingests`: another base URL for them. `batch`: whether feature services take batches, as far as their refusals do not teach
+        otherwise; `batches`, by `workspace/service`, is believed."""
         self._batching = Batching(_BATCH_LIMIT, batches or {}, clock, none_else=not batch)
-        self._client = client
-        self._slots = asyncio.Semaphore(max_connections)
-        self._ingest_url = (ingest_url or str(client.base_url)).rstrip("/") + "/ingest"
+        self._reads = reads
+        self._ingests = ingests or reads
         self._view_join_keys = view_join_keys or {}
         self._key_reader = KeyReader(self._view_join_keys)
         self._on_demand = on_demand or {}
         self._warned: set[str] = set()
-        self._max_reply_bytes = max_reply_bytes
         self._replies = upstream.ReplyReader()
 
     def batch_limit(self, service: ServiceRef) -> int:
@@ -89,7 +87,7 @@ class TectonOrigin:
         return 0
 
     async def describe(self, service: ServiceRef, caller: Caller, deadline: float) -> Description:
-        status, body, headers = await self._post(_FEATURE_SERVICE + "metadata", upstream.metadata_request(service), caller, deadline)
+        status, headers, body = await self._post(_FEATURE_SERVICE + "metadata", upstream.metadata_request(service), caller, deadline)
         if status != 200:
             raise refusal(status, body, headers)
         try:
@@ -125,7 +123,7 @@ class TectonOrigin:
     async def fetch(self, fetch: Fetch) -> Fetched:
         """Raises InvalidRequest where a row is wrong, and also where it may be that only the batch is: its rows are to be asked alone then,
         which besides is how `batching` learns."""
-        status, body, headers = await self._ask("get-features-batch" if len(fetch.rows) > 1 else "get-features", fetch)
+        status, headers, body = await self._ask("get-features-batch" if len(fetch.rows) > 1 else "get-features", fetch)
         if status != 200:
             error = refusal(status, body, headers)
             if self._batching.refused(fetch.service, fetch.rows, status) and not isinstance(error, InvalidRequest):
@@ -133,14 +131,14 @@ class TectonOrigin:
             raise error
         self._batching.answered(fetch.service, fetch.rows)
         try:
-            rows, labels = self._replies.read(body, len(fetch.rows))
+            rows, labels = self._replies.read(body, len(fetch.rows), want_labels=fetch.want_labels)
         except (ValueError, RecursionError) as error:
             raise OriginMalformed(_NOT_UNDERSTOOD) from error
-        return Fetched(tuple(FetchedRow(*row) for row in rows), labels if fetch.want_labels else None)
+        return Fetched(tuple([FetchedRow(*row) for row in rows]), labels)
 
     async def query(self, fetch: Fetch) -> Queried:
         """The cluster takes no limit: of more results than are wanted the rest is not read. Others have their turn between slices."""
-        status, body, headers = await self._ask("query-features", fetch)
+        status, headers, body = await self._ask("query-features", fetch)
         if status != 200:
             raise refusal(status, body, headers)
         rows: list[QueriedRow] = []
@@ -156,7 +154,7 @@ class TectonOrigin:
         labels = reply.labels if fetch.want_labels else None
         return Queried(reply.join_keys, tuple(rows), reply.slo, reply.partial, len(reply) > wanted, labels)
 
-    async def _ask(self, endpoint: str, fetch: Fetch) -> tuple[int, bytes, httpx.Headers]:
+    async def _ask(self, endpoint: str, fetch: Fetch) -> Reply:
         loop = asyncio.get_running_loop()
         budget_ms = None
         if fetch.options.latency_budget_ms is not None:
@@ -171,8 +169,10 @@ class TectonOrigin:
         return await self._post(_FEATURE_SERVICE + endpoint, request, fetch.caller, fetch.deadline, fetch.traceparent)
 
     async def ingest(self, body: bytes, caller: Caller, deadline: float) -> IngestReply:
-        """The cluster's own answer where it is one of the contract's (§6); its 5xx and anything that is not JSON become errors."""
-        status, reply, headers = await self._post(self._ingest_url, body, caller, deadline)
+        """The cluster's own answer where it is one of the contract's (§6); its 5xx and anything that is not JSON become errors.
+
+        A record that comes twice is one record (the last write of its keys and timestamp counts), so the call may be sent twice too."""
+        status, headers, reply = await self._call(self._ingests, "/ingest", body, caller, deadline)
         if status not in _INGEST_STATUSES or reply[:1] != b"{":
             raise refusal(status, reply, headers)
         written = self._written(body, reply) if status < 300 else ()
@@ -189,7 +189,7 @@ class TectonOrigin:
     async def ready(self) -> None:
         """Any answer below 500 to an unauthenticated metadata call shows that the cluster is there and takes requests."""
         loop = asyncio.get_running_loop()
-        status, body, headers = await self._post(_FEATURE_SERVICE + "metadata", b"{}", Caller(b""), loop.time() + 1.0)
+        status, headers, body = await self._post(_FEATURE_SERVICE + "metadata", b"{}", Caller(b""), loop.time() + 1.0)
         if status >= 500:
             raise refusal(status, body, headers)
 
@@ -197,47 +197,32 @@ class TectonOrigin:
         """A cluster does not tell of its changes: metadata is asked for again from time to time, and disagreeing replies tell."""
 
     async def aclose(self) -> None:
-        await self._client.aclose()
+        await self._reads.aclose()
+        await self._ingests.aclose()
 
-    async def _post(
-        self, path: str, body: bytes, caller: Caller, deadline: float, traceparent: str | None = None
-    ) -> tuple[int, bytes, httpx.Headers]:
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    async def _post(self, path: str, body: bytes, caller: Caller, deadline: float, traceparent: str | None = None) -> Reply:
+        return await self._call(self._reads, path, body, caller, deadline, traceparent)
+
+    async def _call(
+        self, channel: Channel, path: str, body: bytes, caller: Caller, deadline: float, traceparent: str | None = None
+    ) -> Reply:
+        headers = {"content-type": "application/json", "accept": "application/json"}
         if caller.authorization is not None:
-            headers["Authorization"] = caller.authorization
+            headers["authorization"] = caller.authorization
         if traceparent is not None:
             headers["traceparent"] = traceparent
         try:
-            async with asyncio.timeout_at(deadline):
-                await self._slots.acquire()
-            try:
-                return await self._exchange(path, body, headers, deadline)
-            finally:
-                self._slots.release()
-        except (TimeoutError, httpx.TimeoutException) as error:
+            return await channel.post(path, body, headers, deadline)
+        except httpx.TimeoutException as error:
             raise OriginTimeout("The feature store did not answer in time.") from error
         except httpx.RemoteProtocolError as error:
             raise OriginUnavailable("The feature store broke off its answer.") from error
         except httpx.DecodingError as error:
             raise OriginMalformed("The feature store's reply is not encoded as it says.") from error
-        except (httpx.TransportError, httpx.InvalidURL) as error:
+        except TooLarge as error:
+            raise OriginMalformed("The feature store's reply is larger than origin.max_reply_bytes.") from error
+        except httpx.TransportError as error:
             raise OriginUnavailable("The feature store cannot be reached.") from error
-
-    async def _exchange(self, path: str, body: bytes, headers: Mapping[str, str], deadline: float) -> tuple[int, bytes, httpx.Headers]:
-        loop = asyncio.get_running_loop()
-        left_s = deadline - loop.time()
-        if left_s <= 0:
-            raise TimeoutError
-        limits = httpx.Timeout(left_s, connect=min(left_s, self._client.timeout.connect or left_s), pool=None)
-        async with self._client.stream("POST", path, content=body, headers=headers, timeout=limits) as response:
-            received = bytearray()
-            async for chunk in response.aiter_bytes():
-                received += chunk
-                if loop.time() > deadline:
-                    raise TimeoutError
-                if len(received) > self._max_reply_bytes:
-                    raise OriginMalformed("The feature store's reply is larger than origin.max_reply_bytes.")
-            return response.status_code, bytes(received), response.headers
 
 
 _NO_BATCHES = "The feature store took no batch of rows of this feature service."
@@ -264,14 +249,3 @@ def refusal(status: int, body: bytes, headers: Mapping[str, str]) -> GatewayErro
     if status == 200:
         return OriginMalformed(_NOT_UNDERSTOOD)
     return OriginFailed(f"The feature store answered with status {status}.")
-
-
-def connect(url: str, *, connect_timeout_s: float, max_connections: int) -> httpx.AsyncClient:
-    """A client for one cluster: its address fixed, redirects off, proxies and credentials of the environment ignored."""
-    return httpx.AsyncClient(
-        base_url=url.rstrip("/"),
-        follow_redirects=False,
-        trust_env=False,
-        timeout=httpx.Timeout(None, connect=connect_timeout_s),
-        limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections, keepalive_expiry=30.0),
-    )

@@ -168,10 +168,11 @@ class Fetcher:
         for (row, missing), answer in zip(chunk, fetched.rows, strict=True):
             by_layout = {values.layout: values for values in answer.views}
             cargo[of_row(row)] = Landed(slo=answer.slo, partial=answer.partial)
-            if not self.single_views and set(by_layout) - set(plan.by_layout) - plan.computed_layouts:
+            if not self.single_views and not plan.layouts.issuperset(by_layout):
                 raise SchemaDisagreement("The feature store's reply has features that its metadata does not.")
+            lives: dict[float, float] | None = None if self.single_views else {}
             for index in missing if self.single_views else range(len(plan.stored)):
-                landed = self._landed(plan, index, answer, by_layout, asked_s)
+                landed = self._landed(plan, index, answer, by_layout, asked_s, lives)
                 key = row.keys[index]
                 if key not in cargo or landed.complete:
                     cargo[key] = landed
@@ -183,10 +184,18 @@ class Fetcher:
             self._learn_labels(errand.service, plan, fetched.labels)
         return cargo
 
-    def _landed(self, plan: Plan, index: int, answer: FetchedRow, by_layout: Mapping[ViewLayout, ViewValues], asked_s: float) -> Landed:
+    def _landed(
+        self,
+        plan: Plan,
+        index: int,
+        answer: FetchedRow,
+        by_layout: Mapping[ViewLayout, ViewValues],
+        asked_s: float,
+        lives: dict[float, float] | None,
+    ) -> Landed:
         view = plan.stored[index]
         values = by_layout.get(view.layout)
         if values is None:
             raise SchemaDisagreement("The feature store's reply lacks features that its metadata has.")
         complete = values.complete and not answer.partial
-        return Landed(self._keeper.fragment(view, values, asked_s), complete, answer.slo, answer.partial)
+        return Landed(self._keeper.fragment(view, values, asked_s, lives), complete, answer.slo, answer.partial)

@@ -13,11 +13,13 @@ Decide, then do: `_decide` says, without waiting, which flights to join and whic
 """
 
 import asyncio
+import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import islice
+
+from msgspec.structs import replace
 
 from gateway.access.gates import Gate
 from gateway.cache.flights import Flight, Flights, wait_for
@@ -97,7 +99,7 @@ class Gatherer:
             return
         now_s, limit = self._clock(), self._fetcher.batch_limit(errand.service)
         due = list(islice(self._due(errand, rows, now_s), max(0, _MOST_REFRESHING - self._refreshing) * limit))
-        options = replace(errand.options, latency_budget_ms=None, allow_partial_results=False)
+        options = dataclasses.replace(errand.options, latency_budget_ms=None, allow_partial_results=False)
         deadline_s = asyncio.get_running_loop().time() + self._patience_s
         background = replace(errand, options=options, deadline_s=deadline_s, rows_may_fail=True, span=None, traceparent=None)
         for place, flight in enumerate(self._lead(background, due, limit, now_s)):
@@ -187,6 +189,7 @@ class Gatherer:
     def _unload(self, errand: Errand, waits: Sequence[Wait], led: set[Flight[Landed]], *, forgiving: bool) -> bool:
         """Take what has landed. True where another round is due. `forgiving`: the crash of a joined flight is not ours yet."""
         again = False
+        landings: dict[tuple[int, int], tuple[RowWork, Flight[Landed], Landed]] = {}
         for row, index, flight in waits:
             if not flight.task.done():
                 continue
@@ -203,7 +206,10 @@ class Gatherer:
             elif flight not in led and not self._suits(errand, index, landed):
                 again = True  # it is not what this reader would have got
             else:
-                self._take(errand, row, flight, index, landed, own=flight in led)
+                self._take(errand, row, flight, index, landed)
+                landings[id(row), id(flight)] = (row, flight, landed)
+        for row, flight, landed in landings.values():
+            self._hear(errand, row, flight, landed, own=flight in led)
         return again
 
     def _suits(self, errand: Errand, index: int, landed: Landed) -> bool:
@@ -211,23 +217,29 @@ class Gatherer:
         found = landed.fragment if landed.source is Source.CACHE else None
         return landed.complete and (found is None or errand.takes(errand.plan.stored[index], found, self._clock()))
 
-    def _take(self, errand: Errand, row: RowWork, flight: Flight[Landed], index: int, landed: Landed, *, own: bool) -> None:
+    def _take(self, errand: Errand, row: RowWork, flight: Flight[Landed], index: int, landed: Landed) -> None:
         key = row.keys[index]
         assert landed.fragment is not None  # what is said of keys is said with a fragment
         if landed.complete and errand.options.stored and key not in self._keeper.store:
             # whoever led the flight may have asked for it not to be stored
             self._keeper.keep(errand.plan.stored[index], key, landed.fragment, flight.lease)
         row.take(index, landed.fragment, landed.source)
-        told = flight.cargo().get(of_row(row), landed)
+
+    def _hear(self, errand: Errand, row: RowWork, flight: Flight[Landed], landed: Landed, *, own: bool) -> None:
+        """What a flight that has landed says of a row as a whole. Where its reply brought all of the row's views, what it says of those
+        that were at hand may be newer."""
+        cargo = flight.cargo()
+        told = cargo.get(of_row(row), landed)
         row.slo = told.slo or row.slo
         row.partial = row.partial or told.partial
         if self._fetcher.single_views:
             return
-        for other in errand.needed:  # the reply brought all of the row's views: what it says may be newer than what was at hand
-            known, fresher = row.found[other], flight.cargo().get(row.keys[other])
-            if known is None or fresher is None or fresher.fragment is None or not fresher.complete or fresher.source is not Source.ORIGIN:
+        for other in errand.needed:
+            known, fresher = row.found[other], cargo.get(row.keys[other])
+            if known is None or fresher is None or fresher.fragment is known or fresher.fragment is None or not fresher.complete:
                 continue
-            if own or fresher.fragment.supersedes(known):  # one that was joined may have begun before a purge of this view
+            if fresher.source is Source.ORIGIN and (own or fresher.fragment.supersedes(known)):
+                # one that was joined may have begun before a purge of this view
                 row.take(other, fresher.fragment, fresher.source)
 
     def _settle(self, errand: Errand, row: RowWork) -> None:
@@ -259,8 +271,11 @@ def _landed(flight: Flight[Landed], row: RowWork, index: int) -> Landed | Gatewa
         cargo = flight.cargo()
     except GatewayError as error:
         return error
-    landed, told = cargo.get(row.keys[index]), cargo.get(of_row(row))
-    return told.refusal if landed is None and told is not None else landed
+    landed = cargo.get(row.keys[index])
+    if landed is None:
+        told = cargo.get(of_row(row))
+        return None if told is None else told.refusal
+    return landed
 
 
 def _survivable(error: GatewayError) -> bool:

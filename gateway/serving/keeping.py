@@ -37,18 +37,24 @@ class Keeper:
         self._clock = clock
         self._wall_s = wall_s
 
-    def fragment(self, view: StoredView, values: ViewValues, asked_s: float) -> Fragment:
-        """These values, asked for at `asked_s`, as a fragment of this view."""
+    def fragment(self, view: StoredView, values: ViewValues, asked_s: float, lives: dict[float, float] | None = None) -> Fragment:
+        """These values, asked for at `asked_s`, as a fragment of this view. `lives`, by TTL, is filled by the first of several that only
+        come together: they end together too, since fetching one again brings them all."""
         ttl_s = view.terms.life_s(negative=is_negative(values.statuses))
         if ttl_s <= 0:
             return self.shared(view, values, asked_s)
         fetch_s, terms = self._clock() - asked_s, view.terms
+        life = None if lives is None else lives.get(ttl_s)
+        if life is None:
+            life = self._calendar.life(view.namespace, asked_s, ttl_s)
+            if lives is not None:
+                lives[ttl_s] = life
         return Fragment.of(
             values,
             asked_s,
             terms,
             effective_at=self._effective_at(values) if self._by_age else inf,
-            life=self._calendar.life(view.namespace, asked_s, ttl_s),
+            life=life,
             early_s=early_s(fetch_s, self._beta, 1.0 - _luck.random()) if self._beta else 0.0,
         )
 

@@ -249,6 +249,7 @@ class Plan:
             layout: ComputedView(description.on_demand[layout.view], layout, self.stored, self._default(layout)) for layout in computed
         }
         self.computed = tuple(self._computed.values())
+        self.layouts = frozenset(self.by_layout) | self.computed_layouts
         self.everything = self._project([(layout, None) for layout in emitted])
         self._projections: dict[tuple[str, ...], Projection] = {}
         self._view_names: dict[tuple[int, ...], frozenset[str]] = {}

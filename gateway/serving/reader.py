@@ -202,9 +202,11 @@ class FeatureReader:
     def _count(self, answers: Answers) -> None:
         """What was served. Of stale views there are two kinds."""
         for vector in answers.rows:
-            for source in vector.sources if isinstance(vector, Vector) else ():
+            if isinstance(vector, GatewayError):
+                continue
+            for source in set(vector.sources):
                 if source is not Source.STALE:
-                    self._counters.count_views(source, 1)
+                    self._counters.count_views(source, vector.sources.count(source))
         if answers.stale is not None:
             self._counters.views_stale_on_error += answers.stale.on_error
             self._counters.views_stale_revalidating += answers.stale.revalidating
@@ -233,16 +235,19 @@ class FeatureReader:
         facts.rows = len(request.rows)
         budget_ms = request.options.latency_budget_ms or request.deadline_ms
         deadline_s = asyncio.get_running_loop().time() + (self._patience_s if budget_ms is None else budget_ms / 1000)
-        plan = await _in_time(self._schemas.get(request.service, caller), deadline_s)
+        plan = self._schemas.at_hand(request.service, caller)
+        if plan is None:
+            plan = await _in_time(self._schemas.fetch(request.service, caller), deadline_s)
         facts.workspace, facts.feature_service = plan.service.workspace, plan.service.name
         try:
             answers = await self._answer(call, request, plan, caller, span, started_s, deadline_s)
         except SchemaDisagreement:
             plan = await _in_time(self._schemas.corrected(request.service, caller, plan), deadline_s)
             answers = await self._answer(call, request, plan, caller, span, started_s, deadline_s)
-        told = facts_of(plan, answers, bypass=not request.options.read_from_cache)
-        for name in ReadFacts.__slots__:
-            setattr(facts, name, getattr(told, name))
+        if span is not None:
+            told = facts_of(plan, answers, bypass=not request.options.read_from_cache)
+            for name in ReadFacts.__slots__:
+                setattr(facts, name, getattr(told, name))
         reply = Reply(call.door.encode(request, answers), answers.stale)
         self._count(answers)
         return reply

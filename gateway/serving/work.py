@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from opentelemetry.trace import Span
 
 from gateway.cache.fragments import Fragment
@@ -46,8 +47,7 @@ Lack = tuple[RowWork, list[int]]
 """A row, and the views that it lacks."""
 
 
-@dataclass(frozen=True, slots=True)
-class Landed:
+class Landed(msgspec.Struct, frozen=True, gc=False):
     """What a flight brings for one key, or, without a fragment, what is said of a row as a whole (`of_row`). `refusal`: why the row did
     not come, where others did: the origin took the rest of its batch, or the rest was found without asking it."""
 
@@ -67,8 +67,7 @@ def of_row(row: RowWork) -> Key:
     return ("row", *row.keys)
 
 
-@dataclass(frozen=True, slots=True)
-class Errand:
+class Errand(msgspec.Struct, frozen=True):
     """For whom and how to gather. `deadline_s` is on the event loop's clock; `partial_at_deadline`: serve TIME_OUT instead of failing.
     `max_age_s`: a flight that has been in the air for longer brings nothing that is wanted. `rows_may_fail`: a row that the origin refuses
     must not take the others along. `needs_labels`: the reply shows what only the origin can tell."""

@@ -27,6 +27,7 @@ _UNTIMED = frozenset({*KEPT, Source.COMPUTED, Source.DEFAULT})
 """Sources whose values are told without effective times."""
 _ASKED_FOR = (*KEPT, Source.ORIGIN)
 _REMEMBERED = 4096
+_REMEMBERED_TIMES = 64
 
 
 class EncodedView(Protocol):
@@ -53,6 +54,7 @@ class VectorText:
         self._types = [_encode(encode_type(feature.dtype)) for feature in features]
         self._labels = [(labels or {}).get(feature.name, Labels()) for feature in features]
         self._known: dict[tuple[object, str], bytes] = {}
+        self._timed: dict[tuple[int, str, tuple[str | None, ...]], bytes] = {}
         self.data_types = self.members(self._types)
 
     def members(self, texts: Iterable[bytes]) -> bytes:
@@ -65,6 +67,17 @@ class VectorText:
         if text is None:
             statuses = statuses_of(told)
             text = self._remember((show, told), self.items_with(show, [_encode(status) for status in statuses], [None] * len(statuses)))
+        return text
+
+    def items_timed(self, show: int, told: str, effective_times: tuple[str | None, ...]) -> bytes:
+        """The same with effective times, which are those of the reply before until a view's newest value is another."""
+        known = (show, told, effective_times)
+        text = self._timed.get(known)
+        if text is None:
+            text = self.items_with(show, [_encode(status) for status in statuses_of(told)], effective_times)
+            if len(self._timed) >= _REMEMBERED_TIMES:
+                self._timed.clear()
+            self._timed[known] = text
         return text
 
     def status_map(self, pattern: str) -> bytes:
@@ -176,7 +189,7 @@ def tecton_single(vector: Vector, show: int, slo: SloInfo, *, partial: bool = Fa
 
 def _items(vector: Vector, show: int) -> bytes:
     if show & _TIMES and not _UNTIMED.issuperset(vector.sources):
-        return vector.text.items_with(show, [_encode(status) for status in statuses_of(vector.told)], vector.told_times())
+        return vector.text.items_timed(show, vector.told, tuple(vector.told_times()))
     return vector.text.items(show, vector.told)
 
 

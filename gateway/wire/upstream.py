@@ -6,18 +6,21 @@ ValueError (whose text holds no value) says what is wrong; the origin turns it i
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from operator import attrgetter
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from gateway.errors import SchemaDisagreement
-from gateway.features import Feature, Field, Labels, ReadOptions, ServiceRef, SloInfo, Status, ViewValues, split_views
+from gateway.features import Feature, Field, Labels, ReadOptions, ServiceRef, SloInfo, Status, ViewLayout, ViewValues, split_views
 from gateway.wire.types import decode_type
 from gateway.wire.values import Reader, compile_plain, compile_reader, is_timestamp
 
+T = TypeVar("T")
 _encode = msgspec.json.encode
 _ALIASES = {"UNKNOWN": Status.UNKNOWN, "CACHED": Status.CACHED_PRESENT}
 _REMEMBERED_SHAPES = 4096
+_REMEMBERED_CAPTION_BYTES = 8 * 1024 * 1024
 _REASONS = ("UNKNOWN", "DYNAMODB_RESPONSE_SIZE_LIMIT_EXCEEDED", "REDIS_RESPONSE_SIZE_LIMIT_EXCEEDED", "REDIS_LATENCY_LIMIT_EXCEEDED")
 """All that clients know: the Java client throws on any other (contract §4.3)."""
 _INCOMPLETE = {Status.TIME_OUT, Status.UNKNOWN, Status.CACHED_UNKNOWN}
@@ -52,7 +55,7 @@ class _Item(msgspec.Struct, rename="camel"):
 
 
 class _Metadata(msgspec.Struct, rename="camel"):
-    features: list[_Item]
+    features: msgspec.Raw
     slo_info: _Slo | list[_Slo] | None = None
     partial_results: bool = False
 
@@ -103,6 +106,7 @@ class _ErrorReply(msgspec.Struct):
     error: str = ""
 
 
+_decode_items = msgspec.json.Decoder(list[_Item]).decode
 _decode_single = msgspec.json.Decoder(_SingleReply).decode
 _decode_batch = msgspec.json.Decoder(_BatchReply).decode
 _decode_query = msgspec.json.Decoder(_QueryReply).decode
@@ -203,30 +207,46 @@ class _Shape:
     def __init__(self, items: Sequence[_Item]) -> None:
         features = tuple(Feature(item.name, decode_type(msgspec.json.decode(item.data_type))) for item in items)
         self.layouts = split_views(features)
-        self.readers: list[Reader] = [compile_reader(feature.dtype) for feature in features]
-        self.names = [_encode(feature.name) for feature in features]
-
-    def views(
-        self, values: Sequence[bytes], items: Sequence[_Item], statuses: Sequence[str | None], *, partial: bool
-    ) -> tuple[ViewValues, ...]:
-        encoded = [read(bytes(value)) for read, value in zip(self.readers, values, strict=True)]
-        views: list[ViewValues] = []
+        readers: list[tuple[Reader, bytes]] = [(compile_reader(feature.dtype), _encode(feature.name) + b":") for feature in features]
+        self._runs: list[tuple[ViewLayout, slice, list[tuple[Reader, bytes]]]] = []
         start = 0
         for layout in self.layouts:
             run = slice(start, start + len(layout))
+            self._runs.append((layout, run, readers[run]))
             start += len(layout)
-            told = tuple([_status(status) for status in statuses[run]])
-            views.append(
-                ViewValues(
-                    layout,
-                    b",".join([positional for positional, _ in encoded[run]]),
-                    b",".join([b"%b:%b" % (name, named) for name, (_, named) in zip(self.names[run], encoded[run], strict=True)]),
-                    told,
-                    tuple([item.effective_time for item in items[run]]),
-                    complete=not partial and _INCOMPLETE.isdisjoint(told),
-                )
-            )
+
+    def per_view(self, told: Sequence[T]) -> tuple[tuple[T, ...], ...]:
+        """One thing per feature → for each view those of its features."""
+        return tuple([tuple(told[run]) for _, run, _ in self._runs])
+
+    def views(self, values: Sequence[bytes], told: "_Told", times: "_Times", *, partial: bool) -> tuple[ViewValues, ...]:
+        views: list[ViewValues] = []
+        for (layout, run, readers), statuses, moments in zip(self._runs, told, times, strict=True):
+            positional: list[bytes] = []
+            named: list[bytes] = []
+            for (read, name), value in zip(readers, values[run], strict=True):
+                by_place, by_name = read(bytes(value))
+                positional.append(by_place)
+                named.append(name + by_name)
+            complete = not partial and _INCOMPLETE.isdisjoint(statuses)
+            views.append(ViewValues(layout, b",".join(positional), b",".join(named), statuses, moments, complete))
         return tuple(views)
+
+
+_Told = tuple[tuple[Status, ...], ...]
+"""Statuses by view and feature."""
+_Times = tuple[tuple[str | None, ...], ...]
+"""Effective times by view and feature."""
+
+
+class _Caption:
+    """What a reply says of its values beside the values: names and types, statuses by row, effective times."""
+
+    def __init__(self, items: Sequence[_Item], shape: _Shape, rows: int) -> None:
+        self.items = items
+        self.shape = shape
+        self.times: _Times = shape.per_view([item.effective_time for item in items])
+        self.told: list[_Told] = [shape.per_view([_status(text) for text in _statuses(items, row, rows)]) for row in range(rows)]
 
 
 def _status(text: str | None) -> Status:
@@ -264,6 +284,9 @@ def _labels(items: Sequence[_Item]) -> dict[str, Labels]:
     return {item.name: Labels(item.description, tuple((item.tags or {}).items())) for item in items}
 
 
+_join_keys = attrgetter("join_keys")
+
+
 class ReplyRow(NamedTuple):
     """`partial`: the origin left values out because its size limit was met."""
 
@@ -273,13 +296,16 @@ class ReplyRow(NamedTuple):
 
 
 class ReplyReader:
-    """Reads GetFeatures replies. Remembers the shapes it has seen, so that types are parsed once and not per reply."""
+    """Reads GetFeatures replies. Remembers the captions it has seen, whose bytes are the same from reply to reply until a view's newest
+    value is another; and their shapes, so that types are parsed once."""
 
     def __init__(self) -> None:
         self._shapes: dict[tuple[tuple[str, bytes], ...], _Shape] = {}
+        self._captions: dict[tuple[bytes, int], _Caption] = {}
+        self._caption_bytes = 0
 
-    def read(self, body: bytes, rows: int) -> tuple[list[ReplyRow], dict[str, Labels]]:
-        """The rows of a reply, and the labels that came along. Raises ValueError for anything not whole."""
+    def read(self, body: bytes, rows: int, *, want_labels: bool = False) -> tuple[list[ReplyRow], dict[str, Labels] | None]:
+        """The rows of a reply, and the labels that came along, where they are wanted. Raises ValueError for anything not whole."""
         if rows > 1:
             batch = _decode_batch(body)
             results, metadata = batch.result, batch.metadata
@@ -288,18 +314,30 @@ class ReplyReader:
             results, metadata = [single.result], single.metadata
         if len(results) != rows:
             raise ValueError(f"{len(results)} results for {rows} rows")
-        if any(result.join_keys for result in results):
+        if any(map(_join_keys, results)):
             raise SchemaDisagreement("The feature store's reply has join keys, as those of wildcard feature services do.")
-        items = metadata.features
-        shape = self._shape(items)
+        caption, partial = self._caption(bytes(metadata.features), rows), metadata.partial_results
+        shape, width = caption.shape, len(caption.items)
         slos = metadata.slo_info if isinstance(metadata.slo_info, list) else [metadata.slo_info] * rows
         read: list[ReplyRow] = []
-        for index, result in enumerate(results):
-            if len(result.features) != len(items):
-                raise ValueError(f"{len(result.features)} values for {len(items)} names")
-            views = shape.views(result.features, items, _statuses(items, index, rows), partial=metadata.partial_results)
-            read.append(ReplyRow(views, _slo(slos[index] if index < len(slos) else None), metadata.partial_results))
-        return read, _labels(items)
+        for index, (result, told) in enumerate(zip(results, caption.told, strict=True)):
+            if len(result.features) != width:
+                raise ValueError(f"{len(result.features)} values for {width} names")
+            views = shape.views(result.features, told, caption.times, partial=partial)
+            read.append(ReplyRow(views, _slo(slos[index] if index < len(slos) else None), partial))
+        return read, _labels(caption.items) if want_labels else None
+
+    def _caption(self, raw: bytes, rows: int) -> _Caption:
+        caption = self._captions.get((raw, rows))
+        if caption is None:
+            items = _decode_items(raw)
+            caption = _Caption(items, self._shape(items), rows)
+            if self._caption_bytes + len(raw) > _REMEMBERED_CAPTION_BYTES:
+                self._captions.clear()
+                self._caption_bytes = 0
+            self._captions[raw, rows] = caption
+            self._caption_bytes += len(raw)
+        return caption
 
     def query(self, body: bytes) -> "QueryReply":
         """A QueryFeatures reply, whose rows are read one by one. Raises ValueError for anything not whole."""
@@ -340,6 +378,7 @@ class QueryReply:
         self._results = results
         self._items = metadata.features
         self._shape = shape
+        self._times = shape.per_view([item.effective_time for item in metadata.features])
         self._keys = [_compile_key(field) for field in self.join_keys]
 
     def __len__(self) -> int:
@@ -352,10 +391,10 @@ class QueryReply:
             raise ValueError("a result with more or fewer values than there are names")
         keys = tuple([read(bytes(value)) for read, value in zip(self._keys, result.join_keys, strict=True)])
         told = [
-            Status.PRESENT if isinstance(item.status, str) and status in _ABSENT and bytes(value) != b"null" else status
+            Status.PRESENT if isinstance(item.status, str) and status in _ABSENT and bytes(value) != b"null" else _status(status)
             for item, status, value in zip(items, _statuses(items, index, len(self)), result.features, strict=True)
         ]
-        return keys, self._shape.views(result.features, items, told, partial=self.partial)
+        return keys, self._shape.views(result.features, self._shape.per_view(told), self._times, partial=self.partial)
 
 
 def _compile_key(field: Field) -> Callable[[bytes], Any]:

@@ -152,7 +152,7 @@ def test_before_a_cluster_the_clusters_own_answer_is_passed_on(cluster: Cluster)
         throttled = house.client.post("/ingest", json=body)
         assert (throttled.status_code, throttled.headers["retry-after"]) == (429, "7")
 
-        cluster.act("ingest", refuse(503, "down", 14), Act(status=200, body=b"<html>"), Act(close=True))
+        cluster.act("ingest", refuse(503, "down", 14), Act(status=200, body=b"<html>"), Act(cut=10))
         statuses = [house.client.post("/ingest", json=body) for _ in range(3)]
         assert [reply.status_code for reply in statuses] == [503, 502, 503]
         assert all(set(reply.json()) == {"requestError"} for reply in statuses)

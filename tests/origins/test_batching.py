@@ -11,7 +11,8 @@ from gateway.features import Caller, ServiceRef
 from gateway.origins import batching
 from gateway.origins.base import Fetch, FetchRow
 from gateway.origins.batching import Batching
-from gateway.origins.tecton import TectonOrigin, connect
+from gateway.origins.http.connector import Connector
+from gateway.origins.tecton import TectonOrigin
 from tests.harness.clock import Clock
 from tests.harness.cluster import ALICE, Act, Cluster, html, refuse
 
@@ -159,7 +160,7 @@ def test_what_is_remembered_is_bounded(learner: Batching, monkeypatch: pytest.Mo
 
 @asynccontextmanager
 async def origin_of(cluster: Cluster, clock: Clock, **more: dict[str, bool]) -> AsyncIterator[TectonOrigin]:
-    origin = TectonOrigin(connect(cluster.url, connect_timeout_s=5, max_connections=4), clock=clock, **more)  # type: ignore[arg-type]
+    origin = TectonOrigin(Connector().channel(cluster.url), clock=clock, **more)  # type: ignore[arg-type]
     try:
         yield origin
     finally:

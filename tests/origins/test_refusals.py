@@ -23,6 +23,7 @@ from gateway.errors import (
 )
 from gateway.features import Caller, ServiceRef
 from gateway.origins.base import Fetch, FetchRow, ViewFacts
+from gateway.origins.http.httpx_channel import HttpxChannel
 from gateway.origins.tecton import TectonOrigin, refusal
 from gateway.web.problems import status_of
 
@@ -108,7 +109,7 @@ METADATA = {
 
 def origin_of(answer: bytes, view_join_keys: Mapping[str, Sequence[str]] | None = None) -> TectonOrigin:
     transport = httpx.MockTransport(lambda _: httpx.Response(200, content=answer))
-    return TectonOrigin(httpx.AsyncClient(base_url="http://cluster", transport=transport), view_join_keys=view_join_keys)
+    return TectonOrigin(HttpxChannel(httpx.AsyncClient(base_url="http://cluster", transport=transport)), view_join_keys=view_join_keys)
 
 
 async def described(view_join_keys: Mapping[str, Sequence[str]]) -> Any:

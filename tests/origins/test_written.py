@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from gateway.features import BOOLEAN, FLOAT64, INT64, STRING, TIMESTAMP, Caller, DataType, Field, ServiceRef, Written
 from gateway.origins import written
 from gateway.origins.base import IngestReply
-from gateway.origins.tecton import TectonOrigin, connect
+from gateway.origins.http.connector import Connector
+from gateway.origins.tecton import TectonOrigin
 from gateway.origins.written import KeyReader
 from gateway.schema import compile_check
 from gateway.wire.ingest import Sent
@@ -30,7 +31,7 @@ async def origin_of(cluster: Cluster, *services: str, keys: Mapping[str, tuple[s
     cluster.services["prod", "pairs"] = PAIRS
     cluster.rights[ALICE].add("pairs")
     cluster.streams = {"payments": ("user", "merchant", "pairs"), "logins": ("user",)}
-    origin = TectonOrigin(connect(cluster.url, connect_timeout_s=5, max_connections=4), view_join_keys=keys)
+    origin = TectonOrigin(Connector().channel(cluster.url), view_join_keys=keys)
     try:
         for service in services:
             await origin.describe(ServiceRef("prod", service), ALICE_HERE, FAR)

@@ -245,14 +245,15 @@ def test_what_the_gateway_refuses_is_the_clients_own_exception(
 def test_what_the_cluster_refuses_is_the_clients_own_exception_too(
     fraud: House, cluster: Cluster, act: Act, kind: type[Exception], text: str
 ) -> None:
-    cluster.act("get-features", act)
+    calls = 2 if act.close else 1  # a connection that closes unheard is tried once more
+    cluster.act("get-features", *[act] * calls)
     with official(fraud, ALICE) as client:
         with pytest.raises(kind, match=f"^{text}") as caught:
             client.get_features(**PAYMENT)
         assert type(caught.value) is kind
         # and nothing of it was kept
         assert client.get_features(**PAYMENT).result.features
-    assert len(cluster.asked()) == 2
+    assert len(cluster.asked()) == calls + 1
 
 
 @pytest.mark.anyio

@@ -139,7 +139,7 @@ def test_an_answer_that_is_no_answer_grants_nothing(house: House, cluster: Clust
     cluster.rights[BOB] = {"fraud"}
     read(house.client)
     with house.as_caller(BOB) as bob:
-        cluster.act("get-features", act)
+        cluster.act("get-features", *[act] * (2 if act.close else 1))  # a connection that closes unheard is tried once more
         assert status(bob) >= 429
         cluster.rights[BOB] = set()
         assert status(bob) == 403

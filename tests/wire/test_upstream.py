@@ -174,7 +174,8 @@ def encoded(value: Any) -> bytes:
 
 
 def test_a_whole_reply_is_read_view_by_view() -> None:
-    (row,), labels = ReplyReader().read(encoded(GOOD), 1)
+    (row,), labels = ReplyReader().read(encoded(GOOD), 1, want_labels=True)
+    assert labels is not None
     risk, user, shop = row.views
     assert (risk.layout.view, risk.layout.features) == ("risk", (Feature("risk.score", FLOAT64),))
     assert (user.layout.view, user.layout.features) == ("user", (Feature("user.count", INT64), Feature("user.city", STRING)))
