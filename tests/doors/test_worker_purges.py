@@ -10,9 +10,11 @@ from typing import Any
 from gateway.app import Seams, create_app
 from gateway.lifecycle import Lifecycle, Worker
 from gateway.settings import checked
+from tests.doors.flights import NAMED, named
+from tests.doors.test_ingest import COUNT, RECORD
 from tests.harness.clock import Clock, wait_until
 from tests.harness.cluster import ALICE, Cluster
-from tests.harness.houses import KEYS, OPERATOR, authorization, cluster_settings
+from tests.harness.houses import KEYS, OPERATOR, authorization, cluster_settings, demo_settings
 from tests.harness.processes import Command, plain_environment
 from tests.harness.serving import serve
 from tests.harness.valkey import Valkey
@@ -32,10 +34,17 @@ def settings(cluster: Cluster, **more: Any) -> dict[str, Any]:
 
 @contextmanager
 def workers(folder: Path, cluster: Cluster, count: int, **cache: Any) -> Iterator[tuple[Command, list[Line]]]:
-    """The command, with a hundred connections to it, to each of its workers some."""
-    told = settings(cluster, **cache)
-    told["origin"]["api_key"] = ALICE
-    environment = plain_environment(**{f"FEATURE_GATEWAY_{name.upper()}": json.dumps(one) for name, one in told.items()})
+    """Before a cluster, which is asked with its own key."""
+    tree = settings(cluster, **cache)
+    tree["origin"]["api_key"] = ALICE
+    with running(folder, tree, count) as served:
+        yield served
+
+
+@contextmanager
+def running(folder: Path, tree: dict[str, Any], count: int) -> Iterator[tuple[Command, list[Line]]]:
+    """The command, with thirty connections or more, to each of its workers some."""
+    environment = plain_environment(**{f"FEATURE_GATEWAY_{name.upper()}": json.dumps(one, default=str) for name, one in tree.items()})
     with (
         Command(folder, "serve", "--port", "0", "--workers", str(count), environment=environment) as served,
         ExitStack() as open_,
@@ -106,6 +115,22 @@ def test_with_a_shared_cache_both_hold(cluster: Cluster, tmp_path: Path) -> None
         shared = {"url": valkey.url, "prefix": "worker-purges", "deadline_ms": 1_000, "timeout_s": 5}
         with workers(tmp_path / "said", cluster, 2, shared=shared) as (_, lines):
             changes_are_seen(cluster, lines, 6)
+
+
+def test_what_is_ingested_through_one_is_read_through_all_from_a_store_in_redis(tmp_path: Path) -> None:
+    def counted(one: Line) -> int:
+        reply = one.ask(post(f"{NAMED}/features", named(), authorization(OPERATOR)))
+        return int(json.loads(reply.partition(b"\r\n\r\n")[2])["features"][COUNT] or 0)
+
+    with Valkey(tmp_path / "valkey") as valkey:
+        tree = demo_settings(tmp_path / "data", cache={"ttl_s": 600})
+        tree["feature_server"] |= {"store": "redis", "redis": {"url": valkey.url, "command_timeout_s": 5}}
+        with running(tmp_path / "said", tree, 2) as (served, lines), ThreadPoolExecutor(len(lines)) as pool:
+            for number in range(1, 6):
+                body = {"workspace_name": "prod", "records": {"flights": [{"record": RECORD | {"flight": number}}]}}
+                assert status_of(lines[number].ask(post("/ingest", body, authorization(OPERATOR)))) == 200
+                assert set(pool.map(counted, lines)) == {number}
+            assert served.stop() == 0
 
 
 def test_each_worker_has_a_request_log_of_its_own(cluster: Cluster, tmp_path: Path) -> None:
