@@ -29,6 +29,7 @@ from gateway.furnishing import furnish
 from gateway.lifecycle import Lifecycle
 from gateway.on_demand_functions import on_demand_views
 from gateway.origins.base import Origin
+from gateway.origins.forward import Forwarder
 from gateway.origins.tecton import TectonOrigin
 from gateway.serving.workers import Workers
 from gateway.settings import Settings, SettingsError
@@ -38,6 +39,8 @@ from gateway.web.middleware import Problems
 from gateway.web.problems import status_of
 from gateway.web.routes import Directory, routes
 
+_UNCOUNTED = 1_000_000
+"""Connections that a pool never comes to: httpx's loses some to calls that are cancelled, and must not come to miss them."""
 SPANS_S = 5.0
 """For the last spans to be sent."""
 logger = logging.getLogger(__name__)
@@ -82,9 +85,10 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
         Sampling.named(environment.get("OTEL_TRACES_SAMPLER"), environment.get("OTEL_TRACES_SAMPLER_ARG"), settings.telemetry.sample_ratio),
         settings.telemetry.slo_latency_ms / 1000,
         status_of,
+        trusting=settings.telemetry.trust_traceparent == "always",
     )
-    lifecycle = seams.lifecycle or Lifecycle()
-    furnished = furnish(settings, origin, gate, telemetry, tasks, workers, seams.clock, lifecycle)
+    lifecycle, forwarder = seams.lifecycle or Lifecycle(), open_forwarder(settings)
+    furnished = furnish(settings, origin, gate, telemetry, tasks, workers, seams.clock, lifecycle, forwarder)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -95,6 +99,8 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
         await tasks.aclose()
         await furnished.aclose()
         await origin.aclose()
+        if forwarder is not None:
+            await forwarder.aclose()
         if provider is not None:
             await close_within(SPANS_S, provider.shutdown)
 
@@ -140,6 +146,20 @@ def open_origin(settings: Settings) -> Origin:
     engine, adoption = open_feature_server(settings)
     embedded = EmbeddedOrigin(engine, records_per_source=settings.feature_server.ingest_records_per_source, adoption=adoption)
     return FaultLab(embedded, faults) if faults.active else embedded
+
+
+def open_forwarder(settings: Settings) -> Forwarder | None:
+    """What calls the cluster's other endpoints, where there is a cluster: on connections of its own, which it counts itself."""
+    if settings.origin.kind != "tecton":
+        return None
+    assert settings.origin.url is not None  # settings.checked refuses it
+    most = settings.forward.max_connections
+    return Forwarder(
+        connector_of(settings.origin, max_connections=most if settings.origin.transport == "fast" else _UNCOUNTED).transport,
+        settings.origin.url,
+        connect_timeout_s=settings.origin.connect_timeout_s,
+        max_connections=most,
+    )
 
 
 def open_gate(settings: Settings) -> Gate:

@@ -25,6 +25,8 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "purged_fragments": "Fragments dropped or made stale by either.",
         "on_demand_checks": "On-demand views computed and compared with the origin's own answer.",
         "on_demand_mismatches": "Of these, those that differed: the gateway stops computing the view.",
+        "forwarded_calls": "Calls passed on to the cluster's other endpoints.",
+        "forwarded_failures": "Of these, those that the cluster did not answer, or not to the end, in time.",
         "shared_hits": "Fragments found in the shared cache.",
         "shared_misses": "Fragments looked for in the shared cache and not found.",
         "shared_failures": "Calls to the shared cache that failed or were late; each is a miss.",
@@ -52,6 +54,8 @@ class Counters:
     purged_fragments: int = 0
     on_demand_checks: int = 0
     on_demand_mismatches: int = 0
+    forwarded_calls: int = 0
+    forwarded_failures: int = 0
     shared_hits: int = 0
     shared_misses: int = 0
     shared_failures: int = 0

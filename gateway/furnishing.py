@@ -24,6 +24,8 @@ from gateway.features import Purge
 from gateway.hosting.lag import LoopLag
 from gateway.lifecycle import Lifecycle, Worker
 from gateway.origins.base import Description, Origin
+from gateway.origins.forward import Forwarder
+from gateway.origins.targets import Targets
 from gateway.request_log import RequestLog
 from gateway.serving.checking import OnDemandChecks
 from gateway.serving.desk import Desk
@@ -43,6 +45,7 @@ from gateway.serving.workers import Workers
 from gateway.settings import Freshness, Settings, SettingsError
 from gateway.tasks import Tasks
 from gateway.telemetry import Telemetry
+from gateway.web.forwarding import Forwarding
 from gateway.web.routes import House
 from gateway.wire.requests import Show, TectonReads
 
@@ -67,6 +70,7 @@ def furnish(
     workers: Workers,
     clock: Callable[[], float],
     lifecycle: Lifecycle,
+    forwarder: Forwarder | None = None,
 ) -> Furnished:
     """Opens nothing yet but what the settings name wrongly. Raises SettingsError."""
     from gateway.web.metrics import Metrics  # noqa: PLC0415 - what it stands on opens files when it is imported
@@ -137,6 +141,7 @@ def furnish(
         settings.server.max_body_bytes,
         version("feature-gateway"),
         lifecycle,
+        None if forwarder is None else open_forwarding(settings, forwarder, gate, telemetry, counters, tasks),
     )
 
     def forget() -> None:
@@ -156,6 +161,22 @@ def furnish(
         await replicas.begin(purger)
 
     return Furnished(house, forget, begin, aclose)
+
+
+def open_forwarding(
+    settings: Settings, forwarder: Forwarder, gate: Gate, telemetry: Telemetry, counters: Counters, tasks: Tasks
+) -> Forwarding:
+    """The door to the cluster's other endpoints. Only what a caller shows itself is ever shown to the cluster there."""
+    return Forwarding(
+        forwarder,
+        Targets(settings.forward.groups),
+        gate if settings.auth_mode == "passthrough" else None,
+        telemetry,
+        counters,
+        tasks,
+        timeout_s=settings.forward.timeout_s,
+        max_body_bytes=settings.server.max_body_bytes,
+    )
 
 
 async def sweep(store: FragmentStore, every_s: float, clock: Callable[[], float]) -> None:

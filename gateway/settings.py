@@ -19,6 +19,8 @@ from gateway.fault_settings import Faults, contradictions
 
 PREFIX = "FEATURE_GATEWAY_"
 Seconds = Annotated[float, Field(gt=0, le=86_400 * 365)]
+_ADDRESS = re.compile(r"https?://(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?")
+_TOKEN = re.compile(r"[\x21-\x7e]+")
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -80,6 +82,27 @@ class Origin(_Section):
         default=True,
         description="Whether the cluster's feature services take get-features-batch (Redis-backed ones do). `services.*.batch` wins.",
     )
+
+
+class Forward(_Section):
+    """The cluster's other endpoints, which are forwarded with the caller's own credential where `auth.mode` is passthrough."""
+
+    secrets: bool = Field(default=True, description="Secrets, their scopes, and roles on them.")
+    service_accounts: bool = Field(default=True, description="Service accounts and their client secrets.")
+    scim: bool = Field(default=True, description="Users, groups and service accounts by SCIM.")
+    oauth: bool = Field(default=True, description="The token endpoint.")
+    feature_service: bool = Field(default=True, description="The state of a feature service.")
+    metadata: bool = Field(default=True, description="Workspaces, and how feature servers are scaled.")
+    jobs: bool = Field(default=True, description="Materialization jobs.")
+    observability: bool = Field(default=True, description="The cluster's own metrics.")
+    other: bool = Field(default=False, description="Whatever else is below /api/.")
+    timeout_s: Seconds = Field(30.0, description="Time for a whole call, both bodies included; then 504, or a connection that breaks off.")
+    max_connections: int = Field(16, ge=1, description="Calls at once, on connections of their own; more wait.")
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """The names of those that are on."""
+        return frozenset(name for name in Forward.model_fields if getattr(self, name) is True)
 
 
 class Key(_Section):
@@ -258,6 +281,11 @@ class Telemetry(_Section):
         le=1,
         description="Share of reads that get a span when the caller's traceparent does not decide. OTEL_TRACES_SAMPLER wins.",
     )
+    trust_traceparent: Literal["always", "never"] = Field(
+        "always",
+        description="Whether callers' trace context is believed. `never`: its sampled flag decides nothing, spans are linked to it and are "
+        "not its children, and nothing of it is sent to the cluster.",
+    )
     slo_latency_ms: float = Field(100.0, gt=0, description="Latency objective of a read, in milliseconds.")
 
 
@@ -318,6 +346,7 @@ class Settings(_Section):
 
     server: Server = Server()
     origin: Origin = Origin()
+    forward: Forward = Forward()
     auth: Auth = Auth()
     cache: Cache = Cache()
     metadata: Metadata = Metadata()
@@ -395,10 +424,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     origin = settings.origin
     if origin.kind == "tecton" and not origin.url:
         yield 'origin.url: needed for origin.kind = "tecton", e.g. https://<cluster>.tecton.ai'
-    for name, url in (("url", origin.url), ("ingest_url", origin.ingest_url)):
-        if url and not url.startswith(("http://", "https://")):
-            yield f"origin.{name}: must start with https:// (or http://)"
     yield from _too_many_workers(settings)
+    yield from _wrong_addresses(origin)
     if origin.key_file is not None and origin.certificate_file is None:
         yield "origin.key_file: is the key of origin.certificate_file, which is not set"
     if settings.auth_mode == "passthrough" and origin.kind == "embedded":
@@ -421,6 +448,16 @@ def _too_many_workers(settings: Settings) -> Iterator[str]:
         yield 'server.workers: the online store in SQLite is one process\'s; more need feature_server.store = "redis", or a cluster'
     elif settings.server.workers > 1 and embedded and server.definitions is None:
         yield "server.workers: definitions of `feature-gateway apply` are one process's; more need feature_server.definitions, or a cluster"
+
+
+def _wrong_addresses(origin: Origin) -> Iterator[str]:
+    for name, url in (("url", origin.url), ("ingest_url", origin.ingest_url)):
+        if url and not url.startswith(("http://", "https://")):
+            yield f"origin.{name}: must start with https:// (or http://)"
+        elif url and _ADDRESS.fullmatch(url) is None:
+            yield f"origin.{name}: a scheme, a host, a port and a path, if any; no user or password, no query, no fragment"
+    if origin.api_key is not None and _TOKEN.fullmatch(origin.api_key.get_secret_value()) is None:
+        yield "origin.api_key: visible ASCII characters only, without spaces"
 
 
 def _wrong_on_demand(settings: Settings) -> Iterator[str]:

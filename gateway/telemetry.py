@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from opentelemetry import trace
-from opentelemetry.context import Context
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags, Tracer
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags, Tracer
 
-from gateway.errors import Fault, GatewayError
+from gateway import request_ids
+from gateway.errors import Fault, GatewayError, OriginError
 from gateway.features import SloInfo
 
 ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -28,6 +28,7 @@ ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "",
             "Who broke it: caller, origin, definition (of an on-demand view) or gateway; both kinds of span, on errors.",
         ),
+        "feature_gateway.request_id": ("", "The request's id, where it has one: no hit has; server spans."),
         "feature_gateway.workspace": ("", "Workspace, once its schema is known."),
         "feature_gateway.feature_service": ("", "Feature service, once its schema is known."),
         "feature_gateway.rows": ("{row}", "Rows of the request, or results of a query; both kinds of span."),
@@ -59,6 +60,11 @@ ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
 """Every attribute that spans carry, with its unit and its meaning; the README's table is held to this by a test."""
 
 _TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
+_TRACESTATE = re.compile(
+    r"[a-z0-9][a-z0-9_\-*/]{0,255}(?:@[a-z][a-z0-9_\-*/]{0,13})?=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
+)
+"""One member (W3C Trace Context, section 3.3.1)."""
+_LONGEST_STATE, _MOST_STATES = 512, 32
 _SAMPLED_DIGITS = b"13579bdf"
 """The last hex digits of trace flags whose lowest bit, sampled, is set."""
 _random = random.Random()  # noqa: S311 - sampling, not secrecy
@@ -109,11 +115,25 @@ class ReadFacts:
 
 
 class Telemetry:
-    """Decides on spans and writes them. `tracer` None: tracing is off and costs one comparison. `status_of`: an error's HTTP status."""
+    """Decides on spans and writes them. `tracer` None: tracing is off and costs one comparison. `status_of`: an error's HTTP status.
 
-    def __init__(self, tracer: Tracer | None, sampling: Sampling, slo_latency_s: float, status_of: Callable[[GatewayError], int]) -> None:
+    `trusting`: whether callers' trace context is believed. Where not, it decides nothing, spans are only linked to it, and none of it is
+    sent on.
+    """
+
+    def __init__(
+        self,
+        tracer: Tracer | None,
+        sampling: Sampling,
+        slo_latency_s: float,
+        status_of: Callable[[GatewayError], int],
+        *,
+        trusting: bool = True,
+    ) -> None:
         self._tracer = tracer
-        self._sampling = sampling
+        self._ratio = sampling.ratio
+        self._follows = sampling.follow_parent and trusting
+        self._trusting = trusting
         self._objective_s = slo_latency_s
         self._status_of = status_of
 
@@ -121,28 +141,31 @@ class Telemetry:
         """Whether the read with this traceparent header gets spans. On the hit path."""
         if self._tracer is None:
             return False
-        if traceparent is not None and self._sampling.follow_parent and _TRACEPARENT.fullmatch(traceparent) is not None:
+        if traceparent is not None and self._follows and _TRACEPARENT.fullmatch(traceparent) is not None:
             return traceparent[54] in _SAMPLED_DIGITS
-        return _random.random() < self._sampling.ratio
+        return _random.random() < self._ratio
 
     def read_span(self, method: str, route: str, traceparent: bytes | None, start_ns: int) -> Span | None:
-        """The server span of one read, as a child of the caller's. `start_ns`: wall clock."""
+        """The server span of one read, or of a forwarded call, as a child of the caller's. `start_ns`: wall clock."""
         if self._tracer is None:
             return None
+        caller = _remote(traceparent)
         return self._tracer.start_span(
             f"{method} {route}",
-            context=_parent(traceparent),
+            context=trace.set_span_in_context(NonRecordingSpan(caller)) if caller is not None and self._trusting else None,
             kind=SpanKind.SERVER,
+            links=[Link(caller)] if caller is not None and not self._trusting else None,
             start_time=start_ns,
             attributes={"http.request.method": method, "http.route": route},
         )
 
     def end_read(self, span: Span, facts: ReadFacts, elapsed_s: float, error: BaseException | None = None) -> None:
         """Tell what the read was and end its span."""
-        status = 200 if error is None else self._status_of(error) if isinstance(error, GatewayError) else 500
-        server_fault = status >= 500 or status == 429
+        status = 200 if error is None else self._status(error)
+        server_fault = _is_server_fault(status)
         told: dict[str, object] = {
             "http.response.status_code": status,
+            "feature_gateway.request_id": request_ids.current(),
             "feature_gateway.rows": facts.rows,
             "feature_gateway.slo.objective": self._objective_s,
             "feature_gateway.slo.met": not server_fault and elapsed_s <= self._objective_s,
@@ -162,6 +185,35 @@ class Telemetry:
                 **_slo_attributes(facts.slo),
             }
         _end(span, told, error, server_fault=server_fault)
+
+    def end_forwarded(self, span: Span, status: int | None, error: BaseException | None = None) -> None:
+        """The same of a forwarded call. `status`: the cluster's; None where it did not answer, or its caller left before."""
+        if status is None and error is not None:
+            status = self._status(error)
+        told = {"http.response.status_code": status, "feature_gateway.request_id": request_ids.current()}
+        _end(span, told, error, server_fault=status is not None and (_is_server_fault(status) or isinstance(error, OriginError)))
+
+    def _status(self, error: BaseException) -> int:
+        return self._status_of(error) if isinstance(error, GatewayError) else 500
+
+    def traceparent_of(self, span: Span | None, received: bytes | None) -> str | None:
+        """The header to send to the origin: the span's own, or, for a call without a span, the caller's as it came, if it is well formed
+        and believed."""
+        if span is not None:
+            context = span.get_span_context()
+            return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
+        if not self._trusting or received is None or _TRACEPARENT.fullmatch(received) is None:
+            return None
+        return received.decode("ascii")
+
+    def tracestate_of(self, traceparent: bytes | None, received: bytes | None) -> str | None:
+        """The header that goes with a forwarded call's traceparent: the caller's, if both are well formed and believed."""
+        if not self._trusting or received is None or _TRACEPARENT.fullmatch(traceparent or b"") is None or len(received) > _LONGEST_STATE:
+            return None
+        members = [member.strip(" \t") for member in received.decode("latin-1").split(",")]
+        kept = [member for member in members if member]
+        whole = 0 < len(kept) <= _MOST_STATES and all(_TRACESTATE.fullmatch(member) for member in kept)
+        return ",".join(kept) if whole else None
 
     def origin_span(self, parent: Span, origin: str, rows: int) -> Span:
         """The client span of one fetch from the origin, as a child of the read that leads it."""
@@ -203,18 +255,13 @@ def _end(span: Span, told: Mapping[str, object], error: BaseException | None, *,
     span.end()
 
 
-def _parent(traceparent: bytes | None) -> Context | None:
-    """The caller's span as a context (W3C Trace Context, version 00); None, so a new trace, where the header is missing or malformed."""
+def _is_server_fault(status: int) -> bool:
+    return status >= 500 or status == 429
+
+
+def _remote(traceparent: bytes | None) -> SpanContext | None:
+    """The caller's span (W3C Trace Context, version 00); None where the header is missing or malformed."""
     match = _TRACEPARENT.fullmatch(traceparent or b"")
     if match is None:
         return None
-    remote = SpanContext(int(match[1], 16), int(match[2], 16), is_remote=True, trace_flags=TraceFlags(int(match[3], 16)))
-    return trace.set_span_in_context(NonRecordingSpan(remote))
-
-
-def traceparent_of(span: Span | None, received: bytes | None) -> str | None:
-    """The header to send to the origin: the span's own, or, for a read without a span, the caller's as it came (if well formed)."""
-    if span is not None:
-        context = span.get_span_context()
-        return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
-    return received.decode("ascii") if received is not None and _TRACEPARENT.fullmatch(received) else None
+    return SpanContext(int(match[1], 16), int(match[2], 16), is_remote=True, trace_flags=TraceFlags(int(match[3], 16)))

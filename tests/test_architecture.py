@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent / "gateway"
 
 FLOORS = (
-    ("errors", "features", "settings", "fault_settings", "lifecycle", "line_file", "on_demand", "tasks"),
+    ("errors", "features", "settings", "fault_settings", "lifecycle", "line_file", "on_demand", "request_ids", "tasks"),
     (
         "wire",
         "incidents",
@@ -27,6 +27,8 @@ FLOORS = (
         "hosting.lag",
         "redis_servers",
         "origins.base",
+        "origins.hygiene",
+        "origins.targets",
         "feature_server.accumulators",
         "feature_server.data_lock",
         "feature_server.definitions",
@@ -74,6 +76,7 @@ FLOORS = (
         "origins.batching",
         "origins.computable",
         "origins.discovery",
+        "origins.forward",
         "origins.probing",
         "origins.written",
         "feature_server.faults",
@@ -110,6 +113,7 @@ THIRD_PARTIES = {
     "httpx": ("origins", "loading.client"),
     "msgspec": (
         "features",
+        "origins.base",
         "cache.fragments",
         "cache.sharing",
         "cache.shared",
@@ -126,7 +130,7 @@ THIRD_PARTIES = {
     "opentelemetry": ("telemetry", "app"),
     "opentelemetry.exporter": ("app",),
     "opentelemetry.sdk": ("app",),
-    "opentelemetry.trace": ("telemetry", "app", "serving"),
+    "opentelemetry.trace": ("telemetry", "app", "serving", "web.forwarding"),
     "pydantic": ("settings", "fault_settings", "feature_server.folder"),
     "pydantic_core": ("feature_server.folder",),
     "pydantic_settings": ("settings",),

@@ -13,6 +13,22 @@ from gateway.settings import PREFIX, Settings, SettingsError, checked, load
 TOKEN = "t0ken-7731"
 DIGEST = "0123456789abcdef" * 4
 BASKET = {"function": "shop.baskets:over", "inputs": {"user": ["age"]}, "outputs": {"over": "float64"}}
+NO_MORE = "a scheme, a host, a port and a path, if any; no user or password, no query, no fragment"
+VISIBLE = "visible ASCII characters only, without spaces"
+WRONG_AUTHORITIES = (
+    "me:secret@acme.tecton.ai",
+    "me@acme",
+    "acme/?x=y",
+    "acme#x",
+    "acme:http",
+    "",
+    "acme evil",
+    "acme\r\n",
+    "acme\\x",
+    "\u00e4",
+    "a%2fb",
+)
+WRONG_ADDRESSES = [f"https://{authority}" for authority in WRONG_AUTHORITIES]
 CLUSTER = {"kind": "tecton", "url": "https://acme.tecton.ai"}
 
 
@@ -56,6 +72,13 @@ def test_every_setting_has_a_description(name: str) -> None:
     described = field.description or (section.__doc__ if isinstance(section, type) and issubclass(section, BaseModel) else None)
     assert described
     assert described.rstrip().endswith((".", "`.", ")."))
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8081", "https://acme.tecton.ai/", "https://acme.tecton.ai:443/base/v1", "http://[::1]:80"]
+)
+def test_an_address_of_a_cluster_is_taken(url: str) -> None:
+    assert checked({"origin": CLUSTER | {"url": url}}).origin.url == url
 
 
 def test_the_walk_over_settings_reaches_what_is_nested() -> None:
@@ -206,6 +229,9 @@ def test_settings_print_no_secret() -> None:
         ({"origin": {"kind": "tecton"}}, 'origin.url: needed for origin.kind = "tecton", e.g. https://<cluster>.tecton.ai'),
         ({"origin": {"kind": "tecton", "url": ""}}, 'origin.url: needed for origin.kind = "tecton", e.g. https://<cluster>.tecton.ai'),
         ({"origin": {"kind": "tecton", "url": "acme.tecton.ai"}}, "origin.url: must start with https:// (or http://)"),
+        *[({"origin": CLUSTER | {"url": url}}, f"origin.url: {NO_MORE}") for url in WRONG_ADDRESSES],
+        ({"origin": CLUSTER | {"ingest_url": "https://me:secret@acme.tecton.ai"}}, f"origin.ingest_url: {NO_MORE}"),
+        *[({"origin": CLUSTER | {"api_key": key}}, f"origin.api_key: {VISIBLE}") for key in ("", "a b", "a\n", "k\u00e9y", "a\r\nx: y")],
         ({"origin": {"kind": "tecton", "url": "ftp://acme"}}, "origin.url: must start with https:// (or http://)"),
         ({"auth": {"mode": "passthrough"}}, "auth.mode: passthrough needs a cluster to judge credentials; use keys or open"),
         (

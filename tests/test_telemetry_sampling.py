@@ -1,5 +1,6 @@
 """Whether a read gets a span, and that a span says only what it may."""
 
+import contextvars
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
+from gateway import request_ids
 from gateway.errors import (
     GatewayError,
     InvalidRequest,
@@ -23,7 +25,7 @@ from gateway.errors import (
     Unauthenticated,
 )
 from gateway.features import SloInfo
-from gateway.telemetry import ATTRIBUTES, ReadFacts, Sampling, Telemetry, traceparent_of
+from gateway.telemetry import ATTRIBUTES, ReadFacts, Sampling, Telemetry
 from gateway.web.problems import status_of
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -45,11 +47,11 @@ FACTS = ReadFacts("live", "fraud", 2, "partial", 3, 1, 1, 12.5, 2, SLO)
 class Spans:
     """Spans through the SDK into memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, trusting: bool = True) -> None:
         self._exporter = InMemorySpanExporter()
         self._provider = TracerProvider(shutdown_on_exit=False)
         self._provider.add_span_processor(SimpleSpanProcessor(self._exporter))
-        self.telemetry = Telemetry(self._provider.get_tracer("tests"), Sampling(1.0), OBJECTIVE_S, status_of)
+        self.telemetry = Telemetry(self._provider.get_tracer("tests"), Sampling(1.0), OBJECTIVE_S, status_of, trusting=trusting)
 
     @property
     def ended(self) -> tuple[ReadableSpan, ...]:
@@ -126,6 +128,7 @@ def test_the_parents_flags_are_nothing_to_a_sampler_that_does_not_follow(digit: 
     assert samples(Sampling(ratio, follow_parent=False), flagged(f"0{digit:x}")) is bool(ratio)
 
 
+UNTRACED = Telemetry(None, Sampling(1.0), OBJECTIVE_S, status_of)
 SHORT_OR_LONG = [b"", b"00", PARENT[:-1], PARENT + b"0", PARENT + b"-x", b" " + PARENT, b"\xff"]
 MALFORMED = [
     *SHORT_OR_LONG,
@@ -164,7 +167,7 @@ def test_a_well_formed_parent_is_the_spans_parent(spans: Spans) -> None:
 @given(st.binary(max_size=60))
 def test_any_header_is_decided_on(header: bytes) -> None:
     assert samples(Sampling(1.0), header) in {True, False}
-    assert traceparent_of(None, header) in {None, header.decode("latin-1")}
+    assert UNTRACED.traceparent_of(None, header) in {None, header.decode("latin-1")}
 
 
 def test_without_a_tracer_nothing_is_sampled() -> None:
@@ -182,24 +185,126 @@ def test_the_ratio_is_about_kept() -> None:
 
 @pytest.mark.parametrize("header", [None, *SHORT_OR_LONG, PARENT.upper(), b"1" * 55, b"\xff" * 55])
 def test_a_malformed_parent_is_not_sent_on(header: bytes | None) -> None:
-    assert traceparent_of(None, header) is None
+    assert UNTRACED.traceparent_of(None, header) is None
 
 
 @pytest.mark.parametrize("header", [f"00-{'0' * 32}-{SPAN}-01".encode(), f"00-{TRACE}-{'0' * 16}-01".encode()])
 def test_a_parent_of_zeros_is_not_sent_on(header: bytes) -> None:
-    assert traceparent_of(None, header) is None
+    assert UNTRACED.traceparent_of(None, header) is None
 
 
 def test_a_read_without_a_span_sends_its_callers_parent_on() -> None:
-    assert traceparent_of(None, PARENT) == PARENT.decode()
+    assert UNTRACED.traceparent_of(None, PARENT) == PARENT.decode()
 
 
 def test_a_read_with_a_span_sends_its_own(spans: Spans) -> None:
     span = spans.telemetry.read_span("POST", "/v1/route", PARENT, 0)
     assert span is not None
     context = span.get_span_context()
-    assert traceparent_of(span, PARENT) == f"00-{TRACE}-{context.span_id:016x}-01"
+    assert spans.telemetry.traceparent_of(span, PARENT) == f"00-{TRACE}-{context.span_id:016x}-01"
     span.end()
+
+
+@pytest.fixture
+def distrusting() -> Iterator[Spans]:
+    spans = Spans(trusting=False)
+    yield spans
+    spans.close()
+
+
+@pytest.mark.parametrize("digit", "01")
+def test_a_parent_that_is_not_believed_decides_nothing(digit: str) -> None:
+    tracer = Spans().telemetry._tracer
+    for ratio in (0.0, 1.0):
+        telemetry = Telemetry(tracer, Sampling(ratio), OBJECTIVE_S, status_of, trusting=False)
+        assert telemetry.samples(flagged(f"0{digit}")) is bool(ratio)
+
+
+def test_a_parent_that_is_not_believed_is_linked(distrusting: Spans) -> None:
+    span = distrusting.read(parent=PARENT)
+    assert span.parent is None
+    assert f"{span.context.trace_id:032x}" != TRACE
+    [link] = span.links
+    assert (f"{link.context.trace_id:032x}", f"{link.context.span_id:016x}") == (TRACE, SPAN)
+
+
+@pytest.mark.parametrize("header", [None, *MALFORMED])
+def test_what_is_no_parent_is_not_linked(distrusting: Spans, header: bytes | None) -> None:
+    assert not distrusting.read(parent=header).links
+
+
+def test_a_parent_that_is_believed_is_not_linked(spans: Spans) -> None:
+    assert not spans.read(parent=PARENT).links
+
+
+def test_a_parent_that_is_not_believed_is_not_sent_on(distrusting: Spans) -> None:
+    telemetry = distrusting.telemetry
+    assert telemetry.traceparent_of(None, PARENT) is None
+    assert telemetry.tracestate_of(PARENT, b"a=b") is None
+    span = telemetry.read_span("POST", "/v1/route", PARENT, 0)
+    assert TRACE not in (telemetry.traceparent_of(span, PARENT) or "")
+
+
+@pytest.mark.parametrize(
+    ("state", "sent"),
+    [
+        (b"a=b", "a=b"),
+        (b"rojo=00f067aa0ba902b7,congo=t61rcWkgMzE", "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"),
+        (b" a=b \t,, c@d=e f ", "a=b,c@d=e f"),
+        (b"0a_-*/=!", "0a_-*/=!"),
+        (b",".join(b"k%d=v" % number for number in range(32)), ",".join(f"k{number}=v" for number in range(32))),
+        (b",".join(b"k%d=v" % number for number in range(33)), None),
+        (b"a=" + b"x" * 510, None),
+        (b"a=" + b"x" * 300, None),
+        (b"", None),
+        (b",", None),
+        (b"a", None),
+        (b"A=b", None),
+        (b"a=b=c", None),
+        (b"a=", None),
+        (b"=b", None),
+        (b"a=b\x00", None),
+        (b"a=b\r\nx: y", None),
+        (b"a=\xff", None),
+        (b"a@B=c", None),
+    ],
+)
+def test_a_tracestate_goes_on_where_it_is_one(state: bytes, sent: str | None) -> None:
+    assert UNTRACED.tracestate_of(PARENT, state) == sent
+    assert UNTRACED.tracestate_of(b"no parent", state) is None
+    assert UNTRACED.tracestate_of(None, state) is None
+
+
+@given(st.binary(max_size=80))
+def test_any_tracestate_is_printable_or_goes_nowhere(state: bytes) -> None:
+    sent = UNTRACED.tracestate_of(PARENT, state)
+    assert sent is None or (sent.isascii() and sent.isprintable())
+
+
+def test_a_forwarded_call_tells_its_status_and_what_broke_it(spans: Spans) -> None:
+    def forwarded(status: int | None, error: BaseException | None) -> Any:
+        span = spans.telemetry.read_span("GET", "/api/x/{path}", None, 0)
+        assert span is not None
+        spans.telemetry.end_forwarded(span, status, error)
+        return spans.ended[-1]
+
+    fine, refused = forwarded(200, None), forwarded(403, None)
+    assert fine.attributes["http.response.status_code"] == 200
+    assert fine.status.status_code is refused.status.status_code is StatusCode.UNSET
+    left, not_allowed = forwarded(None, None), forwarded(None, Unauthenticated())
+    assert left.attributes.keys() == {"http.request.method", "http.route"}
+    assert not_allowed.attributes["http.response.status_code"] == 401
+    assert left.status.status_code is not_allowed.status.status_code is StatusCode.UNSET
+    for status, error, told in [
+        (503, None, 503),
+        (None, OriginTimeout(TOKEN), 504),
+        (200, OriginTimeout(TOKEN), 200),
+        (None, ValueError(TOKEN), 500),
+    ]:
+        broken = forwarded(status, error)
+        assert broken.attributes["http.response.status_code"] == told
+        assert broken.status.status_code is StatusCode.ERROR
+        assert TOKEN not in broken.to_json()
 
 
 def test_a_served_read_tells_all_that_it_was(spans: Spans) -> None:
@@ -308,6 +413,12 @@ def test_spans_carry_every_documented_attribute_and_no_other(spans: Spans) -> No
     for error, *_ in ERRORS:
         spans.read(error=error)
     fetched(spans, SLO, OriginTimeout(TOKEN))
+
+    def asked() -> None:
+        request_ids.assume("r-1")
+        spans.read()
+
+    contextvars.copy_context().run(asked)
     assert {name for span in spans.ended for name in span.attributes or {}} == set(ATTRIBUTES)
 
 

@@ -7,11 +7,11 @@ it is carried out. Knows nothing of the feature server inside but what every ori
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from random import Random
 from typing import Literal, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.errors import OriginTimeout, OriginUnavailable
 from gateway.fault_settings import Faults
@@ -171,4 +171,4 @@ def _slo(slo: SloInfo, latency_s: float, reasons: tuple[str, ...]) -> SloInfo:
         if (told := getattr(slo, name)) is not None
     }
     reasons = tuple(dict.fromkeys((*slo.ineligibility_reasons, *reasons)))
-    return msgspec.structs.replace(slo, **later, eligible=slo.eligible and not reasons, ineligibility_reasons=reasons)
+    return replace(slo, **later, eligible=slo.eligible and not reasons, ineligibility_reasons=reasons)

@@ -11,7 +11,7 @@
     no connection, or one that broke    OriginUnavailable (503)
     no answer in time                   OriginTimeout (504)
 
-Only the headers named here go out: no header of a caller is passed on but its credential.
+Redirects are not followed: they are "any other status". Which headers go out is `hygiene`'s to say.
 """
 
 import asyncio
@@ -40,6 +40,7 @@ from gateway.origins.batching import Batching
 from gateway.origins.computable import fitted
 from gateway.origins.http.channel import Channel, Reply
 from gateway.origins.http.receivers import TooLarge
+from gateway.origins.hygiene import outgoing_headers, retry_after
 from gateway.origins.written import KeyReader
 from gateway.wire import upstream
 from gateway.wire.ingest import read_fed_views, read_sent
@@ -47,7 +48,6 @@ from gateway.wire.ingest import read_fed_views, read_sent
 logger = logging.getLogger(__name__)
 _FEATURE_SERVICE = "/api/v1/feature-service/"
 _BATCH_LIMIT = 10
-_INGEST_STATUSES = range(200, 500)
 _SLICE_ROWS = 50
 """Of a query's results, read without a pause: a few milliseconds at a microsecond per value."""
 
@@ -173,10 +173,10 @@ class TectonOrigin:
 
         A record that comes twice is one record (the last write of its keys and timestamp counts), so the call may be sent twice too."""
         status, headers, reply = await self._call(self._ingests, "/ingest", body, caller, deadline)
-        if status not in _INGEST_STATUSES or reply[:1] != b"{":
+        if not _is_ingest_answer(status) or reply[:1] != b"{":
             raise refusal(status, reply, headers)
         written = self._written(body, reply) if status < 300 else ()
-        return IngestReply(status, reply, headers.get("retry-after"), written)
+        return IngestReply(status, reply, retry_after(headers), written)
 
     def _written(self, body: bytes, reply: bytes) -> tuple[Written, ...] | None:
         """Of an accepted ingest. None where the cluster names no view, or it cannot be understood what was sent."""
@@ -206,11 +206,7 @@ class TectonOrigin:
     async def _call(
         self, channel: Channel, path: str, body: bytes, caller: Caller, deadline: float, traceparent: str | None = None
     ) -> Reply:
-        headers = {"content-type": "application/json", "accept": "application/json"}
-        if caller.authorization is not None:
-            headers["authorization"] = caller.authorization
-        if traceparent is not None:
-            headers["traceparent"] = traceparent
+        headers = outgoing_headers(caller.authorization, traceparent)
         try:
             return await channel.post(path, body, headers, deadline)
         except httpx.TimeoutException as error:
@@ -229,6 +225,11 @@ _NO_BATCHES = "The feature store took no batch of rows of this feature service."
 _NOT_UNDERSTOOD = "The feature store's reply cannot be understood; nothing of it was used."
 
 
+def _is_ingest_answer(status: int) -> bool:
+    """Whether the ingest API itself answers so; a redirect is none of its answers, and is not followed."""
+    return 200 <= status < 300 or 400 <= status < 500
+
+
 def refusal(status: int, body: bytes, headers: Mapping[str, str]) -> GatewayError:
     """The error that an origin's answer stands for. A status that the caller caused keeps the origin's own text."""
     said = upstream.read_error(body)
@@ -241,7 +242,7 @@ def refusal(status: int, body: bytes, headers: Mapping[str, str]) -> GatewayErro
     if status == 404:
         return NotFound(said) if said else OriginFailed("The feature store has no such path: origin.url may be wrong.")
     if status == 429:
-        return OriginThrottled(said or "The feature store asks for fewer requests.", headers.get("retry-after"))
+        return OriginThrottled(said or "The feature store asks for fewer requests.", retry_after(headers))
     if status == 503:
         return OriginUnavailable(said or "The feature store is unavailable.")
     if status == 504:

@@ -22,7 +22,7 @@ from gateway.serving.keeping import Keeper
 from gateway.serving.plan import Plan
 from gateway.serving.second_level import SecondLevel
 from gateway.serving.work import Cargo, Errand, Lack, Landed, of_row
-from gateway.telemetry import Telemetry, traceparent_of
+from gateway.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 GRACE_S = 0.025
@@ -153,7 +153,7 @@ class Fetcher:
             max(asyncio.get_running_loop().time() + self._patience_s, errand.deadline_s + 2 * GRACE_S),
             errand.options,
             errand.want_labels,
-            traceparent_of(span, errand.traceparent),
+            self._telemetry.traceparent_of(span, errand.traceparent),
         )
 
     def _end(self, span: Span | None, error: BaseException) -> None:

@@ -27,7 +27,7 @@ from gateway.serving.schemas import Schemas
 from gateway.serving.work import RowWork
 from gateway.serving.workers import Workers
 from gateway.tasks import Tasks
-from gateway.telemetry import ReadFacts, Telemetry, traceparent_of
+from gateway.telemetry import ReadFacts, Telemetry
 from gateway.wire.replies import KeysText, Match, Matches
 from gateway.wire.requests import ReadRequest
 
@@ -171,7 +171,7 @@ class WildcardReader:
             asker.deadline_s + 2 * _GRACE_S,
             request.options,
             plan.labels is None,
-            traceparent_of(span, asker.traceparent),
+            self._telemetry.traceparent_of(span, asker.traceparent),
             self._max_results,
         )
         try:

@@ -16,7 +16,7 @@ from gateway.serving.doors import Door, QueryDoor, Staleness
 from gateway.serving.plan import Plan
 from gateway.serving.querying import QueryCall, WildcardReader
 from gateway.serving.reader import Call, FeatureReader
-from gateway.web.exchange import STARTED, answer, answer_json, read_body, read_headers
+from gateway.web.exchange import STARTED, answer, answer_json, begin, id_headers, read_body, read_headers
 from gateway.web.problems import JSON, Headers
 from gateway.wire.metadata import named_schema, tecton_metadata
 
@@ -46,9 +46,12 @@ class ReadFeatures:
         path = ServiceRef(params["workspace"], params["feature_service"]) if params else None
         call = Call(self.door, self.route, body, path, authorization, traceparent)
         body, stale = None if TRIED in scope else self.hit(call), None
+        told: Headers = []
         if body is None:
+            begin(scope)
             body, stale = await self._reader.read(call)
-        headers = [JSON, (b"content-length", b"%d" % len(body))]
+            told = id_headers(scope, 200)
+        headers = [JSON, (b"content-length", b"%d" % len(body)), *told]
         if stale is not None:
             headers += staleness(stale)
         scope[STARTED] = True
@@ -76,6 +79,7 @@ class QueryFeatures:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begin(scope)
         authorization, traceparent = read_headers(scope, self._max_body_bytes)
         body = await read_body(receive, self._max_body_bytes, await receive())
         if body is None:
@@ -95,6 +99,7 @@ class DescribeService:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begin(scope)
         authorization, _ = read_headers(scope, self._max_body_bytes)
         body = await read_body(receive, self._max_body_bytes, await receive())
         if body is None:
@@ -123,6 +128,7 @@ class Ingest:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begin(scope)
         authorization, _ = read_headers(scope, self._max_body_bytes)
         body = await read_body(receive, self._max_body_bytes, await receive())
         if body is None:
@@ -143,6 +149,7 @@ class PurgeFeatures:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begin(scope)
         authorization, _ = read_headers(scope, self._max_body_bytes)
         body = await read_body(receive, self._max_body_bytes, await receive())
         if body is None:

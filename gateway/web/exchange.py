@@ -2,11 +2,31 @@
 
 from starlette.types import Message, Receive, Scope, Send
 
+from gateway import request_ids
 from gateway.errors import BodyTooLarge
 from gateway.web.problems import JSON, Headers
 
 STARTED = "feature_gateway.started"
 """Set in the scope once an answer has begun: after that no other may be sent."""
+_ID = "feature_gateway.request_id"
+_SENT = "feature_gateway.request_id_sent"
+_ASKED_ABOUT = frozenset({429, 500, 502, 503, 504})
+
+
+def begin(scope: Scope) -> None:
+    """Give a request its id, once, where it is known to be no hit: from here on calls to the origin, log and spans say it."""
+    if _ID not in scope:
+        sent = [value for name, value in scope["headers"] if name == request_ids.HEADER]
+        own = request_ids.taken(sent[0]) if len(sent) == 1 else None
+        scope[_ID], scope[_SENT] = own or request_ids.made(), own is not None
+        request_ids.assume(scope[_ID])
+
+
+def id_headers(scope: Scope, status: int) -> Headers:
+    """X-Request-Id, as a reply of this status tells it: one that its caller has sent always, one of the gateway's own where somebody
+    may want to ask what happened."""
+    told = scope.get(_SENT) or (status in _ASKED_ABOUT and _ID in scope)
+    return [(request_ids.HEADER, scope[_ID].encode("ascii"))] if told else []
 
 
 async def read_body(receive: Receive, max_bytes: int, message: Message) -> bytes | None:
@@ -30,7 +50,7 @@ async def answer_json(scope: Scope, send: Send, body: bytes, status: int = 200) 
 
 async def answer(scope: Scope, send: Send, status: int, headers: Headers, body: bytes) -> None:
     scope[STARTED] = True
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers + id_headers(scope, status)})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.errors import Draining, GatewayError, MethodNotAllowed, UnknownRoute
 from gateway.incidents import incident
 from gateway.lifecycle import Lifecycle
-from gateway.web.exchange import STARTED, answer
+from gateway.web.exchange import STARTED, answer, begin
 from gateway.web.problems import answer as problem
 
 logger = logging.getLogger(__name__)
@@ -40,9 +40,11 @@ class Problems:
         except Exception as error:
             if scope.get(STARTED):
                 raise
+            begin(scope)
             await self._tell(incident(error, logger), scope, send)
 
     @staticmethod
     async def _tell(error: GatewayError, scope: Scope, send: Send) -> None:
         if not scope.get(STARTED):
+            begin(scope)
             await answer(scope, send, *problem(error, scope["path"]))

@@ -6,6 +6,7 @@ ingest         POST /ingest, /v2/ingest
 named          POST /v1/workspaces/{w}/feature-services/{fs}/features, …/features:batch, …/features:query, GET …/schema
 purge          POST …/{fs}/features:purge, DELETE …/{fs}/features, POST /v1/workspaces/{w}/features:purge, /v1/features:purge
 operations     GET /livez, /readyz, /metrics, /openapi.json, /docs
+forwarded      before a cluster: what else is below /api/, and /oauth2/default/v1/token (`gateway/origins/targets.py`)
 """
 
 from collections.abc import Awaitable, Coroutine, Sequence
@@ -37,6 +38,7 @@ from gateway.web.endpoints import (
     as_metadata,
     as_schema,
 )
+from gateway.web.forwarding import ForwardedPaths, Forwarding
 from gateway.web.openapi import document
 from gateway.wire.purges import service_drop, service_purge, whole_purge, workspace_purge
 from gateway.wire.requests import TectonReads
@@ -61,6 +63,8 @@ class House:
     max_body_bytes: int
     version: str
     lifecycle: Lifecycle
+    forwarding: Forwarding | None = None
+    """Before a cluster: the door to its other endpoints."""
 
 
 class SharedRoute(Route):
@@ -110,6 +114,7 @@ def routes(house: House) -> Sequence[BaseRoute]:
     def purge(path: str, decode: DecodePurge, method: str = "POST") -> Route:
         return Route(path, PurgeFeatures(house.desk, decode, house.max_body_bytes), methods=[method])
 
+    forwarded = house.forwarding.groups if house.forwarding is not None else ()
     metadata = DescribeService(house.desk, house.tecton.locator, as_metadata, house.max_body_bytes)
     schema = DescribeService(house.desk, house.tecton.locator, as_schema, house.max_body_bytes)
     return [
@@ -132,6 +137,7 @@ def routes(house: House) -> Sequence[BaseRoute]:
         Route("/livez", Live(), methods=["GET"]),
         Route("/readyz", Ready(house.origin, house.lifecycle), methods=["GET"]),
         Route("/metrics", Scrape(house.metrics), methods=["GET"]),
-        Route("/openapi.json", Document(document(version=house.version)), methods=["GET"]),
+        Route("/openapi.json", Document(document(version=house.version, forwarded=forwarded)), methods=["GET"]),
         *docs_routes(),
+        *([ForwardedPaths(house.forwarding)] if house.forwarding is not None else []),
     ]

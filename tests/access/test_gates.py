@@ -8,26 +8,27 @@ from hypothesis import strategies as st
 
 from gateway.access.gates import Gate, KeyRights, KeyTable, Open, Passthrough
 from gateway.access.grants import Grants, May
+from gateway.access.keys import PREFIX
 from gateway.errors import PermissionDenied, Unauthenticated
 from gateway.features import Caller, ServiceRef
 
-SECRET = "fgk_t0ken-7731"
+SECRET = "tk_t0ken-7731"
 LIVE, DEV = ServiceRef("live", "fraud"), ServiceRef("dev", "fraud")
 
 WELL_FORMED = [
-    b"Tecton-key fgk_t0ken-7731",
-    b"tecton-key fgk_t0ken-7731",
-    b"TECTON-KEY fgk_t0ken-7731",
-    b"Tecton-Key fgk_t0ken-7731",
-    b"Tecton-key  fgk_t0ken-7731",
-    b"Tecton-key   fgk_t0ken-7731",
-    b"Tecton-key\tfgk_t0ken-7731",
-    b"Tecton-key \tfgk_t0ken-7731",
-    b"tecton-key  fgk_t0ken-7731",
-    b" Tecton-key fgk_t0ken-7731",
-    b"Tecton-key fgk_t0ken-7731 ",
-    b"Tecton-key fgk_t0ken-7731\t",
-    b"tecton-key fgk_t0ken-7731 \t",
+    b"Tecton-key tk_t0ken-7731",
+    b"tecton-key tk_t0ken-7731",
+    b"TECTON-KEY tk_t0ken-7731",
+    b"Tecton-Key tk_t0ken-7731",
+    b"Tecton-key  tk_t0ken-7731",
+    b"Tecton-key   tk_t0ken-7731",
+    b"Tecton-key\ttk_t0ken-7731",
+    b"Tecton-key \ttk_t0ken-7731",
+    b"tecton-key  tk_t0ken-7731",
+    b" Tecton-key tk_t0ken-7731",
+    b"Tecton-key tk_t0ken-7731 ",
+    b"Tecton-key tk_t0ken-7731\t",
+    b"tecton-key tk_t0ken-7731 \t",
 ]
 MALFORMED = [
     None,
@@ -36,32 +37,32 @@ MALFORMED = [
     b"Tecton-key",
     b"Tecton-key ",
     b"Tecton-key\t",
-    b"Tecton-keyfgk_t0ken-7731",
-    b"fgk_t0ken-7731",
-    b"Tecton fgk_t0ken-7731",
-    b"Tecton-key: fgk_t0ken-7731",
-    b"Tecton-key=fgk_t0ken-7731",
-    b"Tecton_key fgk_t0ken-7731",
+    b"Tecton-keytk_t0ken-7731",
+    b"tk_t0ken-7731",
+    b"Tecton tk_t0ken-7731",
+    b"Tecton-key: tk_t0ken-7731",
+    b"Tecton-key=tk_t0ken-7731",
+    b"Tecton_key tk_t0ken-7731",
     b"Basic Zmdr",
-    b"Digest fgk_t0ken-7731",
+    b"Digest tk_t0ken-7731",
     b"Bearer",
     b"Bearer ",
     b"Bearer a b",
-    b"Tecton-key fgk_t0ken-7731 fgk_t0ken-7731",
-    b"Tecton-key fgk_t0ken-7731, Tecton-key fgk_t0ken-7731",
-    b"Tecton-key fgk_t0ken-7731,Tecton-key fgk_t0ken-7731",
-    b"Tecton-key Tecton-key fgk_t0ken-7731",
-    b"Bearer Tecton-key fgk_t0ken-7731",
-    b"Tecton-key fgk_t0ken\x00-7731",
-    b"Tecton-key fgk_t0ken\x07-7731",
-    b"Tecton-key fgk_t0ken\x7f-7731",
-    b"Tecton-key fgk_t0ken\r\nX: 1",
-    b"Tecton-key\nfgk_t0ken-7731",
-    b"Tecton-key\x0bfgk_t0ken-7731",
+    b"Tecton-key tk_t0ken-7731 tk_t0ken-7731",
+    b"Tecton-key tk_t0ken-7731, Tecton-key tk_t0ken-7731",
+    b"Tecton-key tk_t0ken-7731,Tecton-key tk_t0ken-7731",
+    b"Tecton-key Tecton-key tk_t0ken-7731",
+    b"Bearer Tecton-key tk_t0ken-7731",
+    b"Tecton-key tk_t0ken\x00-7731",
+    b"Tecton-key tk_t0ken\x07-7731",
+    b"Tecton-key tk_t0ken\x7f-7731",
+    b"Tecton-key tk_t0ken\r\nX: 1",
+    b"Tecton-key\ntk_t0ken-7731",
+    b"Tecton-key\x0btk_t0ken-7731",
     b"Tecton-key \xc3\xa9",
-    b"Tecton-key fgk_t0ken-7731\xff",
-    b"Tecton-key \xa0fgk_t0ken-7731",
-    b"T\xc3\xa9cton-key fgk_t0ken-7731",
+    b"Tecton-key tk_t0ken-7731\xff",
+    b"Tecton-key \xa0tk_t0ken-7731",
+    b"T\xc3\xa9cton-key tk_t0ken-7731",
     b"Tecton-key " + b"x" * 8193,
 ]
 
@@ -101,9 +102,9 @@ def test_a_header_that_is_no_credential_is_nobody(gate: Gate, header: bytes | No
 @pytest.mark.parametrize(
     "header",
     [
-        b"Tecton-key fgk_t0ken-7732",
+        b"Tecton-key tk_t0ken-7732",
         b"Tecton-key FGK_T0KEN-7731",
-        b"Tecton-key fgk_t0ken-773",
+        b"Tecton-key tk_t0ken-773",
         b"Tecton-key *",
         f"Bearer {SECRET}".encode(),
         f"bearer {SECRET}".encode(),
@@ -131,6 +132,12 @@ def test_any_header_is_a_caller_or_unauthenticated(header: bytes | None) -> None
 @pytest.mark.parametrize("header", [b"Bearer abc.def", b"bearer abc.def", b"BEARER\tabc.def", b" Bearer  abc.def "])
 def test_bearer_tokens_are_passed_through(header: bytes) -> None:
     assert passthrough().identify(header).authorization == "Bearer abc.def"
+
+
+@pytest.mark.parametrize("header", [f"{scheme}{PREFIX}0123456789".encode() for scheme in ("Tecton-key ", "tecton-key \t ", "Bearer ")])
+def test_a_key_of_a_gateways_own_is_never_passed_through(header: bytes) -> None:
+    with pytest.raises(Unauthenticated):
+        passthrough().identify(header)
 
 
 def test_the_scheme_is_a_part_of_who_a_caller_is() -> None:

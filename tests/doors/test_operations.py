@@ -48,3 +48,16 @@ def test_the_api_describes_itself_and_has_a_page(busy_demo: House) -> None:
 def test_the_server_does_not_say_what_it_is(busy_demo: House) -> None:
     with httpx.Client(base_url=busy_demo.url) as client:
         assert "server" not in client.get("/livez").headers
+
+
+def test_an_embedded_feature_server_forwards_nothing(busy_demo: House) -> None:
+    for path in ("/api/scim/v2/Users", "/api/v1/secrets-service/scopes", "/oauth2/default/v1/token", "/api/v1/jobs/list"):
+        assert problem(busy_demo.client.post(path, content=b"{}"))[:2] == (404, 5)
+    assert not [path for path in busy_demo.client.get("/openapi.json").json()["paths"] if "scim" in path]
+
+
+def test_before_a_cluster_the_description_names_what_is_forwarded(cluster: Cluster) -> None:
+    with open_house(cluster_settings(cluster.url, forward={"scim": False}), None) as house:
+        paths = house.client.get("/openapi.json").json()["paths"]
+        assert "/api/v1/secrets-service/{path}" in paths
+        assert "/api/scim/v2/{path}" not in paths

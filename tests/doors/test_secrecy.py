@@ -128,7 +128,7 @@ def test_an_unforeseen_failure_of_a_fetch_is_logged_by_its_place(demo: House, ca
     reply = demo.client.post(f"{V1[0]}/get-features", json=tecton())
     assert reply.status_code == 500
     [logged] = logged_errors(caplog)
-    assert re.search(r"Unforeseen at \S+origins\.py:\d+$", logged)
+    assert re.search(r"Unforeseen at \S+origins\.py:\d+ \(request [0-9a-f-]+\)$", logged)
     held_to_silence([reply], demo, caplog)
 
 

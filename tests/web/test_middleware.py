@@ -26,7 +26,7 @@ async def told(path: str, *, draining: bool) -> list[Message]:
     async def receive() -> Message:
         return {"type": "http.disconnect"}
 
-    await Problems(cancelled, lifecycle)({"type": "http", "method": "POST", "path": path}, receive, send)
+    await Problems(cancelled, lifecycle)({"type": "http", "method": "POST", "path": path, "headers": []}, receive, send)
     return sent
 
 

@@ -6,6 +6,8 @@ No part of a call chooses where it goes: a path is appended to the base URL, and
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
+USER_AGENT = "feature-gateway"
+
 
 class Reply(NamedTuple):
     """A whole reply. `headers`: names in lower case."""

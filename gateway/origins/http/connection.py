@@ -5,7 +5,7 @@
     closed    by either side; a receiver that still waits is told
 
 Refused beside what llhttp refuses: versions other than 1.0 and 1.1, a Transfer-Encoding other than `chunked`, 101, a head larger than
-64 KiB (interim replies included), and anything after a reply's end, which costs the connection: the next reply on it could be another's.
+64 KiB, more than 16 interim replies, and anything after a reply's end, which costs the connection: the next reply on it could be another's.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ import httpx
 from gateway.origins.http.receivers import Headers, Receiver, TooLarge
 
 _MAX_HEAD_BYTES = 65_536
+_MAX_INTERIMS = 16
 _BROKEN = "the origin's reply is not HTTP/1.1"
 _CUT = "the origin broke off its reply"
 
@@ -38,7 +39,7 @@ class Connection(asyncio.Protocol):
         self._receiver: Receiver | None = None
         self._status = 0
         self._headers: Headers = []
-        self._head_bytes = 0
+        self._head_bytes = self._interims = 0
         self._in_head = True
         self._interim = self._by_close = self._complete = self._more = False
         self._heard = False
@@ -61,7 +62,7 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None
         self._receiver = receiver
         self._headers = []
-        self._head_bytes = 0
+        self._head_bytes = self._interims = 0
         self._in_head = True
         self._heard = self._complete = self._by_close = False
         self._bodiless = bodiless
@@ -184,6 +185,9 @@ class Connection(asyncio.Protocol):
         self._interim = status < 200
         if self._interim:
             self._headers = []
+            self._interims += 1
+            if self._interims > _MAX_INTERIMS:
+                raise ValueError(_BROKEN)
             return
         self._in_head = False
         framed = status in {204, 304}

@@ -8,7 +8,7 @@ from typing import Literal
 
 import httpx
 
-from gateway.origins.http.channel import Channel
+from gateway.origins.http.channel import USER_AGENT, Channel
 from gateway.origins.http.fast_channel import FastChannel
 from gateway.origins.http.httpx_channel import HttpxChannel
 from gateway.origins.http.pool import Limits
@@ -53,6 +53,7 @@ class Connector:
             return FastChannel(url, self._fast, max_reply_bytes=self.max_reply_bytes)
         client = httpx.AsyncClient(
             base_url=url.rstrip("/"),
+            headers={"user-agent": USER_AGENT},
             follow_redirects=False,
             trust_env=False,
             verify=self._context,

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import httpx
 
-from gateway.origins.http.channel import Reply
+from gateway.origins.http.channel import USER_AGENT, Reply
 from gateway.origins.http.receivers import Headers, TooLarge
 from gateway.origins.http.transport import FastTransport
 
@@ -21,7 +21,7 @@ class FastChannel:
         self._transport = transport
         self._pool = transport.pool(base.scheme, base.host, base.port)
         self._prefix = f"POST {base.raw_path.decode('ascii').rstrip('/')}"
-        self._host = f" HTTP/1.1\r\nhost: {base.netloc.decode('ascii')}\r\n"
+        self._host = f" HTTP/1.1\r\nhost: {base.netloc.decode('ascii')}\r\nuser-agent: {USER_AGENT}\r\n"
         self._max_reply_bytes = max_reply_bytes
 
     async def post(self, path: str, body: bytes, headers: Mapping[str, str], deadline_s: float, *, again: bool = True) -> Reply:

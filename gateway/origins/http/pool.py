@@ -58,6 +58,11 @@ class Pool:
     def idle(self) -> int:
         return len(self._idle)
 
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a connection."""
+        return len(self._waiting)
+
     def take(self) -> Connection | None:
         """A connection that is good, as far as anybody knows."""
         idle, limits = self._idle, self._limits
@@ -182,11 +187,6 @@ class Pool:
         self._idle[connection] = None
         if self._sweep is None:
             self._sweep = asyncio.get_running_loop().call_later(self._limits.idle_s, self._sweep_idle)
-
-    def put_back(self, connection: Connection) -> None:
-        """One that was acquired and not used."""
-        if not connection.closed:
-            self._came_back(connection)
 
     def _gone(self, connection: Connection) -> None:
         self._idle.pop(connection, None)

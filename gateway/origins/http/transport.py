@@ -135,7 +135,8 @@ async def _send(
     connection: Connection, request: httpx.Request, receiver: Streamed, *, whole: bool, stall_s: float | None, deadline_s: float
 ) -> None:
     """The request as httpx frames it: its headers say how long the body is, or that it comes in chunks."""
-    lines = [b"%b %b HTTP/1.1\r\n" % (request.method.encode("ascii"), request.url.raw_path)]
+    target = request.extensions.get("target", request.url.raw_path)  # as httpcore has it: byte for byte, where a URL would encode
+    lines = [b"%b %b HTTP/1.1\r\n" % (request.method.encode("ascii"), target)]
     lines += [b"%b: %b\r\n" % header for header in request.headers.raw]
     head = b"".join([*lines, b"\r\n"])
     bodiless = request.method == "HEAD"

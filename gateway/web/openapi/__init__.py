@@ -2,28 +2,32 @@
 by it.
 
 One module per group of doors (`tecton`, `named`, `wildcards`, `purges`, `ingest`, `operations`), each with `paths()` and `schemas()`;
+`forwarding` tells of the cluster's endpoints that are passed on;
 `parts` holds what every operation is made of, `problems` the errors they share, `examples` the demo's answer in both spellings.
 """
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
-from gateway.web.openapi import ingest, named, operations, problems, purges, tecton, types, wildcards
+from gateway.origins.targets import Group
+from gateway.web.openapi import forwarding, ingest, named, operations, problems, purges, tecton, types, wildcards
 from gateway.web.openapi.parts import Node
 
 _DOORS = (tecton, named, wildcards, purges, ingest, operations)
 
 
-def document(*, server_url: str = "/", version: str) -> dict[str, Any]:
-    """A new document, ready to be encoded. `server_url` is where callers reach the gateway; "/" means: where this document came from."""
+def document(*, server_url: str = "/", version: str, forwarded: Sequence[Group] = ()) -> dict[str, Any]:
+    """A new document, ready to be encoded. `server_url` is where callers reach the gateway; "/" means: where this document came from.
+    `forwarded`: the groups of the cluster's endpoints that are passed on."""
     parts = {
         "openapi": "3.1.0",
         "info": _info(version),
         "servers": [{"url": server_url}],
-        "tags": [tag for door in _DOORS for tag in door.TAGS],
-        "paths": _paths(),
+        "tags": [*[tag for door in _DOORS for tag in door.TAGS], *forwarding.tags(forwarded)],
+        "paths": _paths() | forwarding.paths(forwarded),
         "components": {
-            "securitySchemes": _security_schemes(),
+            "securitySchemes": _security_schemes() | forwarding.security_schemes(forwarded),
             "responses": problems.responses(),
             "schemas": {name: schema for room in (*_DOORS, types, problems) for name, schema in room.schemas().items()},
         },
