@@ -31,6 +31,7 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "shared_misses": "Fragments looked for in the shared cache and not found.",
         "shared_failures": "Calls to the shared cache that failed or were late; each is a miss.",
         "shared_drops": "Fragments not offered to the shared cache: too many were waiting, or it does not answer.",
+        "sibling_failures": "Purges and ingests that another worker of this gateway did not confirm in time.",
     }
 )
 
@@ -59,6 +60,7 @@ class Counters:
     shared_misses: int = 0
     shared_failures: int = 0
     shared_drops: int = 0
+    sibling_failures: int = 0
 
     def count_views(self, source: Source, views: int) -> None:
         """Served views, by where they came from; stale ones are told apart by those who serve them."""

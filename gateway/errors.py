@@ -22,7 +22,8 @@
      │   ├─ OnDemandTimeout    it took longer than its time limit
      │   └─ OnDemandBusy       functions that did hold all threads there are for them
      └─ InternalError          the gateway's own fault
-         └─ DeadlineExceeded   the read's own time is over
+         ├─ DeadlineExceeded   the read's own time is over
+         └─ Draining           this process is about to end
 
 Each leaf says who broke it (`fault`), whether the same request may succeed when tried again (`retryable`) and its gRPC code. HTTP
 statuses are the door's business (`web/problems`). Messages name fields, never values.
@@ -205,4 +206,14 @@ class DeadlineExceeded(InternalError):
     code = Code.DEADLINE_EXCEEDED
 
     def __init__(self, message: str = "Timed out") -> None:
+        super().__init__(message)
+
+
+class Draining(InternalError):
+    """This process was told to end: another one is to be asked."""
+
+    retryable = True
+    code = Code.UNAVAILABLE
+
+    def __init__(self, message: str = "This gateway is draining: it is about to end.") -> None:
         super().__init__(message)

@@ -38,6 +38,18 @@ class Server(_Section):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 lets the system choose.")
     max_body_bytes: int = Field(1_048_576, ge=1024, description="A larger request body is refused with 413.")
+    workers: int = Field(
+        1, ge=1, le=64, description="Processes that serve the port. More than one: before a cluster, or with the online store in Redis."
+    )
+    drain_s: float = Field(
+        5.0,
+        ge=0,
+        le=3_600,
+        description="After SIGTERM: how long everything is still served, for load balancers to see that `/readyz` is red.",
+    )
+    shutdown_grace_s: float = Field(
+        30.0, ge=0, le=3_600, description="After that: how long requests under way may take; what then is left is told 503."
+    )
 
 
 class Origin(_Section):
@@ -280,7 +292,10 @@ class Telemetry(_Section):
 class RequestLog(_Section):
     """A log of which join keys were read when, hashed, for `feature-gateway simulate`."""
 
-    path: Path | None = Field(None, description="File of the request log. Unset: none is written. Each process needs its own.")
+    path: Path | None = Field(
+        None,
+        description="File of the request log. Unset: none is written. Each gateway needs its own; workers add their number to it.",
+    )
     sample: float = Field(
         0.1,
         gt=0,
@@ -409,6 +424,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     origin = settings.origin
     if origin.kind == "tecton" and not origin.url:
         yield 'origin.url: needed for origin.kind = "tecton", e.g. https://<cluster>.tecton.ai'
+    yield from _too_many_workers(settings)
     yield from _wrong_addresses(origin)
     if origin.key_file is not None and origin.certificate_file is None:
         yield "origin.key_file: is the key of origin.certificate_file, which is not set"
@@ -424,6 +440,14 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     if faults.active and origin.kind != "embedded":
         yield 'feature_server.faults: only the embedded feature server has a fault lab; origin.kind = "embedded" or none of these'
     yield from (f"feature_server.faults.{mistake}" for mistake in contradictions(faults))
+
+
+def _too_many_workers(settings: Settings) -> Iterator[str]:
+    embedded, server = settings.origin.kind == "embedded", settings.feature_server
+    if settings.server.workers > 1 and embedded and server.store == "sqlite":
+        yield 'server.workers: the online store in SQLite is one process\'s; more need feature_server.store = "redis", or a cluster'
+    elif settings.server.workers > 1 and embedded and server.definitions is None:
+        yield "server.workers: definitions of `feature-gateway apply` are one process's; more need feature_server.definitions, or a cluster"
 
 
 def _wrong_addresses(origin: Origin) -> Iterator[str]:

@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute, Route
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from gateway.features import ServiceRef
+from gateway.lifecycle import Lifecycle
 from gateway.serving.reader import Call
 from gateway.web.endpoints import TRIED, ReadFeatures
 from gateway.web.problems import JSON
@@ -23,6 +24,7 @@ from gateway.web.problems import JSON
 _HELD_BACK = (b"expect", b"upgrade", b"transfer-encoding", b"connection")
 _TOO_LONG = 2**63
 _HEAD = STATUS_LINE[200]
+_LAST = b"connection: close\r\n"
 _TYPE = JSON[0] + b": " + JSON[1] + b"\r\n"
 
 
@@ -61,25 +63,39 @@ class Held(NamedTuple):
 
 
 class Edge(HttpToolsProtocol):
-    """One connection. `lanes` is set by `edge`, on a class of its own per application."""
+    """One connection. `lanes` and `lifecycle` are set by `edge`, on a class of its own per application. `begun`: a request has come, or
+    some of one.
+
+    On the way out each reply is the last on its connection; what a client has sent behind that request is not looked at (RFC 9112,
+    section 9.6)."""
 
     lanes: Lanes
+    lifecycle: Lifecycle
+    begun = False
+    _receiving = False
+    _over = False
     _held: Held | None = None
     _parts: list[bytes]
 
     def on_message_begin(self) -> None:
         """As uvicorn's, but without the ASGI scope, which a hit never needs."""
+        self.begun = self._receiving = True
+        self._over = self.transport.is_closing()
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
 
     def on_headers_complete(self) -> None:
+        if self._over:
+            return
         self._held = self._hold()
         self._parts = []
         if self._held is None:
             self._hand_over()
 
     def on_body(self, body: bytes) -> None:
+        if self._over:
+            return
         if self._held is None:
             super().on_body(body)
         else:
@@ -87,6 +103,9 @@ class Edge(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         held, self._held = self._held, None
+        self._receiving = False
+        if self._over:
+            return
         if held is None:
             super().on_message_complete()
             return
@@ -98,11 +117,17 @@ class Edge(HttpToolsProtocol):
         else:
             self._answer(reply)
 
+    def retire(self) -> None:
+        """The reply to the request under way, if it has not begun, says that it is the last here; later ones see to it themselves."""
+        if self._busy() and not self.cycle.response_started:
+            self.cycle.keep_alive = False
+
     def shutdown(self) -> None:
-        if self._held is not None:  # a request whose body is still coming is a request under way
-            self._held = None
-            self._hand_over()
-        super().shutdown()
+        """End, or end with the reply to what is under way; a request that is still coming in is under way."""
+        if self._busy():
+            self.cycle.keep_alive = False
+        elif not self._receiving:
+            self.transport.close()
 
     def _hold(self) -> Held | None:
         """What may answer this request below ASGI; None for whatever is not plain."""
@@ -144,6 +169,8 @@ class Edge(HttpToolsProtocol):
         self.url, self.expect_100_continue = url, expects
         self.headers += headers  # the list that the scope holds
         super().on_headers_complete()
+        if self.lifecycle.draining:
+            self.cycle.keep_alive = False
         self._unset_keepalive_if_required()
         if self._parts:
             super().on_body(b"".join(self._parts))
@@ -151,10 +178,14 @@ class Edge(HttpToolsProtocol):
     def _answer(self, reply: bytes) -> None:
         """The same bytes as uvicorn would write for the endpoint's answer, and the same bookkeeping."""
         head = b"".join([b"%b: %b\r\n" % header for header in self.server_state.default_headers])
-        self.transport.write(b"%b%b%bcontent-length: %d\r\n\r\n%b" % (_HEAD, head, _TYPE, len(reply), reply))
+        leaving = self.lifecycle.draining
+        last = _LAST if leaving else b""
+        self.transport.write(b"%b%b%bcontent-length: %d\r\n%b\r\n%b" % (_HEAD, head, _TYPE, len(reply), last, reply))
+        if leaving:
+            self.transport.close()
         self.on_response_complete()
 
 
-def edge(routes: Iterable[BaseRoute]) -> type[Edge]:
-    """uvicorn's `http` class for an application with these routes."""
-    return type("Edge", (Edge,), {"lanes": Lanes(routes)})
+def edge(routes: Iterable[BaseRoute], lifecycle: Lifecycle) -> type[Edge]:
+    """uvicorn's `http` class for an application with these routes, in a process with this life."""
+    return type("Edge", (Edge,), {"lanes": Lanes(routes), "lifecycle": lifecycle})

@@ -7,7 +7,9 @@ from typing import Protocol
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from gateway.errors import Draining
 from gateway.features import ServiceRef
+from gateway.lifecycle import Lifecycle
 from gateway.origins.base import Origin
 from gateway.serving.desk import DecodePurge, Desk
 from gateway.serving.doors import Door, QueryDoor, Staleness
@@ -168,12 +170,16 @@ class Live:
 
 
 class Ready:
-    """`/readyz`: reads can be answered now, as the origin and its stores say themselves. Raises what they raise."""
+    """`/readyz`: reads can be answered now, as the origin and its stores say themselves. Raises what they raise, and Draining as soon as
+    the process is told to end."""
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, origin: Origin, lifecycle: Lifecycle) -> None:
         self._origin = origin
+        self._lifecycle = lifecycle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+        if self._lifecycle.draining:
+            raise Draining
         await self._origin.ready()
         await answer_json(scope, send, b'{"status":"ready"}')
 

@@ -7,20 +7,23 @@ To be imported when the gateway is put together, not before: `prometheus_client`
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import accumulate
 from types import MappingProxyType
 from typing import Any
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
 from gateway.cache.flights import Flights
 from gateway.cache.store import FragmentStore
 from gateway.counters import MEANINGS, Counters
+from gateway.hosting.lag import BOUNDS_S, LoopLag
 
 _PREFIX = "feature_gateway_"
 _VIEWS = "views_"
 _BY_SOURCE = f"{_PREFIX}views_total"
+_LAG = f"{_PREFIX}event_loop_lag_seconds"
 
 
 def source_meanings() -> dict[str, str]:
@@ -41,6 +44,10 @@ METRICS: Mapping[str, tuple[str, str]] = MappingProxyType(
         f"{_PREFIX}cache_max_bytes": ("gauge", "Bytes of fragments kept at most (cache.max_bytes)."),
         f"{_PREFIX}cache_evictions_total": ("counter", "Fragments dropped to make room for others."),
         f"{_PREFIX}flights": ("gauge", "Fragments that are being fetched."),
+        _LAG: ("histogram", "By how much a timer of the event loop was missed, ten times a second."),
+        f"{_LAG}_max": ("gauge", "The most of it, since the start."),
+        f"{_PREFIX}worker": ("gauge", "Number of the worker that tells this; 1 where it is alone."),
+        f"{_LAG}_recent": ("gauge", "Its moving average over a few seconds."),
     }
 )
 """Each metric: its type, and what it means."""
@@ -51,10 +58,12 @@ class Metrics(Collector):
 
     content_type = CONTENT_TYPE_PLAIN_0_0_4
 
-    def __init__(self, counters: Counters, store: FragmentStore, flights: Flights[Any]) -> None:
+    def __init__(self, counters: Counters, store: FragmentStore, flights: Flights[Any], lag: LoopLag, worker: int = 1) -> None:
         self._counters = counters
         self._store = store
         self._flights = flights
+        self._lag = lag
+        self._worker = worker
 
     def text(self) -> bytes:
         return generate_latest(self)
@@ -64,6 +73,8 @@ class Metrics(Collector):
         for name, (kind, meaning) in METRICS.items():
             if name == _BY_SOURCE:
                 yield self._views(meaning)
+            elif name == _LAG:
+                yield self._held_up(meaning)
             elif kind == "counter":
                 yield CounterMetricFamily(name, meaning, values[name])
             else:
@@ -77,6 +88,9 @@ class Metrics(Collector):
             f"{_PREFIX}cache_max_bytes": self._store.max_bytes,
             f"{_PREFIX}cache_evictions_total": self._store.evictions,
             f"{_PREFIX}flights": len(self._flights),
+            f"{_PREFIX}worker": self._worker,
+            f"{_LAG}_max": self._lag.longest_s,
+            f"{_LAG}_recent": self._lag.recent_s,
         }
 
     def _views(self, meaning: str) -> CounterMetricFamily:
@@ -84,3 +98,8 @@ class Metrics(Collector):
         for source in source_meanings():
             family.add_metric([source], getattr(self._counters, f"{_VIEWS}{source}"))
         return family
+
+    def _held_up(self, meaning: str) -> HistogramMetricFamily:
+        counts = list(accumulate(self._lag.counts))
+        bounds = [*map(str, BOUNDS_S), "+Inf"]
+        return HistogramMetricFamily(_LAG, meaning, buckets=list(zip(bounds, counts, strict=True)), sum_value=self._lag.sum_s)

@@ -29,6 +29,7 @@ STATUS: Mapping[type, int] = MappingProxyType(
         errors.OriginUnavailable: 503,
         errors.OriginTimeout: 504,
         errors.DeadlineExceeded: 504,
+        errors.Draining: 503,
     }
 )
 _TECTON_PATHS = ("/api/", "/v1/feature-service/", "/ingest", "/v2/ingest")

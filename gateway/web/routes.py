@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.lifecycle import Lifecycle
 from gateway.origins.base import Origin
 from gateway.serving.desk import DecodePurge, Desk
 from gateway.serving.doors import Doors
@@ -61,6 +62,7 @@ class House:
     metrics: Scraped
     max_body_bytes: int
     version: str
+    lifecycle: Lifecycle
     forwarding: Forwarding | None = None
     """Before a cluster: the door to its other endpoints."""
 
@@ -133,7 +135,7 @@ def routes(house: House) -> Sequence[BaseRoute]:
         purge(f"{WORKSPACE}/features:purge", workspace_purge),
         purge("/v1/features:purge", whole_purge),
         Route("/livez", Live(), methods=["GET"]),
-        Route("/readyz", Ready(house.origin), methods=["GET"]),
+        Route("/readyz", Ready(house.origin, house.lifecycle), methods=["GET"]),
         Route("/metrics", Scrape(house.metrics), methods=["GET"]),
         Route("/openapi.json", Document(document(version=house.version, forwarded=forwarded)), methods=["GET"]),
         *docs_routes(),

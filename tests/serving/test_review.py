@@ -16,9 +16,9 @@ from gateway.cache.keys import Namespaces
 from gateway.cache.policy import Policies
 from gateway.errors import InvalidRequest
 from gateway.features import FLOAT64, INT64, Feature, ServiceRef
+from gateway.hosting import server
 from gateway.origins.base import Description
 from gateway.serving.plan import Plan
-from tests.harness import serving
 from tests.harness.clock import Hold
 from tests.harness.cluster import ALICE, BOB, SLO, Act, Cluster, html
 from tests.harness.exchanges import Exchange, seen_by
@@ -291,7 +291,7 @@ def test_remembered_projections_are_bounded_in_bytes() -> None:
 
 
 def test_a_request_behind_a_hit_is_not_cut_off_by_the_hits_keep_alive_timer(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "OPTIONS", MappingProxyType({**serving.OPTIONS, "timeout_keep_alive": 1}))
+    monkeypatch.setattr(server, "OPTIONS", MappingProxyType({**server.OPTIONS, "timeout_keep_alive": 1}))
     with open_house(cluster_settings(cluster.url, deadlines={"read_s": 10}), ALICE) as house:
         house.client.post(TECTON, json=params())
 
