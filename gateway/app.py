@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from gateway.access.gates import Gate, KeyRights, KeyTable, Open, Passthrough
 from gateway.access.grants import Grants
+from gateway.counters import Counters
 from gateway.embedded import definitions, open_feature_server
 from gateway.feature_server.fault_names import check_names
 from gateway.feature_server.faults import FaultLab
@@ -26,7 +27,7 @@ from gateway.on_demand_functions import on_demand_views
 from gateway.origins.base import Origin
 from gateway.origins.tecton import TectonOrigin, connect
 from gateway.serving.workers import Workers
-from gateway.settings import Settings, SettingsError
+from gateway.settings import Server, Settings, SettingsError
 from gateway.tasks import Tasks
 from gateway.telemetry import Sampling, Telemetry
 from gateway.web.middleware import Problems
@@ -36,6 +37,10 @@ from gateway.web.routes import Directory, routes
 
 class Gateway(Starlette):
     """Starlette with one middleware of our own around its router: its stock pair costs two more calls on every request."""
+
+    limits: Server
+    counters: Counters
+    """Both for the edge, where a server has one."""
 
     def build_middleware_stack(self) -> ASGIApp:
         return Problems(Directory(self.router))
@@ -83,6 +88,7 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
 
     app = Gateway(routes=routes(furnished.house), lifespan=lifespan)
     app.router.redirect_slashes = False
+    app.limits, app.counters = settings.server, furnished.counters
     return app
 
 

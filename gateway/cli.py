@@ -231,7 +231,7 @@ def _serve(settings: Settings, listener: socket.socket, started: Callable[[], No
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http=edge(app.routes),
+        http=edge(app.routes, app.limits, app.counters),
         ws="none",
         lifespan="on",
         log_level="warning",

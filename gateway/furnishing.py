@@ -50,6 +50,7 @@ class Furnished:
     last, when no task runs any longer."""
 
     house: House
+    counters: Counters
     forget: Callable[[], None]
     begin: Callable[[], Awaitable[None]]
     aclose: Callable[[], Awaitable[None]]
@@ -142,7 +143,7 @@ def furnish(
         tasks.start(sweep(store, settings.cache.sweep_every_s, clock))
         await replicas.begin(purger)
 
-    return Furnished(house, forget, begin, aclose)
+    return Furnished(house, counters, forget, begin, aclose)
 
 
 async def sweep(store: FragmentStore, every_s: float, clock: Callable[[], float]) -> None:

@@ -127,7 +127,9 @@ def open_door(data_dir: Path) -> Iterator[DoorAsker]:
         }
     )
     app = create_app(settings)
-    server = uvicorn.Server(uvicorn.Config(app, loop="uvloop", http=edge(app.routes), ws="none", lifespan="on", log_config=None))
+    server = uvicorn.Server(
+        uvicorn.Config(app, loop="uvloop", http=edge(app.routes, app.limits, app.counters), ws="none", lifespan="on", log_config=None)
+    )
     listener = socket.create_server(("127.0.0.1", 0), backlog=64)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="gateway")
     thread.start()

@@ -338,4 +338,4 @@ def test_the_harness_runs_uvicorn_as_the_command_does() -> None:
         if one.arg != "http"
     }
     assert options == dict(OPTIONS)
-    assert [ast.unparse(one.value) for one in call.keywords if one.arg == "http"] == ["edge(app.routes)"]
+    assert [ast.unparse(one.value) for one in call.keywords if one.arg == "http"] == ["edge(app.routes, app.limits, app.counters)"]

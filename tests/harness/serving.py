@@ -71,7 +71,7 @@ class Running(NamedTuple):
 def serve(app: ASGIApp, *, at_the_edge: bool = True) -> Iterator[Running]:
     """The application's address, for as long as the block lasts. `at_the_edge`: with the gateway's own protocol class, as in the field."""
     # log_config: the process's logging stays pytest's, so that caplog sees what uvicorn says too
-    http = edge(app.routes) if isinstance(app, Gateway) and at_the_edge else "httptools"
+    http = edge(app.routes, app.limits, app.counters) if isinstance(app, Gateway) and at_the_edge else "httptools"
     server = _Server(uvicorn.Config(app, log_config=None, http=http, **OPTIONS))
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="gateway-under-test")
