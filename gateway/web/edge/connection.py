@@ -53,6 +53,7 @@ class Edge(HttpToolsProtocol):
         self._address: str | None = None
         self._admitted = False
         self._rest = bytearray()  # what has come and is not read yet: a head that is not whole, or requests that came ahead
+        self._looked_over = 0  # so much of it is no whole head
         self._body: Announced | Chunked | None = None  # of the request that is coming in
         self._held: tuple[Head, Lane] | None = None  # that request, while it may be a hit
         self._parts = bytearray()
@@ -97,15 +98,11 @@ class Edge(HttpToolsProtocol):
             rest += data
             self._wait_if_far_ahead()
         else:
-            seen = len(rest)
             rest += data
-            if rest.find(b"\r\n\r\n", max(seen - 3, 0)) >= 0 or rest.startswith(b"\r\n"):
+            if rest.find(b"\r\n\r\n", max(self._looked_over - 3, 0)) >= 0 or rest.startswith(b"\r\n"):
                 self._read_rest()
             else:
-                try:
-                    self.framing.look_over(rest, seen)
-                except GatewayError as error:
-                    self._refuse(error, bytes(rest))
+                self._look_over_rest()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -180,7 +177,15 @@ class Edge(HttpToolsProtocol):
         if self._rest and not self._deaf:
             data = bytes(self._rest)
             self._rest.clear()
+            self._looked_over = 0
             self._read(data)
+
+    def _look_over_rest(self) -> None:
+        try:
+            self.framing.look_over(self._rest, self._looked_over)
+        except GatewayError as error:
+            self._refuse(error, bytes(self._rest))
+        self._looked_over = len(self._rest)
 
     def _go_on(self) -> None:
         """Read what came ahead: soon, not inside what has just been answered, nor in its context."""
@@ -208,6 +213,7 @@ class Edge(HttpToolsProtocol):
         end = data.find(b"\r\n\r\n", at) + 4
         if end < 4:
             self.framing.look_over(data[at:], 0)
+            self._looked_over = len(data) - at
             self.due_s = self.loop.time() + self.limits.header_timeout_s
             return at
         head = self.framing.head(data[at:end])

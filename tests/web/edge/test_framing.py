@@ -100,12 +100,14 @@ class Bench:
         connection.connection_made(wire)
         return connection, wire
 
-    async def feed(self, parts: Sequence[bytes], answers: int) -> Wire:
-        """What a client gets that sends these parts and leaves when there are as many answers."""
+    async def feed(self, parts: Sequence[bytes], answers: int, *, turns: int = 0) -> Wire:
+        """What a client gets that sends these parts, so many turns of the loop apart, and leaves when there are as many answers."""
         connection, wire = self.connect()
         for part in parts:
             if not wire.closed:
                 connection.data_received(part)
+            for _ in range(turns):
+                await asyncio.sleep(0)
         for _ in range(50):
             if len(wire.statuses()) >= answers:
                 break
@@ -167,6 +169,17 @@ async def test_nothing_is_read_behind_the_last_request_of_a_connection(name: str
         assert bench.app.seen == [expected], parts[0]
         assert wire.statuses() == [200]
         assert b"\r\nconnection: close\r\n" in wire.sent
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+@pytest.mark.parametrize("name", ["chunks too large", "head too large", "two hosts", "bare LF at the end", "chunk: 0x3", "start: HTTP/1.2"])
+async def test_what_is_sent_ahead_is_read_the_same_whenever_it_comes(name: str, turns: int) -> None:
+    raw, status = REFUSED[name]
+    bench = Bench()
+    for parts in cuts(SMUGGLED + raw + SMUGGLED):
+        wire = await bench.feed(parts, 2, turns=turns)
+        assert wire.statuses() == [200, status], parts[0]
+        assert wire.ended
 
 
 async def test_trailers_never_become_headers() -> None:
