@@ -4,6 +4,7 @@ Plain coroutines against an address on this machine, each bounded in time and in
 """
 
 import asyncio
+import re
 import select
 import socket
 import time
@@ -38,8 +39,8 @@ class Load:
 
 def status_of(answer: bytes) -> int:
     """Of the last answer in these bytes."""
-    start = answer.rfind(b"HTTP/1.1 ")
-    return int(answer[start + 9 : start + 12]) if start >= 0 else 0
+    said = re.findall(rb"HTTP/1\.1 (\d{3}) ", answer)
+    return int(said[-1]) if said else 0
 
 
 async def slow_header(address: Address, path: bytes, *, every_s: float, until_s: float) -> Ending:

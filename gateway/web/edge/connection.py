@@ -9,6 +9,7 @@ connection ends gently: what still comes is dropped for a moment, so that the cl
 """
 
 import asyncio
+import socket
 from collections.abc import Iterable
 from contextvars import Context
 from math import inf
@@ -30,10 +31,19 @@ from gateway.web.endpoints import TRIED
 
 LINGER_S = 2.0
 """How long a refused client may take to read why."""
-_LINGER_BYTES = 1_048_576
+_LINGER_BYTES = 16_777_216
 _AHEAD_BYTES = 65_536
+_REQUESTS_A_TURN = 8
+"""So many requests that came ahead are answered before the other connections have their turn."""
+_UNSENT_BYTES = 131_072
 _REMEMBERED_BYTES = 2_048
 _MAX_EMPTY_LINES = 4
+
+
+def bound_unsent(connection: socket.socket) -> None:
+    """What the system keeps for a client that does not read, else 4 MiB (`net.ipv4.tcp_wmem`). What is on its way is not bounded."""
+    if connection.family in {socket.AF_INET, socket.AF_INET6} and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
 
 
 class Edge(HttpToolsProtocol):
@@ -59,6 +69,7 @@ class Edge(HttpToolsProtocol):
         self._parts = bytearray()
         self._last: tuple[Head, Lane] | None = None  # the hit before: clients send the same head again and again
         self._empty_lines = 0
+        self._has_turn = True
         self._deaf = False  # whatever comes is dropped
         self._dropped_bytes = 0
         self._leaving = False
@@ -75,6 +86,8 @@ class Edge(HttpToolsProtocol):
             transport.close()
             return
         self._admitted = True
+        if peer_socket := transport.get_extra_info("socket"):
+            bound_unsent(peer_socket)
         super().connection_made(transport)
         self.due_s = self.loop.time() + self.limits.header_timeout_s
         self.watch.enter(self, self.loop)
@@ -111,7 +124,7 @@ class Edge(HttpToolsProtocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         self.read_by_s = inf
-        if self._rest and not self._busy():
+        if self._rest and self._has_turn and not self._busy():
             self._go_on()
 
     # What uvicorn tells
@@ -159,22 +172,27 @@ class Edge(HttpToolsProtocol):
     # Reading
 
     def _read(self, data: bytes) -> None:
-        at = 0
+        at, begun = 0, 0
         try:
             while at < len(data):
                 if self._body is not None:
                     at = self._read_body(self._body, data, at)
-                elif self._must_wait() or (end := self._begin(data, at)) == at:
+                    continue
+                if begun == _REQUESTS_A_TURN:
+                    self._go_on()
+                if self._must_wait() or (end := self._begin(data, at)) == at:
                     self._rest += data[at:]
                     self._wait_if_far_ahead()
                     return
-                else:
-                    at = end
+                at = end
+                begun += 1
         except GatewayError as error:
             self._refuse(error, data[at : at + MAX_TARGET_BYTES])
 
     def _read_rest(self) -> None:
+        self._has_turn = True
         if self._rest and not self._deaf:
+            self.flow.resume_reading()
             data = bytes(self._rest)
             self._rest.clear()
             self._looked_over = 0
@@ -188,12 +206,12 @@ class Edge(HttpToolsProtocol):
         self._looked_over = len(self._rest)
 
     def _go_on(self) -> None:
-        """Read what came ahead: soon, not inside what has just been answered, nor in its context."""
-        self.flow.resume_reading()
+        """Read what came ahead: when the others have had their turn, and not in the context of what has just been answered."""
+        self._has_turn = False
         self.loop.call_soon(self._read_rest, context=Context())
 
     def _must_wait(self) -> bool:
-        return self.flow.write_paused or self._busy() or self.transport.is_closing()
+        return not self._has_turn or self.flow.write_paused or self._busy() or self.transport.is_closing()
 
     def _wait_if_far_ahead(self) -> None:
         if len(self._rest) > _AHEAD_BYTES and self._must_wait() and not self.transport.is_closing():
@@ -327,7 +345,7 @@ class Edge(HttpToolsProtocol):
         self._deaf, self._body, self._held = True, None, None
         self._rest.clear()
         if cycle is not None and cycle.response_complete:
-            self._close()
+            self._say_last(b"")
             return
         if cycle is not None and cycle.response_started:
             self._cut()
