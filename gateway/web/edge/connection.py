@@ -8,60 +8,43 @@ What is refused here (framing, sizes, time) is answered once, in order, with `co
 connection ends gently: what still comes is dropped for a moment, so that the client gets to read why, and then it is cut.
 """
 
-import asyncio
-import socket
 from collections.abc import Iterable
 from contextvars import Context
 from math import inf
 from typing import Any
 
 from starlette.routing import BaseRoute
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from gateway.counters import Counters
-from gateway.errors import GatewayError, MalformedHttp, RequestTooSlow, TooManyConnections
+from gateway.errors import GatewayError, MalformedHttp, RequestTooSlow
 from gateway.serving.reader import Call
 from gateway.settings import Server
 from gateway.web.edge.admission import Admission
-from gateway.web.edge.framing import MAX_TARGET_BYTES, Announced, Chunked, Framing, Head
+from gateway.web.edge.bodies import Announced, Chunked
+from gateway.web.edge.framing import MAX_TARGET_BYTES, Framing, Head
 from gateway.web.edge.lanes import Lane, Lanes
+from gateway.web.edge.limited import Limited
 from gateway.web.edge.spelling import Preamble, last_words
 from gateway.web.edge.watch import Watch, every_s
 from gateway.web.endpoints import TRIED
 
-LINGER_S = 2.0
-"""How long a refused client may take to read why."""
-_LINGER_BYTES = 16_777_216
 _AHEAD_BYTES = 65_536
 _REQUESTS_A_TURN = 8
 """So many requests that came ahead are answered before the other connections have their turn."""
-_UNSENT_BYTES = 131_072
 _REMEMBERED_BYTES = 2_048
 _MAX_EMPTY_LINES = 4
 
 
-def bound_unsent(connection: socket.socket) -> None:
-    """What the system keeps for a client that does not read, else 4 MiB (`net.ipv4.tcp_wmem`). What is on its way is not bounded."""
-    if connection.family in {socket.AF_INET, socket.AF_INET6} and hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
-
-
-class Edge(HttpToolsProtocol):
+class Edge(Limited):
     """What stands on the class is its server's; `edge` makes a class of its own for each."""
 
     lanes: Lanes
-    limits: Server
-    counters: Counters
     framing: Framing
-    admission: Admission
-    watch: Watch
     preamble: Preamble
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.due_s = self.read_by_s = inf
-        self._address: str | None = None
-        self._admitted = False
         self._rest = bytearray()  # what has come and is not read yet: a head that is not whole, or requests that came ahead
         self._looked_over = 0  # so much of it is no whole head
         self._body: Announced | Chunked | None = None  # of the request that is coming in
@@ -70,34 +53,12 @@ class Edge(HttpToolsProtocol):
         self._last: tuple[Head, Lane] | None = None  # the hit before: clients send the same head again and again
         self._empty_lines = 0
         self._has_turn = True
-        self._deaf = False  # whatever comes is dropped
-        self._dropped_bytes = 0
-        self._leaving = False
 
     # What the transport tells
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        peer = transport.get_extra_info("peername")
-        self._address = peer[0] if isinstance(peer, tuple) else None
-        if not self.admission.enter(self._address):
-            self.counters.refused_connections += 1
-            self.transport, self._deaf = transport, True
-            transport.write(last_words(TooManyConnections(), b"", self.server_state.default_headers))
-            transport.close()
-            return
-        self._admitted = True
-        if peer_socket := transport.get_extra_info("socket"):
-            bound_unsent(peer_socket)
-        super().connection_made(transport)
-        self.due_s = self.loop.time() + self.limits.header_timeout_s
-        self.watch.enter(self, self.loop)
-
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._admitted:
-            self.admission.leave(self._address)
-            self.watch.leave(self)
-            super().connection_lost(exc)
-        self._deaf, self._held, self._last = True, None, None
+        super().connection_lost(exc)
+        self._held = self._last = None
         self._rest.clear()
         self._parts.clear()
 
@@ -117,15 +78,12 @@ class Edge(HttpToolsProtocol):
             else:
                 self._look_over_rest()
 
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self.read_by_s = self.loop.time() + self.limits.write_timeout_s
-
     def resume_writing(self) -> None:
         super().resume_writing()
-        self.read_by_s = inf
-        if self._rest and self._has_turn and not self._busy():
-            self._go_on()
+        if self._body is None and not self._busy() and self._has_turn:
+            self.due_s = self._idle_until()
+            if self._rest:
+                self._go_on()
 
     # What uvicorn tells
 
@@ -156,10 +114,9 @@ class Edge(HttpToolsProtocol):
 
     # What the watch tells
 
-    def expire(self, now_s: float) -> None:
-        if self.read_by_s <= now_s or self._deaf or self.transport.is_closing():
-            self.counters.unread_replies += not self._deaf
-            self._cut()
+    def overdue(self, now_s: float) -> None:
+        if self._body is None and self._must_wait():
+            self.due_s = inf  # until what it was sent has been read; that has a limit of its own
         elif self._body is not None and self.flow.read_paused:
             self.due_s = now_s + self.limits.body_timeout_s  # it is the application that does not take it
         elif self._body is not None or self._rest:
@@ -275,17 +232,9 @@ class Edge(HttpToolsProtocol):
 
     # Answering
 
-    def _busy(self) -> bool:
-        """Whether ASGI is still answering a request of this connection."""
-        cycle: RequestResponseCycle | None = self.cycle  # uvicorn types it as always there; before the first request it is not
-        return cycle is not None and not cycle.response_complete
-
     def _lasts(self, head: Head) -> bool:
         """Whether the connection goes on after this request's answer: said here alone."""
         return head.keep_alive and not self._leaving
-
-    def _idle_until(self) -> float:
-        return self.loop.time() + self.timeout_keep_alive
 
     def _finish(self, head: Head, lane: Lane, body: bytes) -> None:
         """A held request is whole: answer it, or let ASGI."""
@@ -354,31 +303,6 @@ class Edge(HttpToolsProtocol):
             cycle.disconnected, cycle.waiting_for_100_continue = True, False
             cycle.message_event.set()
         self._say_last(last_words(error, begun, self.server_state.default_headers))
-
-    def _say_last(self, words: bytes) -> None:
-        self.due_s = self.loop.time() + LINGER_S
-        if self.transport.is_closing():
-            return
-        self.transport.write(words)
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        else:
-            self.transport.close()
-
-    def _drop(self, size_bytes: int) -> None:
-        """Of a client that is still sending. Past a bound it is left to wait: it can read, and it will be cut."""
-        self._dropped_bytes += size_bytes
-        if self._dropped_bytes > _LINGER_BYTES and not self.transport.is_closing():
-            self.transport.pause_reading()
-
-    def _close(self) -> None:
-        """Close when what was written has been read; the watch sees to it that this ends."""
-        self.transport.close()
-        self.due_s = self.loop.time() + self.limits.write_timeout_s
-
-    def _cut(self) -> None:
-        self.due_s = self.read_by_s = inf
-        self.transport.abort()
 
 
 def edge(routes: Iterable[BaseRoute], limits: Server, counters: Counters) -> type[Edge]:

@@ -1,10 +1,10 @@
-"""Where a request begins and ends in a connection's bytes: HTTP/1.1 as RFC 9112 writes it, and nothing that could be read in two ways.
+"""The heads of requests in a connection's bytes: HTTP/1.1 as RFC 9112 writes it, and nothing that could be read in two ways.
 
-Pure: bytes in; heads, pieces of bodies or an error out. Whatever a lenient reader before or behind us may take for a different request
-(a length said twice, a bare LF, a folded line, `TE : chunked`) is refused, and after an error there is no next request.
+Pure: bytes in, heads or an error out. (`bodies` says where a request ends.) Whatever a lenient reader before or behind us may take for a
+different request (a length said twice, a bare LF, a folded line, `TE : chunked`) is refused, and after an error there is no next request.
 
 A head is judged whole, by one regular expression; until then it is bytes that are counted, and looked at only for what can never become a
-head. Bodies are cut, not scanned.
+head.
 """
 
 import re
@@ -18,13 +18,13 @@ MAX_TARGET_BYTES = 8_192
 """Of a request's target. (uvicorn's URL parser counts in 16 bits.)"""
 _LINE_BESIDES_TARGET = 64
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
-_VALUE = rb"[\t\x20-\x7e\x80-\xff]"
+VALUE = rb"[\t\x20-\x7e\x80-\xff]"
 _LINE = rb"(" + _TOKEN + rb"{1,32}+) ([!-~]++) HTTP/1\.([01])"
-_FIELD = _TOKEN + rb"++:" + _VALUE + rb"*+\r\n"
+_FIELD = _TOKEN + rb"++:" + VALUE + rb"*+\r\n"
 _HEAD = re.compile(_LINE + rb"\r\n((?:" + _FIELD + rb")*+)\r\n")
-_FIELDS = re.compile(rb"(?:" + _FIELD + rb")*+")
-_SPLIT = re.compile(rb"([^:]+):[\t ]*([^\r]*)\r\n")
-_NEVER = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n|\r(?!\n|\Z)")
+FIELDS = re.compile(rb"(?:" + _FIELD + rb")*+")
+SPLIT = re.compile(rb"([^:]+):[\t ]*([^\r]*)\r\n")
+NEVER = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n|\r(?!\n|\Z)")
 """What no head holds: a control character, an LF without a CR before, a CR without an LF behind (at the end it may still come)."""
 _REQUEST_LINE = re.compile(_LINE)
 _OTHER_VERSION = re.compile(rb".* HTTP/\S+|\S+ \S+")
@@ -32,7 +32,6 @@ _ABSOLUTE = re.compile(rb"https?://([^/?#@\\]+)(/.*)?", re.IGNORECASE)
 _HOST = re.compile(rb"(?:[0-9A-Za-z._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _ONCE = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
-_NOT_IN_TRAILERS = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection"})
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
@@ -89,7 +88,7 @@ class Framing:
             raise TargetTooLong(f"The target is longer than {MAX_TARGET_BYTES} bytes.")
         if block.count(b"\r\n") > self._max_headers:
             raise HeadTooLarge(f"There are more than {self._max_headers} headers.")
-        headers = [(name.lower(), value.rstrip(b"\t ")) for name, value in _SPLIT.findall(block)]
+        headers = [(name.lower(), value.rstrip(b"\t ")) for name, value in SPLIT.findall(block)]
         fields = dict(headers)
         if len(fields) != len(headers):
             _refuse_repeated(headers)
@@ -109,7 +108,7 @@ class Framing:
 
     def look_over(self, begun: bytes | bytearray, seen: int) -> None:
         """Of a head that is not whole yet, and of which `seen` bytes have been looked over before: refuse what can never become one."""
-        if _NEVER.search(begun, max(seen - 1, 0)):
+        if NEVER.search(begun, max(seen - 1, 0)):
             raise MalformedHttp(_what_is_wrong(begun))
         end = begun.find(b"\r\n")
         if len(begun) > self._max_header_bytes or (end < 0 and len(begun) > MAX_TARGET_BYTES + _LINE_BESIDES_TARGET):
@@ -196,7 +195,7 @@ def _what_is_wrong(head: bytes | bytearray) -> str:
         return "a line ends in LF without CR"
     if re.search(rb"\r(?!\n|\Z)", head):
         return "there is a CR without LF"
-    if _NEVER.search(head):
+    if NEVER.search(head):
         return "there is a control character in its head"
     if not _REQUEST_LINE.fullmatch(line):
         return "its version is neither HTTP/1.1 nor HTTP/1.0" if _OTHER_VERSION.fullmatch(line) else "its first line is no request line"
@@ -205,118 +204,3 @@ def _what_is_wrong(head: bytes | bytearray) -> str:
     if re.search(rb"(?:^|\n)[^:\r]*[\t ]:", rest):
         return "there is white space before a colon"
     return "a line is no header"
-
-
-class Announced:
-    """A body of a length that was told."""
-
-    __slots__ = ("_left",)
-
-    def __init__(self, length: int) -> None:
-        self._left = length
-
-    @property
-    def whole(self) -> bool:
-        return not self._left
-
-    def read(self, data: bytes, at: int) -> tuple[Sequence[bytes], int]:
-        """What of the body stands in `data` from `at`, and where it ends."""
-        piece = data[at : at + self._left]
-        self._left -= len(piece)
-        return (piece,), at + len(piece)
-
-
-_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})(;" + _VALUE + rb"*+)?\r\n")
-_SIZE_BEGUN = re.compile(rb"[0-9A-Fa-f]{0,8}|[0-9A-Fa-f]{1,8}(?:;" + _VALUE + rb"*+)?\r?")
-_MAX_SIZE_LINE_BYTES = 256
-_MAX_EXTENSION_BYTES = 4_096
-_MAX_TRAILER_BYTES = 8_192
-_FREE_CHUNKS, _LEAST_MEAN_CHUNK_BYTES = 4_096, 16
-"""Each chunk costs the loop a microsecond, whatever it brings. So many may be of any size; with more, they hold so much on average."""
-
-
-class Chunked:
-    """A body in chunks (RFC 9112 section 7.1). Extensions and trailers are checked and dropped."""
-
-    __slots__ = ("_begun", "_chunks", "_ended", "_extension_bytes", "_left", "_max_bytes", "_size", "_trailers", "whole")
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._begun = b""  # of a line that is not whole
-        self._left = 0  # of the chunk at hand
-        self._ended = True  # the chunk before, by its CRLF
-        self._trailers = False
-        self._size = self._chunks = self._extension_bytes = 0
-        self.whole = False
-
-    def read(self, data: bytes, at: int) -> tuple[Sequence[bytes], int]:
-        """What of the body stands in `data` from `at`, and where that ends. Raises MalformedHttp and BodyTooLarge."""
-        pieces: list[bytes] = []
-        if not self._begun:
-            return pieces, self._read(data, at, pieces)
-        begun, self._begun = self._begun, b""
-        return pieces, at - len(begun) + self._read(begun + data[at:], 0, pieces)
-
-    def _read(self, data: bytes, at: int, pieces: list[bytes]) -> int:
-        while at < len(data) and not self.whole:
-            if self._left:
-                pieces.append(data[at : at + self._left])
-                self._left -= len(pieces[-1])
-                at += len(pieces[-1])
-            elif not self._ended:
-                at = self._end_chunk(data, at)
-            elif self._trailers:
-                at = self._end_body(data, at)
-            else:
-                at = self._begin_chunk(data, at)
-        return at
-
-    def _end_chunk(self, data: bytes, at: int) -> int:
-        if data.startswith(b"\r\n", at):
-            self._ended = True
-            return at + 2
-        if data[at:] != b"\r":
-            raise MalformedHttp("a chunk does not end where its size says")
-        return self._keep(data, at)
-
-    def _begin_chunk(self, data: bytes, at: int) -> int:
-        found = _SIZE.match(data, at, at + _MAX_SIZE_LINE_BYTES)
-        if found is None:
-            if len(data) - at >= _MAX_SIZE_LINE_BYTES or not _SIZE_BEGUN.fullmatch(data, at):
-                raise MalformedHttp("a chunk's size is malformed")
-            return self._keep(data, at)
-        self._left = int(found[1], 16)
-        self._size += self._left
-        self._chunks += 1
-        self._extension_bytes += len(found[2] or b"")
-        if self._size > self._max_bytes:
-            raise too_large(self._max_bytes)
-        if self._extension_bytes > _MAX_EXTENSION_BYTES:
-            raise MalformedHttp("its chunks have too many extensions")
-        if self._chunks > _FREE_CHUNKS and self._size < self._chunks * _LEAST_MEAN_CHUNK_BYTES:
-            raise MalformedHttp("it has too many small chunks")
-        self._trailers = not self._left
-        self._ended = self._trailers
-        return found.end()
-
-    def _end_body(self, data: bytes, at: int) -> int:
-        if data.startswith(b"\r\n", at):
-            self.whole = True
-            return at + 2
-        end = data.find(b"\r\n\r\n", at)
-        if (len(data) if end < 0 else end) - at > _MAX_TRAILER_BYTES:
-            raise HeadTooLarge(f"The trailers are longer than {_MAX_TRAILER_BYTES} bytes.")
-        if end < 0:
-            if _NEVER.search(data, at):
-                raise MalformedHttp("its trailers are malformed")
-            return self._keep(data, at)
-        if not _FIELDS.fullmatch(data, at, end + 2):
-            raise MalformedHttp("its trailers are malformed")
-        if not _NOT_IN_TRAILERS.isdisjoint(name.lower() for name, _ in _SPLIT.findall(data, at, end + 2)):
-            raise MalformedHttp("a trailer says what only a header may")
-        self.whole = True
-        return end + 4
-
-    def _keep(self, data: bytes, at: int) -> int:
-        self._begun = data[at:]
-        return len(data)

@@ -2,130 +2,18 @@
 
 import asyncio
 import re
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
-from typing import Any
 
 import h11
-import httptools
 import pytest
-import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from starlette.types import Receive, Scope, Send
-from uvicorn.server import ServerState
 
-from gateway.counters import Counters
-from gateway.errors import BodyTooLarge, ExpectationFailed, GatewayError, MalformedHttp
-from gateway.settings import Server
-from gateway.web.edge import Edge, edge
-from gateway.web.edge.framing import Chunked, Framing, Head
+from gateway.errors import BodyTooLarge, ExpectationFailed, GatewayError
+from gateway.web.edge.framing import Framing, Head
+from tests.web.edge.bench import Bench, Understood, cuts
 from tests.web.edge.corpus import ENDS, REFUSED, SMUGGLED, TAKEN, Seen, head
 
-LIMITS = Server.model_validate({})
 FRAMING = Framing(max_header_bytes=65_536, max_headers=100, max_body_bytes=1_048_576)
-MANY_BYTES = 1_000
-"""Longer cases are cut at some places only."""
-
-
-class Wire(asyncio.Transport):
-    """A transport that keeps what is written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sent = b""
-        self.closed = self.ended = self.aborted = False
-
-    def write(self, data: Any) -> None:
-        assert not self.ended, "written after the end"
-        self.sent += data
-
-    def write_eof(self) -> None:
-        self.ended = True
-
-    def can_write_eof(self) -> bool:
-        return True
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        self.closed = True
-
-    def abort(self) -> None:
-        self.closed = self.aborted = True
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
-
-    def statuses(self) -> list[int]:
-        return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+) ", self.sent)]
-
-
-class Application:
-    """Reads each request's body and keeps what it saw."""
-
-    def __init__(self) -> None:
-        self.seen: list[Seen] = []
-        self.headers: list[Sequence[tuple[bytes, bytes]]] = []
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = b""
-        while True:
-            message = await receive()
-            if message["type"] != "http.request":
-                return
-            body += message["body"]
-            if not message["more_body"]:
-                break
-        self.seen.append(Seen(scope["method"], scope["path"], body))
-        self.headers.append(scope["headers"])
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
-        await send({"type": "http.response.body"})
-
-
-class Bench:
-    """Connections to a protocol class of its own, one after another."""
-
-    def __init__(self, limits: Server = LIMITS) -> None:
-        self.app, self.counters = Application(), Counters()
-        self.edge = edge([], limits, self.counters)
-        self._config = uvicorn.Config(self.app, http=self.edge, lifespan="off", log_config=None, access_log=False, server_header=False)
-        self._config.load()
-        self._state = ServerState()
-
-    def connect(self) -> tuple[Edge, Wire]:
-        connection, wire = self.edge(config=self._config, server_state=self._state, app_state={}), Wire()
-        connection.connection_made(wire)
-        return connection, wire
-
-    async def feed(self, parts: Sequence[bytes], answers: int, *, turns: int = 0) -> Wire:
-        """What a client gets that sends these parts, so many turns of the loop apart, and leaves when there are as many answers."""
-        connection, wire = self.connect()
-        for part in parts:
-            if not wire.closed:
-                connection.data_received(part)
-            for _ in range(turns):
-                await asyncio.sleep(0)
-        for _ in range(50):
-            if len(wire.statuses()) >= answers:
-                break
-            await asyncio.sleep(0)
-        connection.connection_lost(None)
-        assert not len(self.edge.watch)
-        assert not self.edge.admission.connections
-        return wire
-
-
-def cuts(raw: bytes) -> Iterator[Sequence[bytes]]:
-    """Cut at every byte; and into single bytes."""
-    step = 1 if len(raw) < MANY_BYTES else len(raw) // 25
-    yield [raw]
-    for at in range(1, len(raw), step):
-        yield [raw[:at], raw[at:]]
-    if len(raw) < MANY_BYTES:
-        yield [raw[at : at + 1] for at in range(len(raw))]
 
 
 def test_the_corpus_is_one() -> None:
@@ -254,30 +142,6 @@ HEADS = st.builds(
 )
 
 
-class Understood:
-    """What llhttp reads."""
-
-    def __init__(self, raw: bytes) -> None:
-        self.url, self.body, self.headers, self.complete, self.keep_alive = b"", b"", list[tuple[bytes, bytes]](), 0, False
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.feed_data(raw)
-
-    def on_url(self, url: bytes) -> None:
-        self.url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value.rstrip(b"\t ")))
-
-    def on_headers_complete(self) -> None:
-        self.keep_alive = self.parser.should_keep_alive()
-
-    def on_body(self, body: bytes) -> None:
-        self.body += body
-
-    def on_message_complete(self) -> None:
-        self.complete += 1
-
-
 def ours(raw: bytes) -> Head | None:
     try:
         return FRAMING.head(raw)
@@ -312,43 +176,10 @@ def test_what_is_taken_as_a_head_means_the_same_to_llhttp_and_to_h11(raw: bytes)
     assert (peer.next_event() is h11.NEED_DATA) == (read.length != 0)
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.lists(st.binary(min_size=1, max_size=40), max_size=8), st.lists(st.integers(0, 500), max_size=6), st.booleans())
-def test_chunks_are_what_llhttp_reads_wherever_they_are_cut(chunks: list[bytes], places: list[int], trailer: bool) -> None:  # noqa: FBT001
-    raw = b"".join(b"%x;e=1\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n" + b"T: u\r\n" * trailer + b"\r\n"
-    body, read = Chunked(1_048_576), b""
-    places = sorted({min(place, len(raw)) for place in places} | {0, len(raw)})
-    for start, end in pairwise(places):
-        pieces, at = body.read(b"x" + raw[start:end], 1)
-        assert at == 1 + end - start
-        read += b"".join(pieces)
-    assert body.whole
-    assert read == b"".join(chunks)
-    assert Understood(head("Transfer-Encoding: chunked") + raw).body == read
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.binary(max_size=60), st.integers(0, 60))
-def test_no_bytes_are_more_than_chunks_or_an_error(raw: bytes, at: int) -> None:
-    body = Chunked(50)
-    try:
-        for part in (raw[:at], raw[at:]):
-            _, end = body.read(part, 0)
-            assert 0 <= end <= len(part)
-            if body.whole:
-                return
-    except (MalformedHttp, BodyTooLarge):
-        return
-
-
 def test_a_body_may_be_as_large_as_the_limit_and_no_larger() -> None:
     assert FRAMING.head(head("Content-Length: 1048576")).length == 1_048_576
     with pytest.raises(BodyTooLarge, match="larger than 1048576 bytes"):
         FRAMING.head(head("Content-Length: 1048577"))
-    body = Chunked(10)
-    body.read(b"5\r\nhello\r\n5\r\nhello\r\n", 0)
-    with pytest.raises(BodyTooLarge, match="larger than 10 bytes"):
-        body.read(b"1\r\n", 0)
 
 
 def test_an_expectation_that_cannot_be_met_is_told_so() -> None:
