@@ -2,6 +2,7 @@
 
 import gc
 import os
+import resource
 import socket
 import sys
 from collections.abc import Callable
@@ -32,6 +33,7 @@ from gateway.web.edge import edge
 KEEP_ALIVE_S = 75
 """Longer than the idle time of common load balancers and clients, so that it is they who close."""
 _STEP = 3_000
+_OTHER_FILES = 512
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -210,6 +212,14 @@ def _spare_collections() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
+def _allow_files(connections: int) -> None:
+    """As many open files as so many connections need, and some for all else, where the system lets us: its first limit is often 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES if hard == resource.RLIM_INFINITY else min(connections + _OTHER_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 class _Server(uvicorn.Server):
     """uvicorn, telling when it has begun to serve."""
 
@@ -240,6 +250,7 @@ def _serve(settings: Settings, listener: socket.socket, started: Callable[[], No
         proxy_headers=False,  # nobody here asks for the client's address
         timeout_keep_alive=KEEP_ALIVE_S,
     )
+    _allow_files(settings.server.max_connections)
     _Server(config, started).run(sockets=[listener])
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -326,6 +327,26 @@ def test_help_shows_examples_and_the_version_is_the_packages() -> None:
         assert "Example" in run_command(command, "-h").stdout
     assert version("feature-gateway") in run_command("--version").stdout
     assert subprocess.run([sys.executable, "-m", "gateway", "--version"], capture_output=True, check=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ((1_024, 4_096), (2_512, 4_096)),
+        ((1_024, 2_000), (2_000, 2_000)),
+        ((1_024, -1), (2_512, -1)),
+        ((-1, -1), None),
+        ((9_000, 9_000), None),
+    ],
+)
+def test_its_limit_of_open_files_is_raised_where_it_must_and_may_be(
+    limits: tuple[int, int], expected: tuple[int, int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
+    monkeypatch.setattr(resource, "setrlimit", lambda _, wanted: asked.append(wanted))
+    gateway.cli._allow_files(2_000)
+    assert asked == ([] if expected is None else [expected])
 
 
 def test_the_harness_runs_uvicorn_as_the_command_does() -> None:

@@ -46,7 +46,7 @@ class Edge(Limited):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._rest = bytearray()  # what has come and is not read yet: a head that is not whole, or requests that came ahead
-        self._looked_over = 0  # so much of it is no whole head
+        self._looked_over = 0  # so much of a head that is not whole
         self._body: Announced | Chunked | None = None  # of the request that is coming in
         self._held: tuple[Head, Lane] | None = None  # that request, while it may be a hit
         self._parts = bytearray()
@@ -152,7 +152,6 @@ class Edge(Limited):
             self.flow.resume_reading()
             data = bytes(self._rest)
             self._rest.clear()
-            self._looked_over = 0
             self._read(data)
 
     def _look_over_rest(self) -> None:

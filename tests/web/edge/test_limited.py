@@ -33,15 +33,16 @@ class Slow(Bench):
         super().__init__()
         self.go_on, self.heard = asyncio.Event(), list[str]()
         self._begins = begins
-        self._answer, self._config.loaded_app = self.app, self.slow
+        self._config.loaded_app = self.slow
 
-    async def slow(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def slow(self, _: Scope, receive: Receive, send: Send) -> None:
         if self._begins:
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
         await self.go_on.wait()
         self.heard.append((await receive())["type"])
         if self.heard == ["http.request"]:
-            await self._answer(scope, receive, send)
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+            await send({"type": "http.response.body"})
 
 
 async def test_a_body_that_the_application_leaves_waiting_is_not_late() -> None:
@@ -49,6 +50,7 @@ async def test_a_body_that_the_application_leaves_waiting_is_not_late() -> None:
     connection, wire = bench.connect()
     connection.data_received(head("Content-Length: 200000") + b"a" * 100_000)
     await turns()
+    assert connection.due_s < inf
     assert connection.flow.read_paused
     connection.expire(LATER_S)
     assert connection.due_s == LATER_S + 30.0
@@ -73,6 +75,21 @@ async def test_a_body_that_goes_wrong_ends_its_request_once(begins: bool) -> Non
     await turns()
     assert bench.heard == ["http.disconnect"]
     assert wire.statuses() == ([200] if begins else [400])
+
+
+async def test_a_request_that_is_whole_is_the_applications_and_one_that_is_answered_leaves_its_connection_idle() -> None:
+    bench = Slow()
+    connection, wire = bench.connect()
+    connection.data_received(head("Content-Length: 5"))
+    await turns()
+    connection.data_received(b"hello")
+    assert connection.due_s == inf
+    bench.go_on.set()
+    await turns()
+    assert wire.statuses() == [200]
+    idle_s = connection.due_s - asyncio.get_running_loop().time()
+    assert 0 < idle_s <= connection.timeout_keep_alive
+    connection.connection_lost(None)
 
 
 async def test_who_reads_again_goes_on_where_it_was() -> None:
@@ -167,6 +184,11 @@ async def test_leaving_waits_for_what_is_under_way() -> None:
         connection.connection_lost(None)
 
 
+async def test_an_empty_line_before_each_request_is_not_too_many() -> None:
+    wire = await Bench().feed([b"\r\n" * 3 + GET] * 5, 5, turns=5)
+    assert wire.statuses() == [200] * 5
+
+
 async def test_many_requests_ahead_take_turns() -> None:
     bench = Bench()
     lines = []
@@ -189,6 +211,17 @@ def house(demo_dir: Path) -> Iterator[House]:
     with open_house(demo_settings(demo_dir)) as house:
         house.client.post(V1, json=tecton()).raise_for_status()
         yield house
+
+
+async def test_many_hits_ahead_take_turns(house: House) -> None:
+    bench = Bench(house.app.routes)
+    connection, wire = bench.connect()
+    connection.data_received(HIT * 100)
+    assert 0 < len(wire.statuses()) < 20
+    await turns(50)
+    assert wire.statuses() == [200] * 100
+    assert not bench.app.seen  # none was ASGI's
+    connection.connection_lost(None)
 
 
 def test_many_hits_ahead_are_answered_in_order_and_whole(house: House) -> None:
