@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Lifespan
 from gateway.access.gates import Gate, KeyRights, KeyTable, Open, Passthrough
 from gateway.access.grants import Grants
 from gateway.connecting import connector_of
+from gateway.counters import Counters
 from gateway.embedded import definitions, open_feature_server
 from gateway.feature_server.fault_names import check_names
 from gateway.feature_server.faults import FaultLab
@@ -32,7 +33,7 @@ from gateway.origins.base import Origin
 from gateway.origins.forward import Forwarder
 from gateway.origins.tecton import TectonOrigin
 from gateway.serving.workers import Workers
-from gateway.settings import Settings, SettingsError
+from gateway.settings import Server, Settings, SettingsError
 from gateway.tasks import Tasks
 from gateway.telemetry import Sampling, Telemetry
 from gateway.web.middleware import Problems
@@ -48,11 +49,15 @@ logger = logging.getLogger(__name__)
 
 class Gateway(Starlette):
     """Starlette with one middleware of our own around its router: its stock pair costs two more calls on every request. `lifecycle` is for
-    the server to set."""
+    the server to set; `limits` and `counters` are its edge's."""
 
-    def __init__(self, lifecycle: Lifecycle, routes: Sequence[BaseRoute], lifespan: Lifespan[Starlette]) -> None:
+    def __init__(
+        self, lifecycle: Lifecycle, limits: Server, counters: Counters, routes: Sequence[BaseRoute], lifespan: Lifespan[Starlette]
+    ) -> None:
         super().__init__(routes=routes, lifespan=lifespan)
         self.lifecycle = lifecycle
+        self.limits = limits
+        self.counters = counters
         self.router.redirect_slashes = False
 
     def build_middleware_stack(self) -> ASGIApp:
@@ -104,7 +109,7 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
         if provider is not None:
             await close_within(SPANS_S, provider.shutdown)
 
-    return Gateway(lifecycle, routes(furnished.house), lifespan)
+    return Gateway(lifecycle, settings.server, furnished.counters, routes(furnished.house), lifespan)
 
 
 async def close_within(seconds: float, close: Callable[[], None]) -> None:

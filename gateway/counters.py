@@ -32,6 +32,10 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "shared_failures": "Calls to the shared cache that failed or were late; each is a miss.",
         "shared_drops": "Fragments not offered to the shared cache: too many were waiting, or it does not answer.",
         "sibling_failures": "Purges and ingests that another worker of this gateway did not confirm in time.",
+        "refused_connections": "Connections closed at once because there were too many.",
+        "refused_requests": "Requests whose framing or size was refused; each ends its connection.",
+        "late_requests": "Requests that did not come in within their time; each ends its connection.",
+        "unread_replies": "Connections cut because their client did not read.",
     }
 )
 
@@ -61,6 +65,10 @@ class Counters:
     shared_failures: int = 0
     shared_drops: int = 0
     sibling_failures: int = 0
+    refused_connections: int = 0
+    refused_requests: int = 0
+    late_requests: int = 0
+    unread_replies: int = 0
 
     def count_views(self, source: Source, views: int) -> None:
         """Served views, by where they came from; stale ones are told apart by those who serve them."""

@@ -4,8 +4,13 @@
      ├─ CallerError            the caller must change something
      │   ├─ InvalidRequest     the request does not fit the schema or the contract
      │   │   ├─ MalformedBody  the body is not the JSON that is asked for
+     │   │   ├─ MalformedHttp  the bytes are no HTTP/1.1 request (RFC 9112), or could be read in two ways
      │   │   └─ TooManyResults a query has more results than one answer may carry
      │   ├─ BodyTooLarge
+     │   ├─ HeadTooLarge       the request line and the headers, together
+     │   ├─ TargetTooLong
+     │   ├─ ExpectationFailed  it expects something other than 100-continue
+     │   ├─ RequestTooSlow     it did not come in within its time
      │   ├─ Unauthenticated
      │   ├─ PermissionDenied
      │   ├─ NotFound
@@ -23,7 +28,8 @@
      │   └─ OnDemandBusy       functions that did hold all threads there are for them
      └─ InternalError          the gateway's own fault
          ├─ DeadlineExceeded   the read's own time is over
-         └─ Draining           this process is about to end
+          ├─ Draining           this process is about to end
+          └─ TooManyConnections there are as many as the settings allow
 
 Each leaf says who broke it (`fault`), whether the same request may succeed when tried again (`retryable`) and its gRPC code. HTTP
 statuses are the door's business (`web/problems`). Messages name fields, never values.
@@ -82,6 +88,13 @@ class MalformedBody(InvalidRequest):
     """The body is not JSON of the shape that is asked for."""
 
 
+class MalformedHttp(InvalidRequest):
+    """The bytes are no HTTP/1.1 request, or one that another reader could take for a different one. Nothing after it is read."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"Malformed HTTP request: {what}.")
+
+
 class TooManyResults(InvalidRequest):
     """A query has more results than one answer may carry, and its caller did not allow for some to be left out."""
 
@@ -90,6 +103,29 @@ class TooManyResults(InvalidRequest):
 
 class BodyTooLarge(CallerError):
     code = Code.RESOURCE_EXHAUSTED
+
+
+class HeadTooLarge(CallerError):
+    """The request line and the headers are too many bytes, or too many lines."""
+
+    code = Code.RESOURCE_EXHAUSTED
+
+
+class TargetTooLong(CallerError):
+    code = Code.RESOURCE_EXHAUSTED
+
+
+class ExpectationFailed(CallerError):
+    code = Code.FAILED_PRECONDITION
+
+    def __init__(self) -> None:
+        super().__init__("Expect: only 100-continue can be met.")
+
+
+class RequestTooSlow(CallerError):
+    """The request did not come in within its time. What it asks for has not been looked at."""
+
+    code = Code.DEADLINE_EXCEEDED
 
 
 class Unauthenticated(CallerError):
@@ -216,4 +252,14 @@ class Draining(InternalError):
     code = Code.UNAVAILABLE
 
     def __init__(self, message: str = "This gateway is draining: it is about to end.") -> None:
+        super().__init__(message)
+
+
+class TooManyConnections(InternalError):
+    """There are as many connections as the settings allow, of all clients or of this one."""
+
+    retryable = True
+    code = Code.UNAVAILABLE
+
+    def __init__(self, message: str = "Too many connections.") -> None:
         super().__init__(message)

@@ -56,6 +56,7 @@ class Furnished:
     last, when no task runs any longer."""
 
     house: House
+    counters: Counters
     forget: Callable[[], None]
     begin: Callable[[], Awaitable[None]]
     aclose: Callable[[], Awaitable[None]]
@@ -160,7 +161,7 @@ def furnish(
         tasks.start(lag.watch())
         await replicas.begin(purger)
 
-    return Furnished(house, forget, begin, aclose)
+    return Furnished(house, counters, forget, begin, aclose)
 
 
 def open_forwarding(

@@ -50,6 +50,20 @@ class Server(_Section):
     shutdown_grace_s: float = Field(
         30.0, ge=0, le=3_600, description="After that: how long requests under way may take; what then is left is told 503."
     )
+    max_header_bytes: int = Field(
+        65_536, ge=1024, le=1_048_576, description="A request line and headers that are longer together are refused with 431."
+    )
+    max_headers: int = Field(100, ge=8, le=10_000, description="More headers than this are refused with 431.")
+    header_timeout_s: Seconds = Field(
+        10.0,
+        description="Time for a request's headers to come in, from its first byte, and for a new connection to begin its first request.",
+    )
+    body_timeout_s: Seconds = Field(30.0, description="Time for a request's body to come in, from the end of its headers.")
+    write_timeout_s: Seconds = Field(30.0, description="How long a client may leave its reply unread before its connection is cut.")
+    max_connections: int = Field(4_096, ge=1, description="Connections at most; further ones are answered 503 and closed.")
+    max_connections_per_client: int = Field(
+        0, ge=0, description="Connections at most from one address; 0: any number. Behind a load balancer all clients share its address."
+    )
 
 
 class Origin(_Section):

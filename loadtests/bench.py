@@ -167,7 +167,7 @@ def _bare(reply: bytes) -> Iterator[tuple[int, int]]:
             yield process.pid, port
 
 
-_BEHIND_ASGI = "from gateway import cli; cli.edge = lambda routes: 'httptools'; cli.main()"
+_BEHIND_ASGI = "from gateway import cli; cli.edge = lambda *_: 'httptools'; cli.main()"
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Serves what the settings describe on a listening socket, in this process or in several, until it is told to end."""
 
 import asyncio
+import resource
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ from gateway.settings import Settings
 
 CLOSING_S = 20.0
 """For what comes after the last reply: tasks, spans, stores."""
+_OTHER_FILES = 512
 
 
 def serve(settings: Settings, listener: socket.socket, started: Callable[[], None]) -> None:
@@ -51,6 +53,7 @@ def _serve(settings: Settings, listener: socket.socket, started: Callable[[], No
         started=begun,
         insistent=post is None,  # the parent passes signals on, beside those that come to all processes of a group
     )
+    allow_files(settings.server.max_connections)
     server.run(sockets=[listener])
     for one in (signal.SIGTERM, signal.SIGINT):
         signal.signal(one, signal.SIG_IGN)  # it is ending
@@ -83,6 +86,14 @@ def heed(channel: socket.socket, server: Server) -> None:
 
     loop.add_reader(channel, hear)
     loop.call_later(BEAT_S, beat)
+
+
+def allow_files(connections: int) -> None:
+    """As many open files as so many connections need, and some for all else, where the system lets us: its first limit is often 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES if hard == resource.RLIM_INFINITY else min(connections + _OTHER_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _leave_early(_: int, __: FrameType | None) -> None:

@@ -54,7 +54,7 @@ logger = logging.getLogger(__name__)
 
 def configured(app: Gateway, **other: Any) -> uvicorn.Config:
     """uvicorn's settings for this application. `other` wins."""
-    options: dict[str, Any] = {**OPTIONS, "http": edge(app.routes, app.lifecycle)}
+    options: dict[str, Any] = {**OPTIONS, "http": edge(app.routes, app.limits, app.counters, app.lifecycle)}
     return uvicorn.Config(app, **options | other)
 
 

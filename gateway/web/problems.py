@@ -18,8 +18,12 @@ STATUS: Mapping[type, int] = MappingProxyType(
         errors.PermissionDenied: 403,
         errors.NotFound: 404,
         errors.MethodNotAllowed: 405,
+        errors.RequestTooSlow: 408,
         errors.BodyTooLarge: 413,
+        errors.TargetTooLong: 414,
+        errors.ExpectationFailed: 417,
         errors.OriginThrottled: 429,
+        errors.HeadTooLarge: 431,
         errors.InternalError: 500,
         errors.OnDemandFailed: 400,
         errors.OnDemandTimeout: 504,
@@ -30,6 +34,7 @@ STATUS: Mapping[type, int] = MappingProxyType(
         errors.OriginTimeout: 504,
         errors.DeadlineExceeded: 504,
         errors.Draining: 503,
+        errors.TooManyConnections: 503,
     }
 )
 _TECTON_PATHS = ("/api/", "/v1/feature-service/", "/ingest", "/v2/ingest")

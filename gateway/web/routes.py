@@ -9,6 +9,7 @@ operations     GET /livez, /readyz, /metrics, /openapi.json, /docs
 forwarded      before a cluster: what else is below /api/, and /oauth2/default/v1/token (`gateway/origins/targets.py`)
 """
 
+import re
 from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.errors import UnknownRoute
 from gateway.lifecycle import Lifecycle
 from gateway.origins.base import Origin
 from gateway.serving.desk import DecodePurge, Desk
@@ -80,8 +82,15 @@ class SharedRoute(Route):
         return super().handle(scope, receive, send)
 
 
+_AMBIGUOUS = re.compile(rb"\\|%(?:2f|5c|[01][0-9a-f]|7f)|/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
+
+
 class Directory:
-    """The router, behind a table of the paths that have no parameters: those cost one look-up, not a regular expression per route."""
+    """The router, behind a table of the paths that have no parameters: those cost one look-up, not a regular expression per route.
+
+    Paths are taken as they stand. One that another reader might take for a different path leads nowhere: with dot segments, a backslash, or
+    an escaped slash, dot segment, backslash or control character.
+    """
 
     def __init__(self, router: Router) -> None:
         self._router = router.app
@@ -93,6 +102,8 @@ class Directory:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Hands back what the endpoint hands back: one coroutine less on every request."""
+        if _AMBIGUOUS.search(scope.get("raw_path") or b""):
+            raise UnknownRoute
         app = self._exact.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
         if app is None:
             return self._router(scope, receive, send)

@@ -1,6 +1,7 @@
 """`feature-gateway serve` told to end: by a service manager, by a person, and by one who insists."""
 
 import asyncio
+import resource
 import socket
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from gateway.hosting.running import heed
+from gateway.hosting.running import allow_files, heed
 from gateway.hosting.server import Server
 from gateway.hosting.workers import ALIVE, BEAT_S, HASTE
 from gateway.lifecycle import Lifecycle
@@ -155,3 +156,23 @@ async def test_a_worker_heeds_its_parent_lets_it_hear_and_leaves_without_one() -
 
 async def create_nothing(scope: Scope, receive: Receive, send: Send) -> None:
     """An application that is never asked."""
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ((1_024, 4_096), (2_512, 4_096)),
+        ((1_024, 2_000), (2_000, 2_000)),
+        ((1_024, -1), (2_512, -1)),
+        ((-1, -1), None),
+        ((9_000, 9_000), None),
+    ],
+)
+def test_its_limit_of_open_files_is_raised_where_it_must_and_may_be(
+    limits: tuple[int, int], expected: tuple[int, int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
+    monkeypatch.setattr(resource, "setrlimit", lambda _, wanted: asked.append(wanted))
+    allow_files(2_000)
+    assert asked == ([] if expected is None else [expected])
