@@ -17,11 +17,13 @@ from starlette.types import ASGIApp
 
 from gateway.access.gates import Gate, KeyRights, KeyTable, Open, Passthrough
 from gateway.access.grants import Grants
+from gateway.counters import Counters
 from gateway.embedded import definitions, open_feature_server
 from gateway.feature_server.fault_names import check_names
 from gateway.feature_server.faults import FaultLab
 from gateway.feature_server.origin import EmbeddedOrigin
 from gateway.furnishing import furnish
+from gateway.guarding import guarded
 from gateway.on_demand_functions import on_demand_views
 from gateway.origins.base import Origin
 from gateway.origins.tecton import TectonOrigin, connect
@@ -58,7 +60,10 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
     """
     environment = os.environ if seams.environment is None else seams.environment
     tasks, workers = Tasks(), Workers(settings.on_demand.threads)
-    origin = seams.origin or open_origin(settings)
+    counters = Counters()
+    inner = seams.origin or open_origin(settings)
+    guard = guarded(settings, inner, counters)
+    origin = guard or inner
     gate = open_gate(settings)
     provider = tracer_provider(environment, seams.span_processor)
     telemetry = Telemetry(
@@ -67,7 +72,7 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
         settings.telemetry.slo_latency_ms / 1000,
         status_of,
     )
-    furnished = furnish(settings, origin, gate, telemetry, tasks, workers, seams.clock)
+    furnished = furnish(settings, origin, gate, telemetry, tasks, workers, seams.clock, counters, guard)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -21,6 +21,7 @@ from gateway.counters import Counters
 from gateway.embedded import instant
 from gateway.features import Purge
 from gateway.origins.base import Description, Origin
+from gateway.origins.guard.origin import GuardedOrigin
 from gateway.request_log import RequestLog
 from gateway.serving.checking import OnDemandChecks
 from gateway.serving.desk import Desk
@@ -56,13 +57,22 @@ class Furnished:
 
 
 def furnish(
-    settings: Settings, origin: Origin, gate: Gate, telemetry: Telemetry, tasks: Tasks, workers: Workers, clock: Callable[[], float]
+    settings: Settings,
+    origin: Origin,
+    gate: Gate,
+    telemetry: Telemetry,
+    tasks: Tasks,
+    workers: Workers,
+    clock: Callable[[], float],
+    counters: Counters,
+    guard: GuardedOrigin | None = None,
 ) -> Furnished:
-    """Opens nothing yet but what the settings name wrongly. Raises SettingsError."""
+    """Opens nothing yet but what the settings name wrongly. `guard`: the origin's, if it has one, whose state is told. Raises
+    SettingsError."""
     from gateway.web.metrics import Metrics  # noqa: PLC0415 - what it stands on opens files when it is imported
 
     patience_s, name = settings.deadlines.read_s, settings.origin.kind
-    namespaces, policies, counters = Namespaces(), policies_of(settings), Counters()
+    namespaces, policies = Namespaces(), policies_of(settings)
     defaults = {view: said.defaults for view, said in settings.views.items() if said.defaults is not None}
     keeper = open_keeper(settings, policies, clock)
     store, flights = keeper.store, Flights[Landed](tasks)
@@ -122,8 +132,9 @@ def furnish(
         origin,
         doors(tecton),
         tecton,
-        Metrics(counters, store, flights),
+        Metrics(counters, store, flights, guard),
         settings.server.max_body_bytes,
+        settings.guard.priority_header,
         version("feature-gateway"),
     )
 

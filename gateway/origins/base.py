@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from gateway.features import PLAIN, Caller, Feature, Field, Labels, ReadOptions, ServiceRef, SloInfo, ViewValues, Written
+from gateway.features import PLAIN, Caller, Feature, Field, Labels, Priority, ReadOptions, ServiceRef, SloInfo, ViewValues, Written
 from gateway.on_demand import OnDemandView
 
 DEFAULT, WILDCARD = "DEFAULT", "WILDCARD"
@@ -40,6 +40,7 @@ class Fetch:
     traceparent: str | None = None
     max_results: int | None = None
     """Of a query: how many results its answer may have. None: as many as there are."""
+    priority: Priority = Priority.NORMAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,13 @@ class FetchedRow:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """An origin's answer: one row per row asked, in order. `labels` by feature name, where they were wanted and the origin has them."""
+    """An origin's answer: one row per row asked, in order. `labels` by feature name, where they were wanted and the origin has them.
+    `attempts`: how often it was asked; `hedged`: the second time because the first was late."""
 
     rows: tuple[FetchedRow, ...]
     labels: Mapping[str, Labels] | None = None
+    attempts: int = 1
+    hedged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class Queried:
     partial: bool = False
     more: bool = False
     labels: Mapping[str, Labels] | None = None
+    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True)

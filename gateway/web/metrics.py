@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from gateway.cache.flights import Flights
 from gateway.cache.store import FragmentStore
 from gateway.counters import MEANINGS, Counters
+from gateway.origins.guard.origin import GuardedOrigin
 
 _PREFIX = "feature_gateway_"
 _VIEWS = "views_"
@@ -41,6 +42,10 @@ METRICS: Mapping[str, tuple[str, str]] = MappingProxyType(
         f"{_PREFIX}cache_max_bytes": ("gauge", "Bytes of fragments kept at most (cache.max_bytes)."),
         f"{_PREFIX}cache_evictions_total": ("counter", "Fragments dropped to make room for others."),
         f"{_PREFIX}flights": ("gauge", "Fragments that are being fetched."),
+        f"{_PREFIX}guard_open": ("gauge", "1 while the breaker of reads is open: no call to the origin but probes."),
+        f"{_PREFIX}guard_limit": ("gauge", "Calls to the origin that may be under way now; 0: there is no limit."),
+        f"{_PREFIX}guard_under_way": ("gauge", "Of these, those that are."),
+        f"{_PREFIX}guard_queued": ("gauge", "Calls that wait for one of them to end."),
     }
 )
 """Each metric: its type, and what it means."""
@@ -51,8 +56,10 @@ class Metrics(Collector):
 
     content_type = CONTENT_TYPE_PLAIN_0_0_4
 
-    def __init__(self, counters: Counters, store: FragmentStore, flights: Flights[Any]) -> None:
+    def __init__(self, counters: Counters, store: FragmentStore, flights: Flights[Any], guard: GuardedOrigin | None = None) -> None:
+        """`guard` None: its gauges are 0."""
         self._counters = counters
+        self._guard = guard
         self._store = store
         self._flights = flights
 
@@ -77,6 +84,16 @@ class Metrics(Collector):
             f"{_PREFIX}cache_max_bytes": self._store.max_bytes,
             f"{_PREFIX}cache_evictions_total": self._store.evictions,
             f"{_PREFIX}flights": len(self._flights),
+            **self._guarded(),
+        }
+
+    def _guarded(self) -> dict[str, float]:
+        slots = None if self._guard is None else self._guard.slots
+        return {
+            f"{_PREFIX}guard_open": 0 if self._guard is None else int(self._guard.open),
+            f"{_PREFIX}guard_limit": 0 if slots is None else slots.limit,
+            f"{_PREFIX}guard_under_way": 0 if slots is None else slots.under_way,
+            f"{_PREFIX}guard_queued": 0 if slots is None else slots.queued,
         }
 
     def _views(self, meaning: str) -> CounterMetricFamily:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cache.shared.breaker import Breaker
+from gateway.breaker import Breaker
 from gateway.cache.shared.layout import (
     Kept,
     Message,
