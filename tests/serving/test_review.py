@@ -212,7 +212,7 @@ def test_a_services_ttl_holds_where_it_is_named_by_its_id_too(cluster: Cluster) 
 def test_the_connections_to_a_cluster_outlive_its_slow_minutes(cluster: Cluster) -> None:
     tree = cluster_settings(cluster.url, deadlines={"read_s": 0.5})
     tree["origin"]["max_connections"] = 4
-    tree["guard"] = ONE_TRY | {"limit_max": 0}  # so that it is the connections that are waited for
+    tree["guard"] = {**ONE_TRY, "limit_max": 0}  # so that it is the connections that are waited for
     with open_house(tree, ALICE) as house:
         read(house.client)
         hold = Hold()

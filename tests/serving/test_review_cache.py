@@ -280,7 +280,7 @@ def test_refreshes_in_the_air_are_bounded_and_leave_room_for_those_who_wait(clus
     rows = [(f"user{number}", number) for number in range(300)]
     tree = cluster_settings(cluster.url, cache=EVEN | {"stale_while_revalidate_s": 30}, auth={"grant_life_s": 1e6})
     tree["origin"]["batch"] = False
-    tree["guard"] = ONE_TRY | {"limit_max": 0}  # nothing but what is tested bounds the calls under way
+    tree["guard"] = {**ONE_TRY, "limit_max": 0}  # nothing but what is tested bounds the calls under way
     tree["deadlines"] = {"read_s": 20}  # 300 calls, one by one
     with open_house(tree, ALICE) as house:
         post(house, rows)

@@ -3,7 +3,7 @@
     window     the latencies of at least 10 answers of one shape, over at least 100 ms; what counts of them is the median
     shape      calls that are alike, by the size of their batches: each has a baseline of its own
     baseline   what an answer takes when it need not wait: the least median of windows since it was last measured
-    gradient   (1.5 baselines + 5 ms) / median, no more than 1 and no less than a half; over shapes, weighed by their answers
+    gradient   (1.3 baselines + 5 ms) / median, no more than 1 and no less than a half; over shapes, weighed by their answers
     limit      gradient x limit + its square root, where at least half of it was in use; it grows only where three quarters were
 
 Up to that tolerance latency is believed to be noise: the mix of services, and this process's own turns. A median that is the fault of
@@ -28,7 +28,7 @@ _WINDOW_S = 0.1
 _WINDOW_ANSWERS = 10
 _MOST_ANSWERS = 256
 """Of a window, kept of each shape."""
-_TOLERANCE, _SLACK_S = 1.5, 0.005
+_TOLERANCE, _SLACK_S = 1.3, 0.005
 _STEEPEST = 0.5
 _IN_USE, _NEARLY_FULL = 0.5, 0.75
 _MEASURE_EVERY_S = 15.0
