@@ -90,7 +90,10 @@ class Guard(_Section):
     )
     limit_min: int = Field(4, ge=1, le=100_000, description="Calls that may be under way however slow they are.")
     queue_ms: float = Field(
-        250.0, ge=0, le=60_000, description="How long a call waits at most for one under way to end, where the limit is met; then 503."
+        250.0,
+        ge=0,
+        le=60_000,
+        description="A call that would wait longer than this for one under way to end, where the limit is met, is refused (503).",
     )
     priority_header: str | None = Field(
         None,

@@ -287,5 +287,5 @@ def _unchanged(ask: Callable[[Fetch], Awaitable[T]], fetch: Fetch, _spent_s: flo
 
 def _budgeted(ask: Callable[[Fetch], Awaitable[T]], fetch: Fetch, budget_ms: int, spent_s: float) -> Awaitable[T]:
     """With the latency budget that is left, in whole milliseconds and one at least."""
-    left_ms = max(1, budget_ms - int(spent_s * 1000))
+    left_ms = max(1, budget_ms - round(spent_s * 1000))
     return ask(fetch if left_ms == budget_ms else replace(fetch, options=replace(fetch.options, latency_budget_ms=left_ms)))

@@ -17,7 +17,8 @@ _TELL_EVERY_S = 10.0
 
 
 class Slots:
-    """`clock` is monotonic, in seconds; `longest_wait_s` bounds a wait, and so does half the time that a call has left."""
+    """`clock` is monotonic, in seconds. Whoever would wait longer than `longest_wait_s`, as it looks, is refused; whoever waits does so for
+    half of the time that it has left: what has waited for nothing is a worse answer than one more wait."""
 
     def __init__(self, clock: Callable[[], float], limit: GradientLimit, counters: Counters, *, longest_wait_s: float) -> None:
         self._clock = clock
@@ -71,11 +72,10 @@ class Slots:
             if not woken.done():
                 woken.set_result(None)
 
-        most_s = min(self._longest_wait_s, left_s / 2)
-        ticket = self._turnstile.wait(priority, most_s, wake)
+        ticket = self._turnstile.wait(priority, min(self._longest_wait_s, left_s / 2), wake)
         if ticket is None:
             raise self._shed(priority)
-        timer = loop.call_later(most_s, wake)
+        timer = loop.call_later(left_s / 2, wake)
         try:
             await woken
         except BaseException:

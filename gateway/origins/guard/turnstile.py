@@ -53,7 +53,7 @@ class Turnstile:
 
     def wait(self, priority: Priority, most_s: float, wake: Callable[[], object]) -> Ticket | None:
         """A place in the queue; None: refused, because it would take longer than this class's share of `most_s`."""
-        if self.estimate_s(priority) > SHARES[priority] * most_s:
+        if most_s <= 0 or self.estimate_s(priority) > SHARES[priority] * most_s:
             return None
         ticket = Ticket(priority, wake, None)
         self._queues[priority][ticket] = None

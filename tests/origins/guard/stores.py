@@ -102,7 +102,7 @@ class Load:
                 self.turnstile.leave(given)
                 seen.refused += 1
 
-        self._at(WAIT_S, give_up)
+        self._at(DEADLINE_S / 2, give_up)
 
     def _send(self, ticket: Ticket, seen: Seen, came_s: float) -> None:
         def begin() -> None:
