@@ -11,7 +11,7 @@ from collections import deque
 _KEPT = 256
 _FEWEST = 64
 """Before so many are known nothing is hedged."""
-_REFRESH_EVERY = 16
+_REFRESH_EVERY = 32
 _MEDIANS = 8.0
 _SHORTEST_S = 0.002
 """A hedge sooner would answer for this process's own hitches."""

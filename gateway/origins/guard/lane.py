@@ -2,7 +2,6 @@
 whether another may go."""
 
 import logging
-from collections.abc import Callable
 
 from gateway.breaker import Breaker
 from gateway.counters import Counters
@@ -41,21 +40,29 @@ class Lane:
         if self._breaker is not None and (rests_s := self._breaker.rests_s()) > 0:
             raise self._resting(rests_s)
 
-    def go(self) -> Callable[[GatewayError | None], None]:
-        """Right before an attempt, which may be the probe: what is to be told how it went. Raises as `check`."""
+    def go(self) -> int:
+        """Right before an attempt, which may be the probe: the era that it belongs to. Raises as `check`."""
         self.check()
-        breaker = self._breaker
-        if breaker is None:
-            return lambda _: None
-        allowed = breaker.allows()
+        if self._breaker is None:
+            return 0
+        allowed = self._breaker.allows()
         assert allowed, "it does not rest, so it lets one through"
-        era = breaker.era
+        return self._breaker.era
 
-        def tell(error: GatewayError | None) -> None:
-            if breaker.era == era:  # else it began before the breaker opened, or closed
-                self._tell(breaker, well=not isinstance(error, _FAILURES))
-
-        return tell
+    def tell(self, era: int, error: GatewayError | None = None) -> None:
+        """How an attempt of this era went. One that began before the breaker opened, or closed, has nothing to say."""
+        breaker = self._breaker
+        if breaker is None or breaker.era != era:
+            return
+        was_closed = breaker.closed
+        breaker.tell(well=not isinstance(error, _FAILURES))
+        if breaker.closed is was_closed:
+            return
+        if was_closed:
+            self._counters.guard_opened += 1
+            logger.warning("%s: too many calls to the feature store fail. But for a probe now and then, none is made", self._name)
+        else:
+            logger.warning("%s: the feature store answers again", self._name)
 
     def told_s(self, error: OriginError) -> float | None:
         """In how many seconds to come again, as an error says, where that is heeded."""
@@ -65,17 +72,6 @@ class Lane:
         """The origin says when to come again. `throttled`: by 429, not 503."""
         if self._pause is not None:
             self._pause.begin(retry_after, throttled=throttled)
-
-    def _tell(self, breaker: Breaker, *, well: bool) -> None:
-        was_closed = breaker.closed
-        breaker.tell(well=well)
-        if breaker.closed is was_closed:
-            return
-        if was_closed:
-            self._counters.guard_opened += 1
-            logger.warning("%s: too many calls to the feature store fail. But for a probe now and then, none is made", self._name)
-        else:
-            logger.warning("%s: the feature store answers again", self._name)
 
     def _resting(self, rests_s: float) -> OriginResting:
         self._counters.guard_resting += 1

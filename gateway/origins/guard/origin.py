@@ -181,11 +181,13 @@ class GuardedOrigin:
         return False
 
     async def _try(self, call: _Call[T]) -> T:
-        call.lane.check()
         slots = self._policies.slots
         if slots is None:
             return await self._attempt(call)
-        ticket = await slots.take(call.priority, call.deadline_s)
+        ticket = slots.spare(call.priority)
+        if ticket is None:
+            call.lane.check()
+            ticket = await slots.take(call.priority, call.deadline_s)
         try:
             return await self._attempt(call)
         finally:
@@ -194,39 +196,41 @@ class GuardedOrigin:
     async def _attempt(self, call: _Call[T], *, first: bool = True) -> T:
         """One request to the origin inside, and what it teaches. `first`: it may be hedged. Where it is, and ends for the hedge's sake, all
         that is known of it is that it took longer than the hedge was held back."""
-        tell = call.lane.go()
+        era = call.lane.go()
         if call.attempts == 0:
             self._policies.budget.earn()
         call.attempts += 1
         began_s = self._clock()
         hedge: Hedge[T] | None = None
         try:
-            async with asyncio.timeout_at(call.deadline_s + _GRACE_S) as cut:
+            async with asyncio.timeout(None) as cut:
                 hedge = self._hedge(call, cut) if first else None
+                if hedge is None:
+                    cut.reschedule(call.deadline_s + _GRACE_S)
                 answer = await call.send(began_s - call.began_s)
         except TimeoutError as error:
             if hedge is not None and hedge.decided:
                 self._latencies_of(call.shape).add(hedge.delay_s)
                 return self._won(hedge)
             late = OriginTimeout(_LATE)
-            self._learn(call, tell, late)
+            self._learn(call, era, late)
             raise late from error
         except GatewayError as error:
-            self._learn(call, tell, error)
+            self._learn(call, era, error)
             if hedge is not None and isinstance(error, OriginError) and await hedge.settle():
                 return self._won(hedge)
             raise
         finally:
             if hedge is not None:
                 hedge.close()
-        tell(None)
+        call.lane.tell(era)
         if call.shape is not None:
             self._answered(call.shape, self._clock() - began_s)
         return answer
 
-    def _learn(self, call: _Call[T], tell: Callable[[GatewayError | None], None], error: GatewayError) -> None:
+    def _learn(self, call: _Call[T], era: int, error: GatewayError) -> None:
         """Of an attempt that failed, or was refused."""
-        tell(error)
+        call.lane.tell(era, error)
         if isinstance(error, OriginError):
             call.lane.heed(error.retry_after, throttled=isinstance(error, OriginThrottled))
         if isinstance(error, OriginThrottled) and self._policies.slots is not None:
@@ -246,10 +250,10 @@ class GuardedOrigin:
 
     def _hedge(self, call: _Call[T], cut: asyncio.Timeout) -> Hedge[T] | None:
         """Set for when the first attempt is late."""
-        if not self._policies.hedging or call.shape is None or not call.lane.well:
+        if not self._policies.hedging or call.shape is None or call.lane.open:
             return None
         delay_s = self._latencies_of(call.shape).hedge_after_s
-        return None if delay_s is None else Hedge(cut, delay_s, partial(self._second, call))
+        return None if delay_s is None else Hedge(cut, delay_s, call.deadline_s + _GRACE_S, partial(self._second, call))
 
     def _second(self, call: _Call[T]) -> asyncio.Task[T] | None:
         """The hedge, if there may be one now: the origin is well, and there is time, a slot that nobody waits for, and budget."""

@@ -14,18 +14,23 @@ T = TypeVar("T")
 
 
 class Hedge(Generic[T]):
-    """Begins by itself after `delay_s`, unless `begin` gives None then. `cut`: the time-out that the first attempt runs under.
+    """Begins by itself after `delay_s`, unless `begin` gives None then. `cut`: the time-out that the first attempt runs under, which is set
+    to `until_s` then: a call in time has one timer, not two.
 
     An answer decides, and so does a refusal of the caller or the request. A failure decides nothing: the first may still be answered.
     """
 
-    def __init__(self, cut: asyncio.Timeout, delay_s: float, begin: Callable[[], asyncio.Task[T] | None]) -> None:
+    __slots__ = ("_begin", "_cut", "_first_runs", "_loop", "_task", "_timer", "_until_s", "delay_s")
+
+    def __init__(self, cut: asyncio.Timeout, delay_s: float, until_s: float, begin: Callable[[], asyncio.Task[T] | None]) -> None:
         self.delay_s = delay_s
         self._cut = cut
+        self._until_s = until_s
         self._begin = begin
         self._task: asyncio.Task[T] | None = None
         self._first_runs = True
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self._send)
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_at(min(self._loop.time() + delay_s, until_s), self._send)
 
     @property
     def decided(self) -> bool:
@@ -56,10 +61,11 @@ class Hedge(Generic[T]):
             self._task.cancel()
 
     def _send(self) -> None:
+        self._cut.reschedule(self._until_s)
         self._task = self._begin()
         if self._task is not None:
             self._task.add_done_callback(self._ended)
 
     def _ended(self, _: asyncio.Task[T]) -> None:
         if self._first_runs and self.decided and not self._cut.expired():
-            self._cut.reschedule(asyncio.get_running_loop().time())
+            self._cut.reschedule(self._loop.time())
