@@ -16,6 +16,7 @@ from gateway.origins.guard.origin import GuardedOrigin, Policies
 from gateway.origins.guard.retries import Retries
 from gateway.origins.guard.slots import Slots
 from gateway.origins.guard.throttle import Pause
+from gateway.origins.guard.uncancelled import Uncancelled
 from gateway.settings import Settings
 
 _JITTER = 0.2
@@ -23,8 +24,12 @@ _JITTER = 0.2
 
 
 def guarded(settings: Settings, origin: Origin, counters: Counters) -> GuardedOrigin | None:
-    """The origin with its guard around it; None where it is to have none."""
-    return GuardedOrigin(origin, policies(settings, counters), counters) if waits(settings) else None
+    """The origin with its guard around it; None where it is to have none.
+
+    A guard cancels: the attempt that a hedge has overtaken, the hedge that lost, what does not end at its deadline. Neither the stock httpx
+    pool nor a connection to Redis is to be cancelled in the midst of an answer.
+    """
+    return GuardedOrigin(Uncancelled(origin), policies(settings, counters), counters) if waits(settings) else None
 
 
 def waits(settings: Settings) -> bool:
