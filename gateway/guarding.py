@@ -21,6 +21,7 @@ from gateway.settings import Settings
 
 _JITTER = 0.2
 """Of the time between probes: replicas must not probe together."""
+_FAIR_S = 0.5
 
 
 def guarded(settings: Settings, origin: Origin, counters: Counters) -> GuardedOrigin | None:
@@ -56,4 +57,5 @@ def policies(settings: Settings, counters: Counters) -> Policies:
         Retries(chosen.retries),
         Slots(clock, limit, counters, longest_wait_s=chosen.queue_ms / 1000) if limit is not None else None,
         hedging=chosen.hedging,
+        fair_s=min(_FAIR_S, settings.deadlines.read_s / 2),
     )

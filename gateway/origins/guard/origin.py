@@ -23,7 +23,6 @@ from gateway.origins.guard.lane import Lane
 from gateway.origins.guard.race import Hedge
 from gateway.origins.guard.retries import Retries
 from gateway.origins.guard.slots import Slots
-from gateway.origins.guard.turnstile import Ticket
 from gateway.tasks import Tasks
 
 T = TypeVar("T")
@@ -34,7 +33,8 @@ _LATE = "The feature store did not answer in time."
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """What a guard decides by. None, or 0 retries: that mechanism is off."""
+    """What a guard decides by. None, or 0 retries: that mechanism is off. `fair_s`: a call that had less time and ends at its deadline says
+    nothing of the origin."""
 
     reads: Lane
     ingest: Lane
@@ -42,6 +42,7 @@ class Policies:
     retries: Retries
     slots: Slots | None
     hedging: bool
+    fair_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -187,7 +188,7 @@ class GuardedOrigin:
         ticket = slots.spare(call.priority)
         if ticket is None:
             call.lane.check()
-            ticket = await slots.take(call.priority, call.deadline_s)
+            ticket = await slots.take(call.priority, call.useful_until_s)
         try:
             return await self._attempt(call)
         finally:
@@ -213,10 +214,10 @@ class GuardedOrigin:
                 self._latencies_of(call.shape).add(hedge.delay_s)
                 return self._won(hedge)
             late = OriginTimeout(_LATE)
-            self._learn(call, era, late)
+            self._learn(call, era, late, began_s)
             raise late from error
         except GatewayError as error:
-            self._learn(call, era, error)
+            self._learn(call, era, error, began_s)
             if hedge is not None and isinstance(error, OriginError) and await hedge.settle():
                 return self._won(hedge)
             raise
@@ -228,8 +229,11 @@ class GuardedOrigin:
             self._answered(call.shape, self._clock() - began_s)
         return answer
 
-    def _learn(self, call: _Call[T], era: int, error: GatewayError) -> None:
-        """Of an attempt that failed, or was refused."""
+    def _learn(self, call: _Call[T], era: int, error: GatewayError, began_s: float) -> None:
+        """Of an attempt that failed, or was refused. That it had not the time that is fair speaks against whoever gave it less."""
+        hurried = isinstance(error, OriginTimeout) and self._clock() - began_s < self._policies.fair_s
+        if hurried and asyncio.get_running_loop().time() >= call.deadline_s:
+            return
         call.lane.tell(era, error)
         if isinstance(error, OriginError):
             call.lane.heed(error.retry_after, throttled=isinstance(error, OriginThrottled))
@@ -259,30 +263,27 @@ class GuardedOrigin:
         """The hedge, if there may be one now: the origin is well, and there is time, a slot that nobody waits for, and budget."""
         if not call.lane.well or asyncio.get_running_loop().time() >= call.useful_until_s:
             return None
-        slots, ticket = self._policies.slots, None
-        if slots is not None:
-            ticket = slots.spare(call.priority)
-            if ticket is None:
-                return None
-        affordable = self._affords()
-        task = self._tasks.start(self._attempt(call, first=False)) if affordable else None
-        if slots is not None and ticket is not None:
-            if task is None:
+        slots = self._policies.slots
+        ticket = None if slots is None else slots.spare(call.priority)
+        if slots is not None and ticket is None:
+            return None
+
+        def give_back(_: object = None) -> None:
+            if slots is not None and ticket is not None:
                 slots.give_back(ticket)
-            else:  # not in the coroutine: one that is cancelled before its first step runs none of it
-                task.add_done_callback(partial(_give_back, slots, ticket))
-        if task is not None:
-            self._counters.guard_hedges += 1
-            call.hedged = True
+
+        if not self._affords():
+            give_back()
+            return None
+        self._counters.guard_hedges += 1
+        call.hedged = True
+        task = self._tasks.start(self._attempt(call, first=False))
+        task.add_done_callback(give_back)  # not in the coroutine: one that is cancelled before its first step runs none of it
         return task
 
     def _won(self, hedge: Hedge[T]) -> T:
         self._counters.guard_hedges_won += 1
         return hedge.result()
-
-
-def _give_back(slots: Slots, ticket: Ticket, _: object) -> None:
-    slots.give_back(ticket)
 
 
 def _unchanged(ask: Callable[[Fetch], Awaitable[T]], fetch: Fetch, _spent_s: float) -> Awaitable[T]:

@@ -121,7 +121,7 @@ class Guarded:
         self.reads, self.ingest = self._lane("reads"), self._lane("ingest")
         self.slots = Slots(self.clock, limit, self.counters, longest_wait_s=wait_s) if limit is not None else None
         budget = RetryBudget(self.clock, share=share, floor_per_s=1_000)
-        policies = Policies(self.reads, self.ingest, budget, Retries(retries, random=Random(0)), self.slots, hedging=hedging)
+        policies = Policies(self.reads, self.ingest, budget, Retries(retries, random=Random(0)), self.slots, hedging, fair_s=0.5)
         self.origin = GuardedOrigin(self.inner, policies, self.counters, clock=self.clock, sleep=self._sleep)
 
     def _lane(self, name: str) -> Lane:

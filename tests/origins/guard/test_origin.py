@@ -156,6 +156,30 @@ async def test_failures_open_it_and_a_probe_closes_it(kind: type[OriginError], c
     assert [record.getMessage().split(":")[0] for record in told] == ["reads", "reads"]
 
 
+async def test_callers_in_too_great_a_hurry_do_not_open_it() -> None:
+    guard = Guarded(retries=0)
+    guard.inner.always = asyncio.Event()
+    for _ in range(20):
+        with pytest.raises(OriginTimeout):
+            await guard.fetch(within_s=0.002)
+    assert not guard.origin.open
+    guard.inner.always = OriginTimeout("504")  # the origin's own, as quick as it is
+    for _ in range(5):
+        with pytest.raises(OriginTimeout):
+            await guard.fetch()
+    assert guard.origin.open
+
+
+async def test_calls_that_had_time_enough_and_got_no_answer_open_it() -> None:
+    guard, tasks = Guarded(), Tasks()
+    guard.inner.always = asyncio.Event()
+    late = [tasks.start(guard.origin.fetch(a_fetch(0.02))) for _ in range(5)]
+    await guard.inner.reached(5)
+    guard.clock.advance(1.0)
+    await asyncio.wait(late)
+    assert guard.origin.open
+
+
 async def test_a_refusal_shows_that_the_origin_is_there() -> None:
     guard = Guarded(*[unavailable()] * 5, NotFound("no such service"), retries=0)
     for _ in range(5):
