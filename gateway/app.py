@@ -27,6 +27,7 @@ from gateway.feature_server.fault_names import check_names
 from gateway.feature_server.faults import FaultLab
 from gateway.feature_server.origin import EmbeddedOrigin
 from gateway.furnishing import furnish
+from gateway.guarding import guarded
 from gateway.lifecycle import Lifecycle
 from gateway.on_demand_functions import on_demand_views
 from gateway.origins.base import Origin
@@ -82,7 +83,10 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
     """
     environment = os.environ if seams.environment is None else seams.environment
     tasks, workers = Tasks(), Workers(settings.on_demand.threads)
-    origin = seams.origin or open_origin(settings)
+    counters = Counters()
+    inner = seams.origin or open_origin(settings)
+    guard = guarded(settings, inner, counters)
+    origin = guard or inner
     gate = open_gate(settings)
     provider = tracer_provider(environment, seams.span_processor)
     telemetry = Telemetry(
@@ -93,7 +97,7 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
         trusting=settings.telemetry.trust_traceparent == "always",
     )
     lifecycle, forwarder = seams.lifecycle or Lifecycle(), open_forwarder(settings)
-    furnished = furnish(settings, origin, gate, telemetry, tasks, workers, seams.clock, lifecycle, forwarder)
+    furnished = furnish(settings, origin, gate, telemetry, tasks, workers, seams.clock, counters, lifecycle, guard, forwarder)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -19,6 +19,8 @@
      ├─ OriginError            the feature store could not, or would not, answer
      │   ├─ OriginThrottled    it asks for fewer requests
      │   ├─ OriginUnavailable  it cannot be reached, or says so itself
+     │   │   ├─ OriginShed     too many calls to it are under way: this one was not made
+     │   │   └─ OriginResting  it failed again and again, and is left alone for a moment
      │   ├─ OriginTimeout      it did not answer in time
      │   ├─ OriginFailed       it answered with an error of its own
      │   └─ OriginMalformed    it answered what cannot be understood
@@ -165,25 +167,38 @@ class MethodNotAllowed(CallerError):
 
 
 class OriginError(GatewayError):
-    """The feature store could not, or would not, answer. What it says of the caller (401, 403, 404, 400) is a CallerError instead."""
+    """The feature store could not, or would not, answer. What it says of the caller (401, 403, 404, 400) is a CallerError instead.
+
+    `retry_after`: when to come again, as a Retry-After header spells it; the origin's own text, if it sent one. `attempts`: how often
+    it was asked.
+    """
 
     fault = Fault.ORIGIN
     retryable = True
     code = Code.UNAVAILABLE
 
-
-class OriginThrottled(OriginError):
-    """The origin asks for fewer requests. `retry_after` is its own header's text, if it sent one."""
-
-    code = Code.RESOURCE_EXHAUSTED
-
     def __init__(self, message: str, retry_after: str | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.attempts = 1
+
+
+class OriginThrottled(OriginError):
+    """The origin asks for fewer requests."""
+
+    code = Code.RESOURCE_EXHAUSTED
 
 
 class OriginUnavailable(OriginError):
     """The origin cannot be reached, or answered 503."""
+
+
+class OriginShed(OriginUnavailable):
+    """As many calls to the origin are under way as it bears, and too many wait: this one was not made."""
+
+
+class OriginResting(OriginUnavailable):
+    """Too many calls to the origin failed lately: but for a probe now and then, none is made."""
 
 
 class OriginTimeout(OriginError):

@@ -25,6 +25,7 @@ from gateway.hosting.lag import LoopLag
 from gateway.lifecycle import Lifecycle, Worker
 from gateway.origins.base import Description, Origin
 from gateway.origins.forward import Forwarder
+from gateway.origins.guard.origin import GuardedOrigin
 from gateway.origins.targets import Targets
 from gateway.request_log import RequestLog
 from gateway.serving.checking import OnDemandChecks
@@ -70,14 +71,17 @@ def furnish(
     tasks: Tasks,
     workers: Workers,
     clock: Callable[[], float],
+    counters: Counters,
     lifecycle: Lifecycle,
+    guard: GuardedOrigin | None = None,
     forwarder: Forwarder | None = None,
 ) -> Furnished:
-    """Opens nothing yet but what the settings name wrongly. Raises SettingsError."""
+    """Opens nothing yet but what the settings name wrongly. `guard`: the origin's, if it has one, whose state is told. Raises
+    SettingsError."""
     from gateway.web.metrics import Metrics  # noqa: PLC0415 - what it stands on opens files when it is imported
 
     patience_s, name = settings.deadlines.read_s, settings.origin.kind
-    namespaces, policies, counters = Namespaces(), policies_of(settings), Counters()
+    namespaces, policies = Namespaces(), policies_of(settings)
     defaults = {view: said.defaults for view, said in settings.views.items() if said.defaults is not None}
     keeper = open_keeper(settings, policies, clock)
     store, flights = keeper.store, Flights[Landed](tasks)
@@ -138,8 +142,9 @@ def furnish(
         origin,
         doors(tecton),
         tecton,
-        Metrics(counters, store, flights, lag, 1 if lifecycle.worker is None else lifecycle.worker.number),
+        Metrics(counters, store, flights, lag, 1 if lifecycle.worker is None else lifecycle.worker.number, guard),
         settings.server.max_body_bytes,
+        settings.guard.priority_header,
         version("feature-gateway"),
         lifecycle,
         None if forwarder is None else open_forwarding(settings, forwarder, gate, telemetry, counters, tasks),

@@ -119,6 +119,50 @@ class Forward(_Section):
         return frozenset(name for name in Forward.model_fields if getattr(self, name) is True)
 
 
+class Guard(_Section):
+    """What stands before an origin that is waited for: a cluster, or the embedded feature server on Redis."""
+
+    retries: int = Field(2, ge=0, le=10, description="How often a read is tried again after attempts that failed. 0: not at all.")
+    retry_budget: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="Retries and hedged attempts together, as a share of calls; three a second are always there. 0: none.",
+    )
+    hedging: bool = Field(
+        default=True, description="Whether a fetch that takes longer than 95% of the recent ones is asked a second time beside it."
+    )
+    breaker_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of failures within 2 s, of 20 calls at least (or 5 failures in a row of fewer), at which calls stop but for a "
+        "probe every `guard.breaker_pause_s`. 0: they never stop.",
+    )
+    breaker_pause_s: Seconds = Field(0.5, description="Time from one probe to the next, more or less a fifth of it.")
+    retry_after_max_s: float = Field(
+        30.0,
+        ge=0,
+        le=3_600,
+        description="The longest time for which no call is made because the origin said Retry-After (429, 503). 0: it is not heeded.",
+    )
+    limit_max: int | None = Field(
+        None, ge=0, le=100_000, description="Calls under way at most, however fast they are. Unset: `origin.max_connections`. 0: no limit."
+    )
+    limit_min: int = Field(4, ge=1, le=100_000, description="Calls that may be under way however slow they are.")
+    queue_ms: float = Field(
+        250.0,
+        ge=0,
+        le=60_000,
+        description="A call that would wait longer than this for one under way to end, where the limit is met, is refused (503).",
+    )
+    priority_header: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9-]{1,64}$",
+        description="Request header that says `high`, `normal` or `low`: the lowest are refused first. Unset: all are normal.",
+    )
+
+
 class Key(_Section):
     """One API key of the gateway's own."""
 
@@ -361,6 +405,7 @@ class Settings(_Section):
     server: Server = Server()
     origin: Origin = Origin()
     forward: Forward = Forward()
+    guard: Guard = Guard()
     auth: Auth = Auth()
     cache: Cache = Cache()
     metadata: Metadata = Metadata()

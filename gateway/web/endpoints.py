@@ -16,7 +16,7 @@ from gateway.serving.doors import Door, QueryDoor, Staleness
 from gateway.serving.plan import Plan
 from gateway.serving.querying import QueryCall, WildcardReader
 from gateway.serving.reader import Call, FeatureReader
-from gateway.web.exchange import STARTED, answer, answer_json, begin, id_headers, read_body, read_headers
+from gateway.web.exchange import STARTED, answer, answer_json, begin, id_headers, read_body, read_headers, read_priority
 from gateway.web.problems import JSON, Headers
 from gateway.wire.metadata import named_schema, tecton_metadata
 
@@ -25,14 +25,16 @@ TRIED = "feature_gateway.tried"
 
 
 class ReadFeatures:
-    """A read door. A hit is answered by a plain function call, which `edge` calls too; only what is not a hit awaits."""
+    """A read door. A hit is answered by a plain function call, which `edge` calls too; only what is not a hit awaits, and only of that
+    `priority_header` is read."""
 
-    def __init__(self, reader: FeatureReader, door: Door, route: str, max_body_bytes: int) -> None:
+    def __init__(self, reader: FeatureReader, door: Door, route: str, max_body_bytes: int, priority_header: bytes | None = None) -> None:
         self.hit = reader.hit
         self.door = door
         self.route = route
         self.max_body_bytes = max_body_bytes
         self._reader = reader
+        self._priority_header = priority_header
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         authorization, traceparent = read_headers(scope, self.max_body_bytes)
@@ -49,6 +51,8 @@ class ReadFeatures:
         told: Headers = []
         if body is None:
             begin(scope)
+            if self._priority_header is not None:
+                call = msgspec.structs.replace(call, priority=read_priority(scope, self._priority_header))
             body, stale = await self._reader.read(call)
             told = id_headers(scope, 200)
         headers = [JSON, (b"content-length", b"%d" % len(body)), *told]
@@ -72,11 +76,14 @@ def staleness(stale: Staleness) -> Headers:
 class QueryFeatures:
     """A door to wildcard feature services. No hits here: nothing of a query is cached."""
 
-    def __init__(self, reader: WildcardReader, door: QueryDoor, route: str, max_body_bytes: int) -> None:
+    def __init__(
+        self, reader: WildcardReader, door: QueryDoor, route: str, max_body_bytes: int, priority_header: bytes | None = None
+    ) -> None:
         self._reader = reader
         self._door = door
         self._route = route
         self._max_body_bytes = max_body_bytes
+        self._priority_header = priority_header
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         begin(scope)
@@ -86,7 +93,9 @@ class QueryFeatures:
             return
         params = scope["path_params"]
         path = ServiceRef(params["workspace"], params["feature_service"]) if params else None
-        await answer_json(scope, send, await self._reader.read(QueryCall(self._door, self._route, body, path, authorization, traceparent)))
+        priority = read_priority(scope, self._priority_header)
+        call = QueryCall(self._door, self._route, body, path, authorization, traceparent, priority)
+        await answer_json(scope, send, await self._reader.read(call))
 
 
 class DescribeService:

@@ -19,6 +19,7 @@ from gateway.cache.flights import Flights
 from gateway.cache.store import FragmentStore
 from gateway.counters import MEANINGS, Counters
 from gateway.hosting.lag import BOUNDS_S, LoopLag
+from gateway.origins.guard.origin import GuardedOrigin
 
 _PREFIX = "feature_gateway_"
 _VIEWS = "views_"
@@ -48,6 +49,10 @@ METRICS: Mapping[str, tuple[str, str]] = MappingProxyType(
         f"{_LAG}_max": ("gauge", "The most of it, since the start."),
         f"{_PREFIX}worker": ("gauge", "Number of the worker that tells this; 1 where it is alone."),
         f"{_LAG}_recent": ("gauge", "Its moving average over a few seconds."),
+        f"{_PREFIX}guard_open": ("gauge", "1 while the breaker of reads is open: no call to the origin but probes."),
+        f"{_PREFIX}guard_limit": ("gauge", "Calls to the origin that may be under way now; 0: there is no limit."),
+        f"{_PREFIX}guard_under_way": ("gauge", "Of these, those that are."),
+        f"{_PREFIX}guard_queued": ("gauge", "Calls that wait for one of them to end."),
     }
 )
 """Each metric: its type, and what it means."""
@@ -58,8 +63,18 @@ class Metrics(Collector):
 
     content_type = CONTENT_TYPE_PLAIN_0_0_4
 
-    def __init__(self, counters: Counters, store: FragmentStore, flights: Flights[Any], lag: LoopLag, worker: int = 1) -> None:
+    def __init__(
+        self,
+        counters: Counters,
+        store: FragmentStore,
+        flights: Flights[Any],
+        lag: LoopLag,
+        worker: int = 1,
+        guard: GuardedOrigin | None = None,
+    ) -> None:
+        """`guard` None: its gauges are 0."""
         self._counters = counters
+        self._guard = guard
         self._store = store
         self._flights = flights
         self._lag = lag
@@ -91,6 +106,16 @@ class Metrics(Collector):
             f"{_PREFIX}worker": self._worker,
             f"{_LAG}_max": self._lag.longest_s,
             f"{_LAG}_recent": self._lag.recent_s,
+            **self._guarded(),
+        }
+
+    def _guarded(self) -> dict[str, float]:
+        slots = None if self._guard is None else self._guard.slots
+        return {
+            f"{_PREFIX}guard_open": 0 if self._guard is None else int(self._guard.open),
+            f"{_PREFIX}guard_limit": 0 if slots is None else slots.limit,
+            f"{_PREFIX}guard_under_way": 0 if slots is None else slots.under_way,
+            f"{_PREFIX}guard_queued": 0 if slots is None else slots.queued,
         }
 
     def _views(self, meaning: str) -> CounterMetricFamily:

@@ -64,7 +64,7 @@ def answer(error: errors.GatewayError, path: str) -> tuple[int, Headers, bytes]:
             status = 501
     if isinstance(error, errors.Unauthenticated):
         headers.append((b"www-authenticate", b"Tecton-key"))
-    if isinstance(error, errors.OriginThrottled) and error.retry_after is not None:
+    if isinstance(error, errors.OriginError) and error.retry_after is not None:
         headers.append((b"retry-after", error.retry_after.encode("latin-1", "ignore")))
     body = ingest_body(error) if path in _INGEST_PATHS else error_body(error.message, int(error.code))
     headers.append((b"content-length", b"%d" % len(body)))

@@ -63,6 +63,7 @@ class House:
     tecton: TectonReads
     metrics: Scraped
     max_body_bytes: int
+    priority_header: str | None
     version: str
     lifecycle: Lifecycle
     forwarding: Forwarding | None = None
@@ -112,15 +113,19 @@ class Directory:
 
 
 def routes(house: House) -> Sequence[BaseRoute]:
+    priority_header = None if house.priority_header is None else house.priority_header.lower().encode()
+
     def read(path: str, name: str, *, beside: str | None = None) -> Route:
-        endpoint, told = ReadFeatures(house.reader, getattr(house.doors, name), path, house.max_body_bytes), f"{name} {path}"
+        endpoint = ReadFeatures(house.reader, getattr(house.doors, name), path, house.max_body_bytes, priority_header)
+        told = f"{name} {path}"
         if beside is not None:
             return SharedRoute(path, endpoint, method="POST", beside=beside, name=told)
         return Route(path, endpoint, methods=["POST"], name=told)
 
     def query(path: str, name: str) -> Route:
         door = getattr(house.doors, name)
-        return Route(path, QueryFeatures(house.wildcards, door, path, house.max_body_bytes), methods=["POST"], name=f"{name} {path}")
+        endpoint = QueryFeatures(house.wildcards, door, path, house.max_body_bytes, priority_header)
+        return Route(path, endpoint, methods=["POST"], name=f"{name} {path}")
 
     def purge(path: str, decode: DecodePurge, method: str = "POST") -> Route:
         return Route(path, PurgeFeatures(house.desk, decode, house.max_body_bytes), methods=[method])
