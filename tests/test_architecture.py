@@ -116,6 +116,7 @@ THIRD_PARTIES = {
     "msgspec": (
         "features",
         "origins.base",
+        "origins.guard.origin",
         "cache.fragments",
         "cache.sharing",
         "cache.shared",
