@@ -118,7 +118,8 @@ def spelled(read: Read, document: Any) -> bytes:
 
 def _spelled_row(row: Mapping[str, Any]) -> str:
     if "error" in row:
-        return _json({"error": {"message": row["error"]["message"], "code": row["error"]["code"]}})
+        known = ("message", "code", "retryAfterSeconds")  # in this order; the last where it is known when to come again
+        return _json({"error": {name: row["error"][name] for name in known if name in row["error"]}})
     members = []
     for name in _MAPS:
         if name == "ageSeconds" and name in row:

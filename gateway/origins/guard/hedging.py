@@ -4,6 +4,9 @@
 The trap: where one call in twenty is slow, the percentile turns slow with it and no hedge is ever sent; and a hedge that wins hides how
 long the first would have taken. So an attempt that was overtaken counts as having taken until its hedge was sent, and the delay is never
 more than eight medians. Where the latencies really are that spread, more than one call in twenty is hedged, as far as the budget goes.
+
+Nor is it less than two medians: a hedge takes one itself, so where latencies are close together it could win nothing and would cost
+the origin a call in twenty.
 """
 
 from collections import deque
@@ -12,7 +15,7 @@ _KEPT = 256
 _FEWEST = 64
 """Before so many are known nothing is hedged."""
 _REFRESH_EVERY = 32
-_MEDIANS = 8.0
+_SOONEST_MEDIANS, _LATEST_MEDIANS = 2.0, 8.0
 _SHORTEST_S = 0.002
 """A hedge sooner would answer for this process's own hitches."""
 
@@ -33,4 +36,4 @@ class Latencies:
             self._fresh = 0
             ordered = sorted(self._recent)
             late_s, median_s = ordered[len(ordered) * 95 // 100], ordered[len(ordered) // 2]
-            self.hedge_after_s = max(_SHORTEST_S, min(late_s, _MEDIANS * median_s))
+            self.hedge_after_s = max(_SHORTEST_S, _SOONEST_MEDIANS * median_s, min(late_s, _LATEST_MEDIANS * median_s))
