@@ -72,6 +72,10 @@ class Command:
     def url(self) -> str:
         return self.told(r"Serving (?:on )?(http://\S+)")[1]
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def pause(self) -> None:
         self._process.send_signal(signal.SIGSTOP)
 
