@@ -41,6 +41,7 @@ async def _overload(scene: Stage, peak_s: float, seconds: float) -> Sheet:
     sheet.note("p50 of the rejected ms", percentile(rejected_ms, 50))
     sheet.at_most("p99 of the rejected ms", percentile(rejected_ms, 99), _REJECTED_MS)
     sheet.note("replies", over.kinds)
+    sheet.note("replies at half", half.kinds)
     sheet.at_most("recovered after s", _recovered_s(half), 5.0)
     sheet.exactly("wrong values", peak.wrong + over.wrong + half.wrong, 0)
     sheet.note("upstream calls per read", sum(call.at_s >= began_s for call in scene.origin.calls()) / len(over.outcome.records))

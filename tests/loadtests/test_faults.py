@@ -127,7 +127,7 @@ def test_the_command_ends_as_its_verdicts_say(kept: bool, monkeypatch: pytest.Mo
     assert document["figures"]["quick"] == {"value": "True", "promise": None, "kept": True}
 
 
-BUSY = (" ms", " s", "of what it can", "hedges included")
+BUSY = (" ms", " s", "of what it can", "hedges included", "among whole replies")
 """How figures end that a busy machine spoils. They are measured here, and judged by whoever runs the command on a quiet one."""
 
 
