@@ -31,7 +31,7 @@ def truncated(pace: Pace) -> Sheet:
     """At every byte of head and body: with a length and in chunks, by FIN and by RST. Most reads beside it go well, so no breaker opens."""
     with stage(pace, deadlines__read_s=_DEADLINE_S) as scene:
         scene.origin.always(CutAsAsked())
-        return asyncio.run(_truncated(scene, cut_users(every=9 if pace.quick else 1)))
+        return asyncio.run(_truncated(scene, cut_users(every=11 if pace.quick else 1)))
 
 
 def cut_users(*, every: int) -> list[str]:
@@ -91,7 +91,7 @@ def _not_cut(scene: Stage, users: Sequence[str]) -> list[str]:
 def cancelled(pace: Pace) -> Sheet:
     """Thirty callers, each of whom goes away 0-20 ms after asking, again and again."""
     with stage(pace, deadlines__read_s=_DEADLINE_S) as scene:
-        return asyncio.run(_cancelled(scene, pace.of(60, 4)))
+        return asyncio.run(_cancelled(scene, pace.of(60, 3)))
 
 
 async def _cancelled(scene: Stage, seconds: float) -> Sheet:

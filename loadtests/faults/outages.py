@@ -17,7 +17,7 @@ DEADLINE_S = 1.0
 """deadlines.read_s, where a fault is about being in time."""
 _STEP_S = 0.25
 _BEFORE_S = 1.5
-_AFTER_S = 2.5
+_AFTER_S = 2.0
 
 
 def failed(records: Sequence[Record]) -> list[Record]:
@@ -133,8 +133,8 @@ async def _throttling(scene: Stage, pause_s: int) -> Sheet:
         scene.origin.forget()
         seconds = pause_s + as_date  # a date has whole seconds, so up to one of them may be over already
         name = "until a date" if as_date else "for seconds"
-        reading = asyncio.create_task(scene.read(partial(_named, name[0]), 1.0 + seconds + _AFTER_S))
-        await asyncio.sleep(1.0)
+        reading = asyncio.create_task(scene.read(partial(_named, name[0]), 0.5 + seconds + _AFTER_S))
+        await asyncio.sleep(0.5)
         throttled_s = time.monotonic()
         await asyncio.to_thread(scene.origin.always, Throttling(seconds, as_date=as_date))
         heard = await reading

@@ -13,13 +13,12 @@ from tests.harness.scripted.load import Capacity
 SERVERS, SERVICE_S = 15, 0.1
 CAPACITY_PER_S = SERVERS / SERVICE_S
 _REJECTED_MS = 10.0
-_RECOVERY_S = 6.5
 
 
 def overload(pace: Pace) -> Sheet:
     """The origin takes 0.1 s for a call, and fifteen at a time. First as many reads as it can answer, then thrice that, then half."""
     with stage(pace, deadlines__read_s=DEADLINE_S) as scene:
-        return asyncio.run(_overload(scene, pace.of(20, 4), pace.of(60, 6)))
+        return asyncio.run(_overload(scene, pace.of(20, 2), pace.of(60, 5)))
 
 
 async def _overload(scene: Stage, peak_s: float, seconds: float) -> Sheet:
@@ -28,7 +27,8 @@ async def _overload(scene: Stage, peak_s: float, seconds: float) -> Sheet:
     peak = await scene.read(partial(_user, "peak"), peak_s, rate_per_s=CAPACITY_PER_S)
     began_s = time.monotonic()
     over = await scene.read(partial(_user, "over"), seconds, rate_per_s=3 * CAPACITY_PER_S)
-    half = await scene.read(partial(_user, "half"), _RECOVERY_S, rate_per_s=CAPACITY_PER_S / 2)
+    recovery_s = scene.pace.of(8, 3.5)
+    half = await scene.read(partial(_user, "half"), recovery_s, rate_per_s=CAPACITY_PER_S / 2)
     rejected_ms = [took_s(record) * 1e3 for record in over.outcome.records if record.status == 503]
     sheet = Sheet("overload")
     sheet.note("offered per s", 3 * CAPACITY_PER_S)
@@ -42,7 +42,7 @@ async def _overload(scene: Stage, peak_s: float, seconds: float) -> Sheet:
     sheet.at_most("p99 of the rejected ms", percentile(rejected_ms, 99), _REJECTED_MS)
     sheet.note("replies", over.kinds)
     sheet.note("replies at half", half.kinds)
-    sheet.at_most("recovered after s", _recovered_s(half), 5.0)
+    sheet.at_most("recovered after s", _recovered_s(half, recovery_s), 5.0)
     sheet.exactly("wrong values", peak.wrong + over.wrong + half.wrong, 0)
     sheet.note("upstream calls per read", sum(call.at_s >= began_s for call in scene.origin.calls()) / len(over.outcome.records))
     sheet.note("driver late by ms", over.outcome.lateness_ms)
@@ -60,8 +60,8 @@ def _goodput(heard: Heard, seconds: float) -> float:
     )
 
 
-def _recovered_s(heard: Heard) -> float:
+def _recovered_s(heard: Heard, seconds: float) -> float:
     """From when on all is answered, and about as fast as the origin is."""
     ill = [record.scheduled_s for record in heard.outcome.records if record.status != 200 or took_s(record) > 3 * SERVICE_S]
     last_s = max(ill, default=0.0)
-    return last_s if last_s < _RECOVERY_S - 1.0 else float("inf")
+    return last_s if last_s < seconds - 1.0 else float("inf")
