@@ -1,10 +1,12 @@
 """The composition root: settings in, an ASGI application out. The only place that chooses an origin or touches the OpenTelemetry SDK."""
 
 import asyncio
+import logging
 import os
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -13,22 +15,26 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from starlette.applications import Starlette
-from starlette.types import ASGIApp
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Lifespan
 
 from gateway.access.gates import Gate, KeyRights, KeyTable, Open, Passthrough
 from gateway.access.grants import Grants
 from gateway.connecting import connector_of
+from gateway.counters import Counters
 from gateway.embedded import definitions, open_feature_server
 from gateway.feature_server.fault_names import check_names
 from gateway.feature_server.faults import FaultLab
 from gateway.feature_server.origin import EmbeddedOrigin
 from gateway.furnishing import furnish
+from gateway.guarding import guarded
+from gateway.lifecycle import Lifecycle
 from gateway.on_demand_functions import on_demand_views
 from gateway.origins.base import Origin
 from gateway.origins.forward import Forwarder
 from gateway.origins.tecton import TectonOrigin
 from gateway.serving.workers import Workers
-from gateway.settings import Settings, SettingsError
+from gateway.settings import Server, Settings, SettingsError
 from gateway.tasks import Tasks
 from gateway.telemetry import Sampling, Telemetry
 from gateway.web.middleware import Problems
@@ -37,13 +43,26 @@ from gateway.web.routes import Directory, routes
 
 _UNCOUNTED = 1_000_000
 """Connections that a pool never comes to: httpx's loses some to calls that are cancelled, and must not come to miss them."""
+SPANS_S = 5.0
+"""For the last spans to be sent."""
+logger = logging.getLogger(__name__)
 
 
 class Gateway(Starlette):
-    """Starlette with one middleware of our own around its router: its stock pair costs two more calls on every request."""
+    """Starlette with one middleware of our own around its router: its stock pair costs two more calls on every request. `lifecycle` is for
+    the server to set; `limits` and `counters` are its edge's."""
+
+    def __init__(
+        self, lifecycle: Lifecycle, limits: Server, counters: Counters, routes: Sequence[BaseRoute], lifespan: Lifespan[Starlette]
+    ) -> None:
+        super().__init__(routes=routes, lifespan=lifespan)
+        self.lifecycle = lifecycle
+        self.limits = limits
+        self.counters = counters
+        self.router.redirect_slashes = False
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Problems(Directory(self.router))
+        return Problems(Directory(self.router), self.lifecycle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +73,7 @@ class Seams:
     origin: Origin | None = None
     span_processor: SpanProcessor | None = None
     environment: Mapping[str, str] | None = None
+    lifecycle: Lifecycle | None = None
 
 
 def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
@@ -63,7 +83,10 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
     """
     environment = os.environ if seams.environment is None else seams.environment
     tasks, workers = Tasks(), Workers(settings.on_demand.threads)
-    origin = seams.origin or open_origin(settings)
+    counters = Counters()
+    inner = seams.origin or open_origin(settings)
+    guard = guarded(settings, inner, counters)
+    origin = guard or inner
     gate = open_gate(settings)
     provider = tracer_provider(environment, seams.span_processor)
     telemetry = Telemetry(
@@ -73,8 +96,8 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
         status_of,
         trusting=settings.telemetry.trust_traceparent == "always",
     )
-    forwarder = open_forwarder(settings)
-    furnished = furnish(settings, origin, gate, telemetry, tasks, workers, seams.clock, forwarder)
+    lifecycle, forwarder = seams.lifecycle or Lifecycle(), open_forwarder(settings)
+    furnished = furnish(settings, origin, gate, telemetry, tasks, workers, seams.clock, counters, lifecycle, guard, forwarder)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -88,11 +111,29 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
         if forwarder is not None:
             await forwarder.aclose()
         if provider is not None:
-            await asyncio.get_running_loop().run_in_executor(None, provider.shutdown)
+            await close_within(SPANS_S, provider.shutdown)
 
-    app = Gateway(routes=routes(furnished.house), lifespan=lifespan)
-    app.router.redirect_slashes = False
-    return app
+    return Gateway(lifecycle, settings.server, furnished.counters, routes(furnished.house), lifespan)
+
+
+async def close_within(seconds: float, close: Callable[[], None]) -> None:
+    """Close what may take long: a receiver of spans that is gone is tried for half a minute. Left behind, it does not keep the process from
+    ending."""
+    loop, closed = asyncio.get_running_loop(), asyncio.Event()
+
+    def run() -> None:
+        try:
+            close()
+        finally:
+            with suppress(RuntimeError):  # nobody waits any more
+                loop.call_soon_threadsafe(closed.set)
+
+    threading.Thread(target=run, name="closing", daemon=True).start()
+    try:
+        async with asyncio.timeout(seconds):
+            await closed.wait()
+    except TimeoutError:
+        logger.warning("Spans that were not taken within %g s are lost", seconds)
 
 
 def open_origin(settings: Settings) -> Origin:

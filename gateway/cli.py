@@ -1,6 +1,5 @@
-"""`feature-gateway`: the demo, the server, and keys for it; the other commands stand in `commands`. The only module that runs uvicorn."""
+"""`feature-gateway`: the demo, the server, and keys for it; the other commands stand in `commands`."""
 
-import gc
 import os
 import socket
 import sys
@@ -9,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-import uvicorn
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from gateway.access.keys import digest, new_key
-from gateway.app import create_app
 from gateway.commands.apply import apply
 from gateway.commands.check import check
 from gateway.commands.discover import discover
@@ -25,12 +22,10 @@ from gateway.demo import definitions
 from gateway.demo.flights import ROWS
 from gateway.demo.load import load, loaded
 from gateway.embedded import open_engine
+from gateway.hosting.running import serve as serve_on
 from gateway.settings import Settings, SettingsError
 from gateway.settings import load as load_settings
-from gateway.web.edge import edge
 
-KEEP_ALIVE_S = 75
-"""Longer than the idle time of common load balancers and clients, so that it is they who close."""
 _STEP = 3_000
 
 
@@ -80,7 +75,7 @@ def demo(port: int, data_dir: Path) -> None:
         key = _demo_key(data_dir)
         settings = load_settings(
             overrides={
-                "server": {"port": port},
+                "server": {"port": port, "workers": 1, "drain_s": 0},
                 "auth": {"keys": {"demo": {"digest": digest(key), "workspaces": ["*"], "ingest": True, "purge": True}}},
                 "feature_server": {"definitions": "gateway.demo.definitions:REPOSITORY", "data_dir": data_dir, "as_of": definitions.AS_OF},
             }
@@ -88,7 +83,7 @@ def demo(port: int, data_dir: Path) -> None:
         with _listen(settings) as listener:
             _load_flights(settings)
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            _serve(settings, listener, lambda: click.echo(_welcome(url, key)))
+            _serve(settings, listener, _welcome(url, key))
 
 
 @main.command()
@@ -97,9 +92,16 @@ def demo(port: int, data_dir: Path) -> None:
 @click.option("--tecton-url", help="Base URL of the Tecton cluster.")
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on; 0 lets the system choose.")
+@click.option("--workers", type=int, help="Processes that serve the port.")
 @click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Folder of the embedded server's online store.")
 def serve(
-    config: Path | None, origin: str | None, tecton_url: str | None, host: str | None, port: int | None, data_dir: Path | None
+    config: Path | None,
+    origin: str | None,
+    tecton_url: str | None,
+    host: str | None,
+    port: int | None,
+    workers: int | None,
+    data_dir: Path | None,
 ) -> None:
     """Serve, by settings file, FEATURE_GATEWAY_* variables and these options (the later wins).
 
@@ -114,7 +116,7 @@ def serve(
     """
     overrides: dict[str, Any] = {
         "origin": given(kind=origin, url=tecton_url),
-        "server": given(host=host, port=port),
+        "server": given(host=host, port=port, workers=workers),
         "feature_server": given(data_dir=data_dir),
     }
     with told_plainly():
@@ -125,8 +127,7 @@ def serve(
             click.secho("auth.mode is open: whoever reaches this port reads everything.", fg="red", bold=True, err=True)
         with _listen(settings) as listener:
             host, port = listener.getsockname()[:2]
-            told = f"Serving on http://{host}:{port} (origin: {settings.origin.kind}, auth: {settings.auth_mode})"
-            _serve(settings, listener, lambda: click.echo(told))
+            _serve(settings, listener, f"Serving on http://{host}:{port} (origin: {settings.origin.kind}, auth: {settings.auth_mode})")
 
 
 @main.command("new-key")
@@ -202,45 +203,16 @@ def _plain_progress() -> Callable[[int], None]:
     return progress
 
 
-def _spare_collections() -> None:
-    """What is there when serving begins stays, so full collections need not look through it: they took 17-45 ms each, and were most of the
-    tail of reads. A collection is due after more allocations than a batch of reads makes."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+def _serve(settings: Settings, listener: socket.socket, told: str) -> None:
+    faults = settings.feature_server.faults.active
 
+    def started() -> None:
+        if faults:
+            named = ", ".join(faults)
+            click.secho(f"The fault lab is on ({named}): the feature server misbehaves on purpose.", fg="red", bold=True, err=True)
+        click.echo(told)
 
-class _Server(uvicorn.Server):
-    """uvicorn, telling when it has begun to serve."""
-
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._tell_started = started
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        _spare_collections()
-        if self.started:
-            self._tell_started()
-
-
-def _serve(settings: Settings, listener: socket.socket, started: Callable[[], None]) -> None:
-    app = create_app(settings)
-    if faults := settings.feature_server.faults.active:
-        click.secho(f"The fault lab is on ({', '.join(faults)}): the feature server misbehaves on purpose.", fg="red", bold=True, err=True)
-    config = uvicorn.Config(
-        app,
-        loop="uvloop",
-        http=edge(app.routes),
-        ws="none",
-        lifespan="on",
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # nobody here asks for the client's address
-        timeout_keep_alive=KEEP_ALIVE_S,
-    )
-    _Server(config, started).run(sockets=[listener])
+    serve_on(settings, listener, started)
 
 
 def _welcome(url: str, key: str) -> str:

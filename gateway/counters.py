@@ -31,6 +31,22 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "shared_misses": "Fragments looked for in the shared cache and not found.",
         "shared_failures": "Calls to the shared cache that failed or were late; each is a miss.",
         "shared_drops": "Fragments not offered to the shared cache: too many were waiting, or it does not answer.",
+        "sibling_failures": "Purges and ingests that another worker of this gateway did not confirm in time.",
+        "refused_connections": "Connections closed at once because there were too many.",
+        "refused_requests": "Requests whose framing or size was refused; each ends its connection.",
+        "late_requests": "Requests that did not come in within their time; each ends its connection.",
+        "unread_replies": "Connections cut because their client did not read.",
+        "guard_calls": "Calls to the origin that its guard was asked for.",
+        "guard_retries": "Attempts made again after one that failed.",
+        "guard_hedges": "Second attempts beside one that was late.",
+        "guard_hedges_won": "Of these, those whose answer was taken.",
+        "guard_budget_exhausted": "Retries and hedges left out because they would have been too many.",
+        "guard_shed_high": "Calls of high priority refused: too many were under way and waiting.",
+        "guard_shed_normal": "The same of normal priority.",
+        "guard_shed_low": "The same of low priority; refreshes in the background are.",
+        "guard_opened": "How often the breaker opened: too many calls failed.",
+        "guard_resting": "Calls refused while it was open.",
+        "guard_paused": "Calls refused until the time that the origin's Retry-After named.",
     }
 )
 
@@ -59,6 +75,22 @@ class Counters:
     shared_misses: int = 0
     shared_failures: int = 0
     shared_drops: int = 0
+    sibling_failures: int = 0
+    refused_connections: int = 0
+    refused_requests: int = 0
+    late_requests: int = 0
+    unread_replies: int = 0
+    guard_calls: int = 0
+    guard_retries: int = 0
+    guard_hedges: int = 0
+    guard_hedges_won: int = 0
+    guard_budget_exhausted: int = 0
+    guard_shed_high: int = 0
+    guard_shed_normal: int = 0
+    guard_shed_low: int = 0
+    guard_opened: int = 0
+    guard_resting: int = 0
+    guard_paused: int = 0
 
     def count_views(self, source: Source, views: int) -> None:
         """Served views, by where they came from; stale ones are told apart by those who serve them."""

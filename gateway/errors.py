@@ -4,8 +4,13 @@
      ├─ CallerError            the caller must change something
      │   ├─ InvalidRequest     the request does not fit the schema or the contract
      │   │   ├─ MalformedBody  the body is not the JSON that is asked for
+     │   │   ├─ MalformedHttp  the bytes are no HTTP/1.1 request (RFC 9112), or could be read in two ways
      │   │   └─ TooManyResults a query has more results than one answer may carry
      │   ├─ BodyTooLarge
+     │   ├─ HeadTooLarge       the request line and the headers, together
+     │   ├─ TargetTooLong
+     │   ├─ ExpectationFailed  it expects something other than 100-continue
+     │   ├─ RequestTooSlow     it did not come in within its time
      │   ├─ Unauthenticated
      │   ├─ PermissionDenied
      │   ├─ NotFound
@@ -14,6 +19,8 @@
      ├─ OriginError            the feature store could not, or would not, answer
      │   ├─ OriginThrottled    it asks for fewer requests
      │   ├─ OriginUnavailable  it cannot be reached, or says so itself
+     │   │   ├─ OriginShed     too many calls to it are under way: this one was not made
+     │   │   └─ OriginResting  it failed again and again, and is left alone for a moment
      │   ├─ OriginTimeout      it did not answer in time
      │   ├─ OriginFailed       it answered with an error of its own
      │   └─ OriginMalformed    it answered what cannot be understood
@@ -22,7 +29,9 @@
      │   ├─ OnDemandTimeout    it took longer than its time limit
      │   └─ OnDemandBusy       functions that did hold all threads there are for them
      └─ InternalError          the gateway's own fault
-         └─ DeadlineExceeded   the read's own time is over
+         ├─ DeadlineExceeded   the read's own time is over
+          ├─ Draining           this process is about to end
+          └─ TooManyConnections there are as many as the settings allow
 
 Each leaf says who broke it (`fault`), whether the same request may succeed when tried again (`retryable`) and its gRPC code. HTTP
 statuses are the door's business (`web/problems`). Messages name fields, never values.
@@ -81,6 +90,13 @@ class MalformedBody(InvalidRequest):
     """The body is not JSON of the shape that is asked for."""
 
 
+class MalformedHttp(InvalidRequest):
+    """The bytes are no HTTP/1.1 request, or one that another reader could take for a different one. Nothing after it is read."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"Malformed HTTP request: {what}.")
+
+
 class TooManyResults(InvalidRequest):
     """A query has more results than one answer may carry, and its caller did not allow for some to be left out."""
 
@@ -89,6 +105,29 @@ class TooManyResults(InvalidRequest):
 
 class BodyTooLarge(CallerError):
     code = Code.RESOURCE_EXHAUSTED
+
+
+class HeadTooLarge(CallerError):
+    """The request line and the headers are too many bytes, or too many lines."""
+
+    code = Code.RESOURCE_EXHAUSTED
+
+
+class TargetTooLong(CallerError):
+    code = Code.RESOURCE_EXHAUSTED
+
+
+class ExpectationFailed(CallerError):
+    code = Code.FAILED_PRECONDITION
+
+    def __init__(self) -> None:
+        super().__init__("Expect: only 100-continue can be met.")
+
+
+class RequestTooSlow(CallerError):
+    """The request did not come in within its time. What it asks for has not been looked at."""
+
+    code = Code.DEADLINE_EXCEEDED
 
 
 class Unauthenticated(CallerError):
@@ -128,25 +167,38 @@ class MethodNotAllowed(CallerError):
 
 
 class OriginError(GatewayError):
-    """The feature store could not, or would not, answer. What it says of the caller (401, 403, 404, 400) is a CallerError instead."""
+    """The feature store could not, or would not, answer. What it says of the caller (401, 403, 404, 400) is a CallerError instead.
+
+    `retry_after`: when to come again, as a Retry-After header spells it; the origin's own text, if it sent one. `attempts`: how often
+    it was asked.
+    """
 
     fault = Fault.ORIGIN
     retryable = True
     code = Code.UNAVAILABLE
 
-
-class OriginThrottled(OriginError):
-    """The origin asks for fewer requests. `retry_after` is its own header's text, if it sent one."""
-
-    code = Code.RESOURCE_EXHAUSTED
-
     def __init__(self, message: str, retry_after: str | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.attempts = 1
+
+
+class OriginThrottled(OriginError):
+    """The origin asks for fewer requests."""
+
+    code = Code.RESOURCE_EXHAUSTED
 
 
 class OriginUnavailable(OriginError):
     """The origin cannot be reached, or answered 503."""
+
+
+class OriginShed(OriginUnavailable):
+    """As many calls to the origin are under way as it bears, and too many wait: this one was not made."""
+
+
+class OriginResting(OriginUnavailable):
+    """Too many calls to the origin failed lately: but for a probe now and then, none is made."""
 
 
 class OriginTimeout(OriginError):
@@ -205,4 +257,24 @@ class DeadlineExceeded(InternalError):
     code = Code.DEADLINE_EXCEEDED
 
     def __init__(self, message: str = "Timed out") -> None:
+        super().__init__(message)
+
+
+class Draining(InternalError):
+    """This process was told to end: another one is to be asked."""
+
+    retryable = True
+    code = Code.UNAVAILABLE
+
+    def __init__(self, message: str = "This gateway is draining: it is about to end.") -> None:
+        super().__init__(message)
+
+
+class TooManyConnections(InternalError):
+    """There are as many connections as the settings allow, of all clients or of this one."""
+
+    retryable = True
+    code = Code.UNAVAILABLE
+
+    def __init__(self, message: str = "Too many connections.") -> None:
         super().__init__(message)

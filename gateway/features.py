@@ -5,7 +5,7 @@ Knows nothing of HTTP, JSON, caches or stores.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from functools import lru_cache
 from itertools import groupby
 from types import MappingProxyType
@@ -238,6 +238,14 @@ class ServiceRef(msgspec.Struct, frozen=True, gc=False):
 
     def __str__(self) -> str:
         return f"{self.workspace}/{self.name or self.id}"
+
+
+class Priority(IntEnum):
+    """Who goes first where not all can."""
+
+    LOW = 0
+    NORMAL = 1
+    HIGH = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,16 @@ from gateway.cache.flights import Flights
 from gateway.cache.keys import Key, Namespaces
 from gateway.cache.policy import Policies, Said, Terms
 from gateway.cache.sharing import Invalidation, SharedCache
+from gateway.cache.siblings import Siblings
 from gateway.cache.store import FragmentStore
 from gateway.counters import Counters
 from gateway.embedded import instant
 from gateway.features import Purge
+from gateway.hosting.lag import LoopLag
+from gateway.lifecycle import Lifecycle, Worker
 from gateway.origins.base import Description, Origin
 from gateway.origins.forward import Forwarder
+from gateway.origins.guard.origin import GuardedOrigin
 from gateway.origins.targets import Targets
 from gateway.request_log import RequestLog
 from gateway.serving.checking import OnDemandChecks
@@ -53,6 +57,7 @@ class Furnished:
     last, when no task runs any longer."""
 
     house: House
+    counters: Counters
     forget: Callable[[], None]
     begin: Callable[[], Awaitable[None]]
     aclose: Callable[[], Awaitable[None]]
@@ -66,17 +71,22 @@ def furnish(
     tasks: Tasks,
     workers: Workers,
     clock: Callable[[], float],
+    counters: Counters,
+    lifecycle: Lifecycle,
+    guard: GuardedOrigin | None = None,
     forwarder: Forwarder | None = None,
 ) -> Furnished:
-    """Opens nothing yet but what the settings name wrongly. Raises SettingsError."""
+    """Opens nothing yet but what the settings name wrongly. `guard`: the origin's, if it has one, whose state is told. Raises
+    SettingsError."""
     from gateway.web.metrics import Metrics  # noqa: PLC0415 - what it stands on opens files when it is imported
 
     patience_s, name = settings.deadlines.read_s, settings.origin.kind
-    namespaces, policies, counters = Namespaces(), policies_of(settings), Counters()
+    namespaces, policies = Namespaces(), policies_of(settings)
     defaults = {view: said.defaults for view, said in settings.views.items() if said.defaults is not None}
     keeper = open_keeper(settings, policies, clock)
     store, flights = keeper.store, Flights[Landed](tasks)
-    replicas = Replicas(open_shared(settings, tasks, counters, clock), settings, tasks)
+    siblings = None if lifecycle.worker is None else Siblings(lifecycle.worker, tasks, counters)
+    replicas, lag = Replicas(open_shared(settings, tasks, counters, clock), siblings, settings, tasks), LoopLag()
     purger = Purger(namespaces, store, flights, counters, clock, replicas.tell)
     checks = OnDemandChecks(settings.on_demand.check_ratio, counters, workers)
 
@@ -108,7 +118,7 @@ def furnish(
         doubt=lambda errand: schemas.doubt(errand.service, errand.plan),
     )
     inline_reads = InlineReads(origin, name, gate, keeper, telemetry, clock=clock)
-    request_log = open_request_log(settings, namespaces, store, clock)
+    request_log = open_request_log(settings, namespaces, store, clock, lifecycle.worker)
     reader = FeatureReader(
         gate, schemas, store, gatherer, inline_reads, workers, telemetry, counters, request_log, patience_s=patience_s, clock=clock
     )
@@ -132,9 +142,11 @@ def furnish(
         origin,
         doors(tecton),
         tecton,
-        Metrics(counters, store, flights),
+        Metrics(counters, store, flights, lag, 1 if lifecycle.worker is None else lifecycle.worker.number, guard),
         settings.server.max_body_bytes,
+        settings.guard.priority_header,
         version("feature-gateway"),
+        lifecycle,
         None if forwarder is None else open_forwarding(settings, forwarder, gate, telemetry, counters, tasks),
     )
 
@@ -151,9 +163,10 @@ def furnish(
 
     async def begin() -> None:
         tasks.start(sweep(store, settings.cache.sweep_every_s, clock))
+        tasks.start(lag.watch())
         await replicas.begin(purger)
 
-    return Furnished(house, forget, begin, aclose)
+    return Furnished(house, counters, forget, begin, aclose)
 
 
 def open_forwarding(
@@ -233,8 +246,10 @@ def open_shared(settings: Settings, tasks: Tasks, counters: Counters, clock: Cal
     )
 
 
-def open_request_log(settings: Settings, namespaces: Namespaces, store: FragmentStore, clock: Callable[[], float]) -> RequestLog | None:
-    """The log of reads, where the settings name a file."""
+def open_request_log(
+    settings: Settings, namespaces: Namespaces, store: FragmentStore, clock: Callable[[], float], worker: Worker | None
+) -> RequestLog | None:
+    """The log of reads, where the settings name a file. Each of several workers has its own, as it has a cache of its own."""
     chosen = settings.request_log
     if chosen.path is None:
         return None
@@ -243,14 +258,16 @@ def open_request_log(settings: Settings, namespaces: Namespaces, store: Fragment
         fragment = store.lookup(key)
         return None if fragment is None else fragment.size_bytes
 
-    return RequestLog(chosen.path, sample=chosen.sample, max_bytes=chosen.max_bytes, namespaces=namespaces, size_of=size_of, clock=clock)
+    path = chosen.path if worker is None else chosen.path.with_stem(f"{chosen.path.stem}-{worker.number}")
+    return RequestLog(path, sample=chosen.sample, max_bytes=chosen.max_bytes, namespaces=namespaces, size_of=size_of, clock=clock)
 
 
 class Replicas:
-    """The other replicas, by way of the cache that they share; without one, nobody."""
+    """The other replicas, by way of the cache that they share, and the other workers of this one; without either, nobody."""
 
-    def __init__(self, shared: SharedCache | None, settings: Settings, tasks: Tasks) -> None:
+    def __init__(self, shared: SharedCache | None, siblings: Siblings | None, settings: Settings, tasks: Tasks) -> None:
         self.shared = shared
+        self._siblings = siblings
         self._tasks = tasks
         self._timeout_s = settings.cache.shared.timeout_s
         self._deadline_s = settings.cache.shared.deadline_ms / 1000
@@ -264,16 +281,28 @@ class Replicas:
             for change in changes:
                 await purger.apply(change)
 
+        if self._siblings is not None:
+            await self._siblings.begin(hear)
         if self.shared is not None:
             self._tasks.start(self.shared.follow(hear))
             await self.shared.listening(self._timeout_s)
 
     async def tell(self, change: Change) -> None:
-        """What cannot be told in time is told later; an ingest's acknowledgement waits no longer than a look-up does."""
-        if self.shared is not None:
-            told = [change] if isinstance(change, Purge) else list(change)
-            wait_s = self._timeout_s if isinstance(change, Purge) else self._deadline_s
-            await asyncio.wait({self.shared.invalidate(told)}, timeout=wait_s)
+        """All are told, also where the caller waits no longer. What cannot be told to other replicas in time is told later; an ingest's
+        acknowledgement waits for them no longer than a look-up does."""
+        if self.shared is None and self._siblings is None:
+            return
+        told = [change] if isinstance(change, Purge) else list(change)
+        shared = None if self.shared is None else self.shared.invalidate(told)
+        wait_s = self._timeout_s if isinstance(change, Purge) else self._deadline_s
+        await asyncio.shield(self._tasks.start(self._spread(told, shared, wait_s)))
+
+    async def _spread(self, told: Sequence[Invalidation], shared: "asyncio.Task[bool] | None", wait_s: float) -> None:
+        """The shared cache first: a worker that has dropped something must not find it there again."""
+        if shared is not None:
+            await asyncio.wait({shared}, timeout=wait_s)
+        if self._siblings is not None:
+            await self._siblings.tell(told)
 
     def forget(self) -> None:
         """The origin serves other definitions now."""
@@ -281,5 +310,7 @@ class Replicas:
             self.shared.invalidate([Purge()])
 
     async def aclose(self) -> None:
+        if self._siblings is not None:
+            await self._siblings.aclose()
         if self.shared is not None:
             await self.shared.aclose()

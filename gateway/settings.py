@@ -38,6 +38,32 @@ class Server(_Section):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 lets the system choose.")
     max_body_bytes: int = Field(1_048_576, ge=1024, description="A larger request body is refused with 413.")
+    workers: int = Field(
+        1, ge=1, le=64, description="Processes that serve the port. More than one: before a cluster, or with the online store in Redis."
+    )
+    drain_s: float = Field(
+        5.0,
+        ge=0,
+        le=3_600,
+        description="After SIGTERM: how long everything is still served, for load balancers to see that `/readyz` is red.",
+    )
+    shutdown_grace_s: float = Field(
+        30.0, ge=0, le=3_600, description="After that: how long requests under way may take; what then is left is told 503."
+    )
+    max_header_bytes: int = Field(
+        65_536, ge=1024, le=1_048_576, description="A request line and headers that are longer together are refused with 431."
+    )
+    max_headers: int = Field(100, ge=8, le=10_000, description="More headers than this are refused with 431.")
+    header_timeout_s: Seconds = Field(
+        10.0,
+        description="Time for a request's headers to come in, from its first byte, and for a new connection to begin its first request.",
+    )
+    body_timeout_s: Seconds = Field(30.0, description="Time for a request's body to come in, from the end of its headers.")
+    write_timeout_s: Seconds = Field(30.0, description="How long a client may leave its reply unread before its connection is cut.")
+    max_connections: int = Field(4_096, ge=1, description="Connections at most; further ones are answered 503 and closed.")
+    max_connections_per_client: int = Field(
+        0, ge=0, description="Connections at most from one address; 0: any number. Behind a load balancer all clients share its address."
+    )
 
 
 class Origin(_Section):
@@ -91,6 +117,50 @@ class Forward(_Section):
     def groups(self) -> frozenset[str]:
         """The names of those that are on."""
         return frozenset(name for name in Forward.model_fields if getattr(self, name) is True)
+
+
+class Guard(_Section):
+    """What stands before an origin that is waited for: a cluster, or the embedded feature server on Redis."""
+
+    retries: int = Field(2, ge=0, le=10, description="How often a read is tried again after attempts that failed. 0: not at all.")
+    retry_budget: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="Retries and hedged attempts together, as a share of calls; three a second are always there. 0: none.",
+    )
+    hedging: bool = Field(
+        default=True, description="Whether a fetch that takes longer than 95% of the recent ones is asked a second time beside it."
+    )
+    breaker_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of failures within 2 s, of 20 calls at least (or 5 failures in a row of fewer), at which calls stop but for a "
+        "probe every `guard.breaker_pause_s`. 0: they never stop.",
+    )
+    breaker_pause_s: Seconds = Field(0.5, description="Time from one probe to the next, more or less a fifth of it.")
+    retry_after_max_s: float = Field(
+        30.0,
+        ge=0,
+        le=3_600,
+        description="The longest time for which no call is made because the origin said Retry-After (429, 503). 0: it is not heeded.",
+    )
+    limit_max: int | None = Field(
+        None, ge=0, le=100_000, description="Calls under way at most, however fast they are. Unset: `origin.max_connections`. 0: no limit."
+    )
+    limit_min: int = Field(4, ge=1, le=100_000, description="Calls that may be under way however slow they are.")
+    queue_ms: float = Field(
+        250.0,
+        ge=0,
+        le=60_000,
+        description="A call that would wait longer than this for one under way to end, where the limit is met, is refused (503).",
+    )
+    priority_header: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9-]{1,64}$",
+        description="Request header that says `high`, `normal` or `low`: the lowest are refused first. Unset: all are normal.",
+    )
 
 
 class Key(_Section):
@@ -280,7 +350,10 @@ class Telemetry(_Section):
 class RequestLog(_Section):
     """A log of which join keys were read when, hashed, for `feature-gateway simulate`."""
 
-    path: Path | None = Field(None, description="File of the request log. Unset: none is written. Each process needs its own.")
+    path: Path | None = Field(
+        None,
+        description="File of the request log. Unset: none is written. Each gateway needs its own; workers add their number to it.",
+    )
     sample: float = Field(
         0.1,
         gt=0,
@@ -332,6 +405,7 @@ class Settings(_Section):
     server: Server = Server()
     origin: Origin = Origin()
     forward: Forward = Forward()
+    guard: Guard = Guard()
     auth: Auth = Auth()
     cache: Cache = Cache()
     metadata: Metadata = Metadata()
@@ -409,6 +483,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     origin = settings.origin
     if origin.kind == "tecton" and not origin.url:
         yield 'origin.url: needed for origin.kind = "tecton", e.g. https://<cluster>.tecton.ai'
+    yield from _too_many_workers(settings)
     yield from _wrong_addresses(origin)
     if origin.key_file is not None and origin.certificate_file is None:
         yield "origin.key_file: is the key of origin.certificate_file, which is not set"
@@ -424,6 +499,14 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     if faults.active and origin.kind != "embedded":
         yield 'feature_server.faults: only the embedded feature server has a fault lab; origin.kind = "embedded" or none of these'
     yield from (f"feature_server.faults.{mistake}" for mistake in contradictions(faults))
+
+
+def _too_many_workers(settings: Settings) -> Iterator[str]:
+    embedded, server = settings.origin.kind == "embedded", settings.feature_server
+    if settings.server.workers > 1 and embedded and server.store == "sqlite":
+        yield 'server.workers: the online store in SQLite is one process\'s; more need feature_server.store = "redis", or a cluster'
+    elif settings.server.workers > 1 and embedded and server.definitions is None:
+        yield "server.workers: definitions of `feature-gateway apply` are one process's; more need feature_server.definitions, or a cluster"
 
 
 def _wrong_addresses(origin: Origin) -> Iterator[str]:

@@ -55,6 +55,8 @@ ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "feature_gateway.slo.store_max_latency": ("s", "`sloInfo.storeMaxLatency` of the origin."),
         "feature_gateway.slo.store_response_size": ("By", "`sloInfo.storeResponseSizeBytes` of the origin."),
         "feature_gateway.origin": ("", "Which origin was called: embedded or tecton; client spans."),
+        "feature_gateway.origin.attempts": ("{attempt}", "How often it was asked, retries and a hedge included; client spans."),
+        "feature_gateway.origin.hedged": ("", "Whether it was asked a second time because the first was late; client spans of answers."),
     }
 )
 """Every attribute that spans carry, with its unit and its meaning; the README's table is held to this by a test."""
@@ -225,8 +227,13 @@ class Telemetry:
             attributes={"feature_gateway.origin": origin, "feature_gateway.rows": rows},
         )
 
-    def end_fetch(self, span: Span, slo: SloInfo | None, error: BaseException | None = None) -> None:
-        _end(span, {} if error is not None else _slo_attributes(slo), error, server_fault=error is not None)
+    def end_fetch(
+        self, span: Span, slo: SloInfo | None, error: BaseException | None = None, *, attempts: int = 1, hedged: bool = False
+    ) -> None:
+        told: dict[str, object] = {"feature_gateway.origin.attempts": error.attempts if isinstance(error, OriginError) else attempts}
+        if error is None:
+            told |= {"feature_gateway.origin.hedged": hedged, **_slo_attributes(slo)}
+        _end(span, told, error, server_fault=error is not None)
 
 
 def _slo_attributes(slo: SloInfo | None) -> dict[str, object]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 
-from gateway.cli import KEEP_ALIVE_S
+from gateway.hosting.server import OPTIONS
 
 
 def bare_app(reply: bytes) -> Any:
@@ -32,19 +32,8 @@ def main() -> None:
     reply = Path(sys.argv[1]).read_bytes()
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     print(listener.getsockname()[1], flush=True)
-    config = uvicorn.Config(
-        bare_app(reply),
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
-    )
-    uvicorn.Server(config).run(sockets=[listener])
+    options: dict[str, Any] = {**OPTIONS, "http": "httptools", "lifespan": "off"}
+    uvicorn.Server(uvicorn.Config(bare_app(reply), **options)).run(sockets=[listener])
 
 
 if __name__ == "__main__":

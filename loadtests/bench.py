@@ -143,9 +143,8 @@ def miss(seconds: float, rounds: int, connections: tuple[int, ...]) -> None:
             runs = misses.compare(number, rounds, seconds, status.update)
             console.print(misses.table(runs, f"{number} connections, {told}"))
         fanned = misses.fan_outs()
-    console.print(
-        f"fan-out of 10 calls at once, without a gateway: {fanned['fast']:.2f} ms (p50); over stock httpx {fanned['httpx']:.2f} ms"
-    )
+    told = f"fan-out of 10 calls at once, without a gateway: p50 {fanned['fast']:.2f} ms, over stock httpx {fanned['httpx']:.2f} ms"
+    console.print(told, soft_wrap=True)
 
 
 def _warm(target: Target) -> bytes:
@@ -168,7 +167,7 @@ def _bare(reply: bytes) -> Iterator[tuple[int, int]]:
             yield process.pid, port
 
 
-_BEHIND_ASGI = "from gateway import cli; cli.edge = lambda routes: 'httptools'; cli.main()"
+_BEHIND_ASGI = "from gateway import cli; cli.edge = lambda *_: 'httptools'; cli.main()"
 
 
 @contextmanager

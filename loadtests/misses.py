@@ -113,10 +113,15 @@ def free_port() -> int:
     raise click.ClickException(f"no port from {_FIRST_PORT} to {_LAST_PORT} is free")
 
 
+def nginx_binary() -> str | None:
+    """Debian puts it where only root looks."""
+    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+
 @contextmanager
 def nginx(inside: str, port: int, cpu: int) -> Iterator[int]:
     """Its process id."""
-    found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    found = nginx_binary()
     if found is None:
         raise click.ClickException("nginx is not installed (Debian: apt-get install nginx-light)")
     with tempfile.TemporaryDirectory() as folder:

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 import anyio
 import httpx
-import uvicorn
 
 from gateway.app import create_app
 from gateway.embedded import ONLINE_STORE
@@ -21,8 +20,8 @@ from gateway.feature_server.online.sqlite import SqliteStore
 from gateway.feature_server.reads import ReadRow
 from gateway.feature_server.timestamps import format_timestamp_ns, parse_timestamp
 from gateway.features import ReadOptions, ServiceRef
+from gateway.hosting.server import Server, configured
 from gateway.settings import checked
-from gateway.web.edge import edge
 from loadtests.oracle_definitions import AS_OF, REPOSITORY, WORKSPACE
 from loadtests.oracle_sql import NS_PER_S, Read
 
@@ -127,7 +126,7 @@ def open_door(data_dir: Path) -> Iterator[DoorAsker]:
         }
     )
     app = create_app(settings)
-    server = uvicorn.Server(uvicorn.Config(app, loop="uvloop", http=edge(app.routes), ws="none", lifespan="on", log_config=None))
+    server = Server(configured(app, log_config=None), app.lifecycle, drain_s=0, grace_s=30)
     listener = socket.create_server(("127.0.0.1", 0), backlog=64)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="gateway")
     thread.start()
@@ -135,6 +134,6 @@ def open_door(data_dir: Path) -> Iterator[DoorAsker]:
         with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30.0, trust_env=False) as client:
             yield DoorAsker(client)
     finally:
-        server.should_exit = True
+        server.leave()
         thread.join()
         listener.close()

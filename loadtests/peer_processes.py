@@ -104,6 +104,7 @@ def gateway(data_dir: Path, span_receiver_port: int, *, cache_ttl_s: int) -> Ite
         "FEATURE_GATEWAY_FEATURE_SERVER": json.dumps(_settings(data_dir)["feature_server"]),
         "FEATURE_GATEWAY_AUTH": json.dumps({"keys": {"peer": {"digest": digest(key), "workspaces": ["*"], "ingest": True}}}),
         "FEATURE_GATEWAY_CACHE__TTL_S": str(cache_ttl_s),
+        "FEATURE_GATEWAY_SERVER__DRAIN_S": "0",
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{span_receiver_port}",
     }
     with running([sys.executable, "-m", "gateway", "serve", "--port", "0"], environment, folder=ROOT) as process:

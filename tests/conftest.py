@@ -4,6 +4,7 @@ from shutil import copy
 
 import pytest
 
+import gateway.hosting.lag
 from gateway.demo.load import load
 from gateway.embedded import ONLINE_STORE, open_engine
 from gateway.settings import checked
@@ -14,6 +15,14 @@ from tests.harness.houses import House, demo_settings, open_house
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def busy_machine() -> Iterator[None]:
+    """Nobody complains of it among what tests look for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gateway.hosting.lag, "WORRYING_S", 60.0)
+        yield
 
 
 @pytest.fixture(scope="session")

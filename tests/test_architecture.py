@@ -13,9 +13,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent / "gateway"
 
 FLOORS = (
-    ("errors", "features", "settings", "fault_settings", "line_file", "on_demand", "request_ids", "tasks"),
+    ("errors", "features", "settings", "fault_settings", "lifecycle", "line_file", "on_demand", "request_ids", "tasks"),
     (
         "wire",
+        "breaker",
         "incidents",
         "counters",
         "schema",
@@ -24,6 +25,7 @@ FLOORS = (
         "cache.policy",
         "cache.fragments",
         "cache.sharing",
+        "hosting.lag",
         "redis_servers",
         "origins.base",
         "origins.hygiene",
@@ -47,6 +49,7 @@ FLOORS = (
         "cache.leases",
         "cache.memory",
         "cache.queues",
+        "cache.siblings",
         "cache.store",
         "access",
         "request_log",
@@ -77,15 +80,17 @@ FLOORS = (
         "origins.forward",
         "origins.probing",
         "origins.written",
+        "origins.guard",
         "feature_server.faults",
         "feature_server.origin",
         "simulation",
     ),
     ("serving",),
     ("web",),
-    ("connecting", "embedded", "on_demand_functions", "loading"),
+    ("connecting", "embedded", "guarding", "on_demand_functions", "loading"),
     ("furnishing",),
     ("app", "applying"),
+    ("hosting",),
     ("cli", "commands", "demo", "__main__"),
 )
 """From the ground up. A name stands for a module or for a whole package; the longest that fits counts."""
@@ -135,7 +140,7 @@ THIRD_PARTIES = {
     "rich": ("cli", "commands"),
     "sqlite3": ("feature_server.online",),
     "starlette": ("web", "app"),
-    "uvicorn": ("cli", "web.edge"),
+    "uvicorn": ("hosting.server", "web.edge"),
     "yaml": ("feature_server.folder",),
 }
 """Where each may be imported; the longest name that fits counts."""

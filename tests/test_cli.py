@@ -21,7 +21,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-import gateway.cli
 from gateway.access.keys import digest
 from gateway.demo import definitions
 from gateway.demo.flights import ROWS
@@ -29,7 +28,6 @@ from gateway.embedded import ONLINE_STORE
 from tests.doors.flights import NAMED, named, read_named, sources_by_view
 from tests.harness.houses import authorization
 from tests.harness.processes import COMMAND, Command, plain_environment, run_command
-from tests.harness.serving import OPTIONS
 
 DEMO = {"FEATURE_GATEWAY_FEATURE_SERVER__DEFINITIONS": "gateway.demo.definitions:REPOSITORY"}
 """Of a server of the demo's definitions."""
@@ -326,16 +324,3 @@ def test_help_shows_examples_and_the_version_is_the_packages() -> None:
         assert "Example" in run_command(command, "-h").stdout
     assert version("feature-gateway") in run_command("--version").stdout
     assert subprocess.run([sys.executable, "-m", "gateway", "--version"], capture_output=True, check=True).stdout
-
-
-def test_the_harness_runs_uvicorn_as_the_command_does() -> None:
-    source = ast.parse(Path(gateway.cli.__file__).read_text())
-    calls = [node for node in ast.walk(source) if isinstance(node, ast.Call) and ast.unparse(node.func) == "uvicorn.Config"]
-    [call] = calls
-    options = {
-        one.arg: getattr(gateway.cli, one.value.id) if isinstance(one.value, ast.Name) else ast.literal_eval(one.value)
-        for one in call.keywords
-        if one.arg != "http"
-    }
-    assert options == dict(OPTIONS)
-    assert [ast.unparse(one.value) for one in call.keywords if one.arg == "http"] == ["edge(app.routes)"]

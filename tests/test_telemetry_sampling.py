@@ -396,7 +396,18 @@ def test_a_fetch_is_a_client_span_below_its_read(spans: Spans) -> None:
 
 
 def test_a_fetch_that_the_origin_says_nothing_of_tells_no_slo(spans: Spans) -> None:
-    assert set(fetched(spans, None).attributes) == {"feature_gateway.origin", "feature_gateway.rows"}
+    names = {"origin", "origin.attempts", "origin.hedged", "rows"}
+    assert set(fetched(spans, None).attributes) == {f"feature_gateway.{name}" for name in names}
+
+
+def test_a_fetch_tells_how_often_the_origin_was_asked(spans: Spans) -> None:
+    error = OriginTimeout(TOKEN)
+    error.attempts = 3
+    assert fetched(spans, None, error).attributes["feature_gateway.origin.attempts"] == 3
+    span = spans.telemetry.origin_span(spans.telemetry.read_span("POST", "/v1/route", None, 0), "tecton", 1)  # type: ignore[arg-type]
+    spans.telemetry.end_fetch(span, None, attempts=2, hedged=True)
+    told = dict(spans.ended[-1].attributes or {})
+    assert (told["feature_gateway.origin.attempts"], told["feature_gateway.origin.hedged"]) == (2, True)
 
 
 @pytest.mark.parametrize(("error", "_status", "fault", "_failed"), ERRORS)
@@ -412,6 +423,7 @@ def test_spans_carry_every_documented_attribute_and_no_other(spans: Spans) -> No
     spans.read()
     for error, *_ in ERRORS:
         spans.read(error=error)
+    fetched(spans, SLO)
     fetched(spans, SLO, OriginTimeout(TOKEN))
 
     def asked() -> None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from gateway.features import PLAIN, Caller, Feature, Field, Labels, ReadOptions, ServiceRef, SloInfo, ViewValues, Written
+from gateway.features import PLAIN, Caller, Feature, Field, Labels, Priority, ReadOptions, ServiceRef, SloInfo, ViewValues, Written
 from gateway.on_demand import OnDemandView
 
 DEFAULT, WILDCARD = "DEFAULT", "WILDCARD"
@@ -31,8 +31,7 @@ class FetchRow(msgspec.Struct, frozen=True, gc=False):
         return f"FetchRow(views={sorted(self.views)!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class Fetch:
+class Fetch(msgspec.Struct, frozen=True, gc=False):
     """Up to `Origin.batch_limit` reads of one feature service, for one caller. `deadline` is on the event loop's clock, in seconds."""
 
     service: ServiceRef
@@ -44,6 +43,7 @@ class Fetch:
     traceparent: str | None = None
     max_results: int | None = None
     """Of a query: how many results its answer may have. None: as many as there are."""
+    priority: Priority = Priority.NORMAL
 
 
 class FetchedRow(msgspec.Struct, frozen=True, gc=False):
@@ -55,10 +55,13 @@ class FetchedRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class Fetched(msgspec.Struct, frozen=True, gc=False):
-    """An origin's answer: one row per row asked, in order. `labels` by feature name, where they were wanted and the origin has them."""
+    """An origin's answer: one row per row asked, in order. `labels` by feature name, where they were wanted and the origin has them.
+    `attempts`: how often it was asked; `hedged`: the second time because the first was late."""
 
     rows: tuple[FetchedRow, ...]
     labels: Mapping[str, Labels] | None = None
+    attempts: int = 1
+    hedged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,7 @@ class Queried:
     partial: bool = False
     more: bool = False
     labels: Mapping[str, Labels] | None = None
+    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@
     200, anything else                  OriginMalformed (502), nothing of it is used
     400 401 403 404                     InvalidRequest, Unauthenticated, PermissionDenied, NotFound, with the cluster's text
     429                                 OriginThrottled (429), with its Retry-After
-    503                                 OriginUnavailable (503)
+    503                                 OriginUnavailable (503), with its Retry-After
     504                                 OriginTimeout (504)
     any other status                    OriginFailed (502)
     no connection, or one that broke    OriginUnavailable (503)
@@ -244,7 +244,7 @@ def refusal(status: int, body: bytes, headers: Mapping[str, str]) -> GatewayErro
     if status == 429:
         return OriginThrottled(said or "The feature store asks for fewer requests.", retry_after(headers))
     if status == 503:
-        return OriginUnavailable(said or "The feature store is unavailable.")
+        return OriginUnavailable(said or "The feature store is unavailable.", headers.get("retry-after"))
     if status == 504:
         return OriginTimeout(said or "The feature store timed out.")
     if status == 200:

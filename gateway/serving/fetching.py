@@ -126,7 +126,8 @@ class Fetcher:
             self._end(span, error)
             raise
         if span is not None:
-            self._telemetry.end_fetch(span, fetched.rows[0].slo if fetched.rows else None)
+            slo = fetched.rows[0].slo if fetched.rows else None
+            self._telemetry.end_fetch(span, slo, attempts=fetched.attempts, hedged=fetched.hedged)
         self._gate.answered(errand.caller, errand.service, asked_s)
         cargo = self._receive(errand, chunk, fetched, asked_s, lease, seen)
         self._check(errand.plan, chunk, fetched)
@@ -154,6 +155,7 @@ class Fetcher:
             errand.options,
             errand.want_labels,
             self._telemetry.traceparent_of(span, errand.traceparent),
+            priority=errand.priority,
         )
 
     def _end(self, span: Span | None, error: BaseException) -> None:

@@ -35,7 +35,7 @@ from gateway.errors import (
     SchemaDisagreement,
     Unauthenticated,
 )
-from gateway.features import TIMED_OUT, Source
+from gateway.features import TIMED_OUT, Priority, Source
 from gateway.serving.fetching import GRACE_S, Fetcher
 from gateway.serving.keeping import Keeper
 from gateway.serving.work import Cargo, Errand, Lack, Landed, RowWork, of_row
@@ -93,15 +93,17 @@ class Gatherer:
                 self._settle(errand, row)
 
     def refresh(self, errand: Errand, rows: Iterable[RowWork]) -> None:
-        """Fetch again, in the background, what is due of these rows, as nobody in particular: no budget, whole results, each fragment once
-        and no row at the price of another."""
+        """Fetch again, in the background, what is due of these rows, as nobody in particular: no budget, whole results, the lowest
+        priority, each fragment once and no row at the price of another."""
         if not errand.options.stored:
             return
         now_s, limit = self._clock(), self._fetcher.batch_limit(errand.service)
         due = list(islice(self._due(errand, rows, now_s), max(0, _MOST_REFRESHING - self._refreshing) * limit))
         options = dataclasses.replace(errand.options, latency_budget_ms=None, allow_partial_results=False)
         deadline_s = asyncio.get_running_loop().time() + self._patience_s
-        background = replace(errand, options=options, deadline_s=deadline_s, rows_may_fail=True, span=None, traceparent=None)
+        background = replace(
+            errand, options=options, deadline_s=deadline_s, rows_may_fail=True, span=None, traceparent=None, priority=Priority.LOW
+        )
         for place, flight in enumerate(self._lead(background, due, limit, now_s)):
             wanted = [row.keys[index] for row, indices in due[place * limit : (place + 1) * limit] for index in indices]
             self._refreshing += 1

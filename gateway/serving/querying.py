@@ -17,7 +17,7 @@ from opentelemetry.trace import Span
 from gateway.access.gates import Gate
 from gateway.cache.fragments import Fragment
 from gateway.errors import DeadlineExceeded, InvalidRequest, PermissionDenied, SchemaDisagreement, TooManyResults, Unauthenticated
-from gateway.features import Caller, ServiceRef, Source, ViewValues
+from gateway.features import Caller, Priority, ServiceRef, Source, ViewValues
 from gateway.origins.base import Fetch, FetchRow, Origin, Queried
 from gateway.serving.computing import compute_slow
 from gateway.serving.doors import Answers, QueryDoor
@@ -47,6 +47,7 @@ class QueryCall:
     path: ServiceRef | None
     authorization: bytes | None = field(repr=False)
     traceparent: bytes | None
+    priority: Priority = Priority.NORMAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class _Asker:
     started_s: float
     span: Span | None
     traceparent: bytes | None
+    priority: Priority
 
 
 class WildcardReader:
@@ -110,7 +112,7 @@ class WildcardReader:
         self._gate.admit(caller, request.service.workspace)
         budget_ms = request.options.latency_budget_ms or request.deadline_ms
         deadline_s = asyncio.get_running_loop().time() + (self._patience_s if budget_ms is None else budget_ms / 1000)
-        asker = _Asker(caller, deadline_s, started_s, span, call.traceparent)
+        asker = _Asker(caller, deadline_s, started_s, span, call.traceparent, call.priority)
         grace_s = 0.0 if request.options.latency_budget_ms is None else _GRACE_S
         try:
             async with asyncio.timeout_at(deadline_s + grace_s):
@@ -173,6 +175,7 @@ class WildcardReader:
             plan.labels is None,
             self._telemetry.traceparent_of(span, asker.traceparent),
             self._max_results,
+            asker.priority,
         )
         try:
             queried = await self._origin.query(fetch)
@@ -183,7 +186,7 @@ class WildcardReader:
                 self._telemetry.end_fetch(span, None, error)
             raise
         if span is not None:
-            self._telemetry.end_fetch(span, queried.slo)
+            self._telemetry.end_fetch(span, queried.slo, attempts=queried.attempts)
         self._gate.answered(asker.caller, request.service, asked_s)
         return queried
 

@@ -19,7 +19,7 @@ from gateway.cache.keys import Key
 from gateway.cache.store import FragmentStore
 from gateway.counters import Counters
 from gateway.errors import DeadlineExceeded, GatewayError, InvalidRequest, SchemaDisagreement
-from gateway.features import PLAIN, Caller, ServiceRef, Source
+from gateway.features import PLAIN, Caller, Priority, ServiceRef, Source
 from gateway.request_log import RequestLog
 from gateway.serving.computing import compute_slow
 from gateway.serving.doors import Answers, Door, Reply
@@ -48,6 +48,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     path: ServiceRef | None = None
     authorization: bytes | None = None
     traceparent: bytes | None = None
+    priority: Priority = Priority.NORMAL
 
 
 class FeatureReader:
@@ -283,6 +284,7 @@ class FeatureReader:
             rows_may_fail=call.door.rows_may_fail,
             span=span,
             traceparent=call.traceparent,
+            priority=call.priority,
         )
         self._refresh(plan, projection, request, caller, rows)
         await self._gatherer.gather(errand, rows)

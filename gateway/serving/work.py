@@ -10,7 +10,7 @@ from opentelemetry.trace import Span
 from gateway.cache.fragments import Fragment
 from gateway.cache.keys import Key
 from gateway.errors import GatewayError
-from gateway.features import Caller, ReadOptions, ServiceRef, SloInfo, Source
+from gateway.features import Caller, Priority, ReadOptions, ServiceRef, SloInfo, Source
 from gateway.serving.plan import Plan, StoredView
 
 
@@ -85,6 +85,7 @@ class Errand(msgspec.Struct, frozen=True):
     needs_labels: bool = False
     span: Span | None = None
     traceparent: bytes | None = None
+    priority: Priority = Priority.NORMAL
 
     def takes(self, view: StoredView, fragment: Fragment, now_s: float) -> bool:
         """Whether what was asked for earlier, by whomever, will do."""

@@ -4,6 +4,7 @@ Owns which files are reachable: those named here, each under its own route, so n
 system. URLs in the page are relative, so that it also works behind a path prefix.
 """
 
+import asyncio
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -35,7 +36,7 @@ _HEADERS = {
 
 @dataclass(frozen=True)
 class _Asset:
-    """One file. Read once, at its first use. `respond` is a plain function, so that Starlette reads the file off the event loop."""
+    """One file. Read once, at its first use, off the event loop. (Not on Starlette's threads: their library is imported then.)"""
 
     path: Path
     media_type: str
@@ -48,7 +49,8 @@ class _Asset:
     def etag(self) -> str:
         return f'"{sha256(self.body).hexdigest()[:32]}"'
 
-    def respond(self, request: Request) -> Response:
+    async def respond(self, request: Request) -> Response:
+        await asyncio.to_thread(lambda: self.etag)
         headers = {**_HEADERS, "ETag": self.etag}
         if self._is_known(request.headers):
             return Response(status_code=304, headers=headers)

@@ -7,14 +7,16 @@ from typing import Protocol
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from gateway.errors import Draining
 from gateway.features import ServiceRef
+from gateway.lifecycle import Lifecycle
 from gateway.origins.base import Origin
 from gateway.serving.desk import DecodePurge, Desk
 from gateway.serving.doors import Door, QueryDoor, Staleness
 from gateway.serving.plan import Plan
 from gateway.serving.querying import QueryCall, WildcardReader
 from gateway.serving.reader import Call, FeatureReader
-from gateway.web.exchange import STARTED, answer, answer_json, begin, id_headers, read_body, read_headers
+from gateway.web.exchange import STARTED, answer, answer_json, begin, id_headers, read_body, read_headers, read_priority
 from gateway.web.problems import JSON, Headers
 from gateway.wire.metadata import named_schema, tecton_metadata
 
@@ -23,14 +25,16 @@ TRIED = "feature_gateway.tried"
 
 
 class ReadFeatures:
-    """A read door. A hit is answered by a plain function call, which `edge` calls too; only what is not a hit awaits."""
+    """A read door. A hit is answered by a plain function call, which `edge` calls too; only what is not a hit awaits, and only of that
+    `priority_header` is read."""
 
-    def __init__(self, reader: FeatureReader, door: Door, route: str, max_body_bytes: int) -> None:
+    def __init__(self, reader: FeatureReader, door: Door, route: str, max_body_bytes: int, priority_header: bytes | None = None) -> None:
         self.hit = reader.hit
         self.door = door
         self.route = route
         self.max_body_bytes = max_body_bytes
         self._reader = reader
+        self._priority_header = priority_header
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         authorization, traceparent = read_headers(scope, self.max_body_bytes)
@@ -47,6 +51,8 @@ class ReadFeatures:
         told: Headers = []
         if body is None:
             begin(scope)
+            if self._priority_header is not None:
+                call = msgspec.structs.replace(call, priority=read_priority(scope, self._priority_header))
             body, stale = await self._reader.read(call)
             told = id_headers(scope, 200)
         headers = [JSON, (b"content-length", b"%d" % len(body)), *told]
@@ -70,11 +76,14 @@ def staleness(stale: Staleness) -> Headers:
 class QueryFeatures:
     """A door to wildcard feature services. No hits here: nothing of a query is cached."""
 
-    def __init__(self, reader: WildcardReader, door: QueryDoor, route: str, max_body_bytes: int) -> None:
+    def __init__(
+        self, reader: WildcardReader, door: QueryDoor, route: str, max_body_bytes: int, priority_header: bytes | None = None
+    ) -> None:
         self._reader = reader
         self._door = door
         self._route = route
         self._max_body_bytes = max_body_bytes
+        self._priority_header = priority_header
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         begin(scope)
@@ -84,7 +93,9 @@ class QueryFeatures:
             return
         params = scope["path_params"]
         path = ServiceRef(params["workspace"], params["feature_service"]) if params else None
-        await answer_json(scope, send, await self._reader.read(QueryCall(self._door, self._route, body, path, authorization, traceparent)))
+        priority = read_priority(scope, self._priority_header)
+        call = QueryCall(self._door, self._route, body, path, authorization, traceparent, priority)
+        await answer_json(scope, send, await self._reader.read(call))
 
 
 class DescribeService:
@@ -168,12 +179,16 @@ class Live:
 
 
 class Ready:
-    """`/readyz`: reads can be answered now, as the origin and its stores say themselves. Raises what they raise."""
+    """`/readyz`: reads can be answered now, as the origin and its stores say themselves. Raises what they raise, and Draining as soon as
+    the process is told to end."""
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, origin: Origin, lifecycle: Lifecycle) -> None:
         self._origin = origin
+        self._lifecycle = lifecycle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+        if self._lifecycle.draining:
+            raise Draining
         await self._origin.ready()
         await answer_json(scope, send, b'{"status":"ready"}')
 

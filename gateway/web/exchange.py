@@ -4,6 +4,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from gateway import request_ids
 from gateway.errors import BodyTooLarge
+from gateway.features import Priority
 from gateway.web.problems import JSON, Headers
 
 STARTED = "feature_gateway.started"
@@ -11,6 +12,7 @@ STARTED = "feature_gateway.started"
 _ID = "feature_gateway.request_id"
 _SENT = "feature_gateway.request_id_sent"
 _ASKED_ABOUT = frozenset({429, 500, 502, 503, 504})
+_PRIORITIES = {one.name.lower().encode(): one for one in Priority}
 
 
 def begin(scope: Scope) -> None:
@@ -68,3 +70,12 @@ def read_headers(scope: Scope, max_body_bytes: int) -> tuple[bytes | None, bytes
         elif name == b"content-length" and value.isdigit() and int(value) > max_body_bytes:
             raise BodyTooLarge(f"The body is larger than {max_body_bytes} bytes.")
     return authorization, traceparent
+
+
+def read_priority(scope: Scope, header: bytes | None) -> Priority:
+    """What a request says of its priority in this header (lower case; None: there is no such header). What is not understood is normal."""
+    if header is not None:
+        for name, value in scope["headers"]:
+            if name == header:
+                return _PRIORITIES.get(value.strip().lower(), Priority.NORMAL)
+    return Priority.NORMAL

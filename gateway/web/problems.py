@@ -18,8 +18,12 @@ STATUS: Mapping[type, int] = MappingProxyType(
         errors.PermissionDenied: 403,
         errors.NotFound: 404,
         errors.MethodNotAllowed: 405,
+        errors.RequestTooSlow: 408,
         errors.BodyTooLarge: 413,
+        errors.TargetTooLong: 414,
+        errors.ExpectationFailed: 417,
         errors.OriginThrottled: 429,
+        errors.HeadTooLarge: 431,
         errors.InternalError: 500,
         errors.OnDemandFailed: 400,
         errors.OnDemandTimeout: 504,
@@ -29,6 +33,8 @@ STATUS: Mapping[type, int] = MappingProxyType(
         errors.OriginUnavailable: 503,
         errors.OriginTimeout: 504,
         errors.DeadlineExceeded: 504,
+        errors.Draining: 503,
+        errors.TooManyConnections: 503,
     }
 )
 _TECTON_PATHS = ("/api/", "/v1/feature-service/", "/ingest", "/v2/ingest")
@@ -58,7 +64,7 @@ def answer(error: errors.GatewayError, path: str) -> tuple[int, Headers, bytes]:
             status = 501
     if isinstance(error, errors.Unauthenticated):
         headers.append((b"www-authenticate", b"Tecton-key"))
-    if isinstance(error, errors.OriginThrottled) and error.retry_after is not None:
+    if isinstance(error, errors.OriginError) and error.retry_after is not None:
         headers.append((b"retry-after", error.retry_after.encode("latin-1", "ignore")))
     body = ingest_body(error) if path in _INGEST_PATHS else error_body(error.message, int(error.code))
     headers.append((b"content-length", b"%d" % len(body)))

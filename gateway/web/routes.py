@@ -9,6 +9,7 @@ operations     GET /livez, /readyz, /metrics, /openapi.json, /docs
 forwarded      before a cluster: what else is below /api/, and /oauth2/default/v1/token (`gateway/origins/targets.py`)
 """
 
+import re
 from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.errors import UnknownRoute
+from gateway.lifecycle import Lifecycle
 from gateway.origins.base import Origin
 from gateway.serving.desk import DecodePurge, Desk
 from gateway.serving.doors import Doors
@@ -60,7 +63,9 @@ class House:
     tecton: TectonReads
     metrics: Scraped
     max_body_bytes: int
+    priority_header: str | None
     version: str
+    lifecycle: Lifecycle
     forwarding: Forwarding | None = None
     """Before a cluster: the door to its other endpoints."""
 
@@ -78,8 +83,15 @@ class SharedRoute(Route):
         return super().handle(scope, receive, send)
 
 
+_AMBIGUOUS = re.compile(rb"\\|%(?:2f|5c|[01][0-9a-f]|7f)|/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
+
+
 class Directory:
-    """The router, behind a table of the paths that have no parameters: those cost one look-up, not a regular expression per route."""
+    """The router, behind a table of the paths that have no parameters: those cost one look-up, not a regular expression per route.
+
+    Paths are taken as they stand. One that another reader might take for a different path leads nowhere: with dot segments, a backslash, or
+    an escaped slash, dot segment, backslash or control character.
+    """
 
     def __init__(self, router: Router) -> None:
         self._router = router.app
@@ -91,6 +103,8 @@ class Directory:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Hands back what the endpoint hands back: one coroutine less on every request."""
+        if _AMBIGUOUS.search(scope.get("raw_path") or b""):
+            raise UnknownRoute
         app = self._exact.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
         if app is None:
             return self._router(scope, receive, send)
@@ -99,15 +113,19 @@ class Directory:
 
 
 def routes(house: House) -> Sequence[BaseRoute]:
+    priority_header = None if house.priority_header is None else house.priority_header.lower().encode()
+
     def read(path: str, name: str, *, beside: str | None = None) -> Route:
-        endpoint, told = ReadFeatures(house.reader, getattr(house.doors, name), path, house.max_body_bytes), f"{name} {path}"
+        endpoint = ReadFeatures(house.reader, getattr(house.doors, name), path, house.max_body_bytes, priority_header)
+        told = f"{name} {path}"
         if beside is not None:
             return SharedRoute(path, endpoint, method="POST", beside=beside, name=told)
         return Route(path, endpoint, methods=["POST"], name=told)
 
     def query(path: str, name: str) -> Route:
         door = getattr(house.doors, name)
-        return Route(path, QueryFeatures(house.wildcards, door, path, house.max_body_bytes), methods=["POST"], name=f"{name} {path}")
+        endpoint = QueryFeatures(house.wildcards, door, path, house.max_body_bytes, priority_header)
+        return Route(path, endpoint, methods=["POST"], name=f"{name} {path}")
 
     def purge(path: str, decode: DecodePurge, method: str = "POST") -> Route:
         return Route(path, PurgeFeatures(house.desk, decode, house.max_body_bytes), methods=[method])
@@ -133,7 +151,7 @@ def routes(house: House) -> Sequence[BaseRoute]:
         purge(f"{WORKSPACE}/features:purge", workspace_purge),
         purge("/v1/features:purge", whole_purge),
         Route("/livez", Live(), methods=["GET"]),
-        Route("/readyz", Ready(house.origin), methods=["GET"]),
+        Route("/readyz", Ready(house.origin, house.lifecycle), methods=["GET"]),
         Route("/metrics", Scrape(house.metrics), methods=["GET"]),
         Route("/openapi.json", Document(document(version=house.version, forwarded=forwarded)), methods=["GET"]),
         *docs_routes(),

@@ -4,13 +4,14 @@ Values are never decoded or rebuilt here: a reply is a join of bytes. What does 
 each pattern of statuses that was seen) is encoded once per feature service and remembered (`VectorText`).
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, OriginError
 from gateway.features import UNCACHED, Feature, Field, Labels, SloInfo, Source, Status, as_cached, statuses_of
 from gateway.wire.requests import Show
 from gateway.wire.types import encode_type
@@ -28,6 +29,7 @@ _UNTIMED = frozenset({*KEPT, Source.COMPUTED, Source.DEFAULT})
 _ASKED_FOR = (*KEPT, Source.ORIGIN)
 _REMEMBERED = 4096
 _REMEMBERED_TIMES = 64
+_SECONDS = re.compile(r"[0-9]{1,9}")
 
 
 class EncodedView(Protocol):
@@ -264,12 +266,18 @@ _NAMED_MAPS: tuple[tuple[int, bytes, Callable[[Vector], bytes]], ...] = (
 
 
 def named_batch(rows: Iterable[Vector | GatewayError], show: int) -> bytes:
-    """`{"rows":[{"features":{…}} | {"error":{"message","code"}},…]}` in order."""
-    told = [
-        _encode({"error": {"message": row.message, "code": int(row.code)}}) if isinstance(row, GatewayError) else named_single(row, show)
-        for row in rows
-    ]
+    """`{"rows":[{"features":{…}} | {"error":{"message","code"}},…]}` in order. An error that says when to come again, says it in
+    `retryAfterSeconds`."""
+    told = [_encode({"error": _row_error(row)}) if isinstance(row, GatewayError) else named_single(row, show) for row in rows]
     return b'{"rows":[%b]}' % b",".join(told)
+
+
+def _row_error(error: GatewayError) -> dict[str, object]:
+    told: dict[str, object] = {"message": error.message, "code": int(error.code)}
+    seconds = error.retry_after if isinstance(error, OriginError) else None
+    if seconds is not None and _SECONDS.fullmatch(seconds):
+        told["retryAfterSeconds"] = int(seconds)
+    return told
 
 
 class KeysText:

@@ -1,11 +1,10 @@
-"""The parts of the shared cache that need no Redis: the breaker, what is owed, how entries and messages are spelt."""
+"""The parts of the shared cache that need no Redis: what is owed, how entries and messages are spelt."""
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cache.shared.breaker import Breaker
 from gateway.cache.shared.layout import (
     Kept,
     Message,
@@ -20,46 +19,8 @@ from gateway.cache.shared.owed import Owed
 from gateway.cache.sharing import EVERYTHING, Invalidation, scope_name
 from gateway.features import Purge, Written
 from tests.cache.replicas import ANN, LAYOUT, VALUES, named, stem_of
-from tests.harness.clock import Clock
 
 KEPT = Kept(b"g 1", VALUES.positional, VALUES.named, VALUES.pattern, VALUES.effective_times)
-
-
-def test_a_breaker_lets_through_until_so_many_failures_in_a_row() -> None:
-    breaker = Breaker(Clock(), failures=3)
-    for well in (False, False, True, False, False):
-        breaker.tell(well=well)
-        assert breaker.allows()
-    breaker.tell(well=False)
-    assert not breaker.allows()
-    assert not breaker.closed
-
-
-def test_after_a_pause_one_probe_decides() -> None:
-    clock = Clock()
-    breaker = Breaker(clock, failures=1, pause_s=2.0)
-    breaker.tell(well=False)
-    clock.advance(1.9)
-    assert not breaker.allows()
-    clock.advance(0.1)
-    assert [breaker.allows(), breaker.allows()] == [True, False]
-    breaker.tell(well=False)
-    clock.advance(1.9)
-    assert not breaker.allows()
-    clock.advance(0.1)
-    assert breaker.allows()
-    breaker.tell(well=True)
-    assert [breaker.allows(), breaker.allows()] == [True, True]
-
-
-def test_a_probe_that_never_tells_is_followed_by_another() -> None:
-    clock = Clock()
-    breaker = Breaker(clock, failures=1, pause_s=1.0)
-    breaker.tell(well=False)
-    clock.advance(1.0)
-    assert [breaker.allows(), breaker.allows()] == [True, False]
-    clock.advance(1.0)
-    assert breaker.allows()
 
 
 def test_what_is_owed_is_not_believed_until_it_is_taken() -> None:

@@ -34,6 +34,10 @@ EXACT: Mapping[str, Any] = {"jitter": 0, "early_refresh": 0}
 """Of the cache: entries end when their TTL does, also those that were filled together, and are not fetched again before."""
 
 
+ONE_TRY: Mapping[str, Any] = {"retries": 0, "hedging": False, "breaker_share": 0, "retry_after_max_s": 0}
+"""Of the guard: every call is one attempt, whatever went before. Only the limit is there."""
+
+
 @dataclass(frozen=True, slots=True)
 class House:
     """A gateway that is serving. `client` speaks to it as READER, or as the credential it was opened with."""
@@ -76,8 +80,9 @@ def demo_settings(data_dir: Path, **more: Any) -> dict[str, Any]:
 
 
 def cluster_settings(url: str, **more: Any) -> dict[str, Any]:
-    """Settings of a gateway before a cluster, with callers' own credentials passed through and every read traced."""
-    settings = {"origin": {"kind": "tecton", "url": url}, "telemetry": {"sample_ratio": 1.0}, **more}
+    """Settings of a gateway before a cluster, with callers' own credentials passed through and every read traced. Its guard does not get in
+    the way of tests of something else: ONE_TRY, but for what `more` says."""
+    settings = {"origin": {"kind": "tecton", "url": url}, "telemetry": {"sample_ratio": 1.0}, "guard": ONE_TRY, **more}
     return settings | {"cache": EXACT | more.get("cache", {})}
 
 

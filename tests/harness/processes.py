@@ -59,7 +59,10 @@ class Command:
 
     @property
     def stderr(self) -> str:
-        return self._stderr.read_text()
+        """Without what it says of how busy the machine is."""
+        return "".join(
+            line for line in self._stderr.read_text().splitlines(keepends=True) if not line.startswith("The event loop was held up")
+        )
 
     def told(self, pattern: str) -> re.Match[str]:
         """What it says on stdout that matches, once it does."""
@@ -76,6 +79,21 @@ class Command:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def terminate(self) -> None:
+        """As a service manager does; it ends in its own time."""
+        self._process.terminate()
+
+    def interrupt(self) -> None:
+        self._process.send_signal(signal.SIGINT)
+
+    def wait(self) -> int:
+        """Its exit status, once it has ended."""
+        return self._process.wait(PATIENCE_S)
+
     def pause(self) -> None:
         self._process.send_signal(signal.SIGSTOP)
 
@@ -90,9 +108,9 @@ class Command:
         """As Ctrl+C does."""
         if self._process.poll() is None:
             self.resume()
-            self._process.send_signal(signal.SIGINT)
+            self.interrupt()
             try:
-                self._process.wait(PATIENCE_S)
+                self.wait()
             except subprocess.TimeoutExpired:
                 self.kill()
                 raise

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from loadtests import misses
 from loadtests.bench import SCENARIOS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -26,3 +27,15 @@ def test_hits_are_measured_against_a_bare_application(way: list[str], tmp_path: 
     cells = [cell.strip() for cell in re.split("[│|]", row) if cell.strip()]
     assert cells[-1] == "0"
     assert float(cells[2].split()[0]) > 0
+
+
+@pytest.mark.skipif(misses.nginx_binary() is None, reason="nginx is the yardstick: apt-get install nginx-light")
+def test_misses_are_measured_against_nginx_and_over_either_transport() -> None:
+    command = [sys.executable, "-m", "loadtests.bench", "miss", "--rounds", "1", "--seconds", "1", "--connections", "2"]
+    run = subprocess.run(command, cwd=ROOT, env=os.environ | {"COLUMNS": "200"}, capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 0, run.stderr
+    rows = [[cell.strip() for cell in re.split("[│|]", line) if cell.strip()] for line in run.stdout.splitlines()]
+    told = {row[0]: row[1:] for row in rows if len(row) == 9}
+    assert set(told) == {misses.DIRECTLY, misses.PROXY, misses.STOCK, "gateway, fast"}
+    assert {name: cells[-1] for name, cells in told.items()} == dict.fromkeys(told, "0")
+    assert "fan-out of 10 calls at once" in run.stdout

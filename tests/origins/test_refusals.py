@@ -91,9 +91,10 @@ def test_a_wrong_path_is_the_settings_fault_and_not_the_callers() -> None:
 
 
 @pytest.mark.parametrize("retry_after", [None, "5", "Wed, 21 Oct 2026 07:28:00 GMT"])
-def test_a_throttling_cluster_is_quoted_on_when_to_come_again(retry_after: str | None) -> None:
-    error = refusal(429, SAID, {} if retry_after is None else {"retry-after": retry_after})
-    assert isinstance(error, OriginThrottled)
+@pytest.mark.parametrize(("status", "kind"), [(429, OriginThrottled), (503, OriginUnavailable)])
+def test_a_cluster_is_quoted_on_when_to_come_again(retry_after: str | None, status: int, kind: type[OriginError]) -> None:
+    error = refusal(status, SAID, {} if retry_after is None else {"retry-after": retry_after})
+    assert isinstance(error, kind)
     assert error.retry_after == retry_after
 
 

@@ -10,9 +10,11 @@ from typing import Any
 from gateway.access.gates import Gate, Open, Passthrough
 from gateway.access.grants import Grants
 from gateway.cache.policy import Terms
+from gateway.counters import Counters
 from gateway.errors import GatewayError
 from gateway.features import ServiceRef
 from gateway.furnishing import furnish
+from gateway.lifecycle import Lifecycle
 from gateway.serving.reader import Call
 from gateway.serving.workers import Workers
 from gateway.settings import Freshness, Settings, checked
@@ -62,7 +64,9 @@ class CacheHouse:
         self._tasks, self._workers = Tasks(), Workers(1)
         self._gate: Gate = Passthrough(Grants(GRANT_LIFE_S)) if flavour.judges else Open()
         telemetry = Telemetry(None, Sampling(0.0), 1.0, status_of)
-        self._furnished = furnish(settings, self.origin, self._gate, telemetry, self._tasks, self._workers, lambda: self.world.now_s)
+        self._furnished = furnish(
+            settings, self.origin, self._gate, telemetry, self._tasks, self._workers, lambda: self.world.now_s, Counters(), Lifecycle()
+        )
         self.house = self._furnished.house
         self.judge = Judge(Rights(self.world, self.origin, _rules(settings, self.world, judges=flavour.judges)))
         self.pending: dict[asyncio.Task[None], Read | None] = {}

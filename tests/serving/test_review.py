@@ -16,14 +16,14 @@ from gateway.cache.keys import Namespaces
 from gateway.cache.policy import Policies
 from gateway.errors import InvalidRequest
 from gateway.features import FLOAT64, INT64, Feature, ServiceRef
+from gateway.hosting import server
 from gateway.origins.base import Description
 from gateway.serving.plan import Plan
-from tests.harness import serving
 from tests.harness.clock import Hold
 from tests.harness.cluster import ALICE, BOB, SLO, Act, Cluster, html
 from tests.harness.exchanges import Exchange, seen_by
 from tests.harness.houses import KEYS as GATEWAY_KEYS
-from tests.harness.houses import WRITER, House, authorization, cluster_settings, open_house
+from tests.harness.houses import ONE_TRY, WRITER, House, authorization, cluster_settings, open_house
 from tests.serving.payments import CONTEXT, KEYS, LITE, VIEW_KEYS, payment, read, sources, status
 from tests.serving.payments import FRAUD as FRAUD_PATH
 
@@ -212,6 +212,7 @@ def test_a_services_ttl_holds_where_it_is_named_by_its_id_too(cluster: Cluster) 
 def test_the_connections_to_a_cluster_outlive_its_slow_minutes(cluster: Cluster) -> None:
     tree = cluster_settings(cluster.url, deadlines={"read_s": 0.5})
     tree["origin"]["max_connections"] = 4
+    tree["guard"] = {**ONE_TRY, "limit_max": 0}  # so that it is the connections that are waited for
     with open_house(tree, ALICE) as house:
         read(house.client)
         hold = Hold()
@@ -291,7 +292,7 @@ def test_remembered_projections_are_bounded_in_bytes() -> None:
 
 
 def test_a_request_behind_a_hit_is_not_cut_off_by_the_hits_keep_alive_timer(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "OPTIONS", MappingProxyType({**serving.OPTIONS, "timeout_keep_alive": 1}))
+    monkeypatch.setattr(server, "OPTIONS", MappingProxyType({**server.OPTIONS, "timeout_keep_alive": 1}))
     with open_house(cluster_settings(cluster.url, deadlines={"read_s": 10}), ALICE) as house:
         house.client.post(TECTON, json=params())
 

@@ -23,7 +23,7 @@ from tests.doors.flights import STORED_VIEWS, read_named, sources_by_view
 from tests.harness.clock import Clock, Hold, wait_until
 from tests.harness.cluster import ALICE, BOB, LITE, NOBODY, REFUSED, Act, Cluster, refuse
 from tests.harness.exchanges import Exchange, seen_by
-from tests.harness.houses import House, authorization, cluster_settings, demo_settings, open_house
+from tests.harness.houses import ONE_TRY, House, authorization, cluster_settings, demo_settings, open_house
 from tests.serving.baskets import OVER, Shop
 from tests.serving.payments import LITE as LITE_PATH
 from tests.serving.payments import VIEW_KEYS, payment, read, sources, status, truth
@@ -280,6 +280,7 @@ def test_refreshes_in_the_air_are_bounded_and_leave_room_for_those_who_wait(clus
     rows = [(f"user{number}", number) for number in range(300)]
     tree = cluster_settings(cluster.url, cache=EVEN | {"stale_while_revalidate_s": 30}, auth={"grant_life_s": 1e6})
     tree["origin"]["batch"] = False
+    tree["guard"] = {**ONE_TRY, "limit_max": 0}  # nothing but what is tested bounds the calls under way
     tree["deadlines"] = {"read_s": 20}  # 300 calls, one by one
     with open_house(tree, ALICE) as house:
         post(house, rows)

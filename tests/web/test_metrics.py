@@ -13,6 +13,7 @@ from gateway.cache.fragments import Fragment
 from gateway.cache.store import FragmentStore
 from gateway.counters import MEANINGS, Counters
 from gateway.features import INT64, Feature, ViewLayout
+from gateway.hosting.lag import LoopLag
 from gateway.serving.plan import timed_out
 from gateway.tasks import Tasks
 from gateway.web.metrics import METRICS, Metrics
@@ -48,14 +49,14 @@ def scraped(house: House) -> Samples:
 
 
 def test_every_metric_is_told_with_its_type_and_meaning_and_no_other() -> None:
-    metrics = Metrics(Counters(), FragmentStore(1_000), Flights[str](Tasks()))
+    metrics = Metrics(Counters(), FragmentStore(1_000), Flights[str](Tasks()), LoopLag())
     told = families(metrics.text().decode())
     assert {name: (family.type, family.documentation) for name, family in told.items()} == dict(METRICS)
 
 
 def test_every_counter_is_told_under_its_own_name() -> None:
     counters = Counters(*range(1, len(MEANINGS) + 1))
-    told = samples(Metrics(counters, FragmentStore(1_000), Flights[str](Tasks())).text().decode())
+    told = samples(Metrics(counters, FragmentStore(1_000), Flights[str](Tasks()), LoopLag()).text().decode())
     for name in MEANINGS:
         source = name.removeprefix("views_") if name.startswith("views_") else None
         known_as = "feature_gateway_views_total" if source else f"feature_gateway_{name}_total"
@@ -64,7 +65,7 @@ def test_every_counter_is_told_under_its_own_name() -> None:
 
 
 def test_what_is_told_of_views_is_where_they_came_from() -> None:
-    told = samples(Metrics(Counters(), FragmentStore(1_000), Flights[str](Tasks())).text().decode())
+    told = samples(Metrics(Counters(), FragmentStore(1_000), Flights[str](Tasks()), LoopLag()).text().decode())
     assert {source for name, source in told if name == "feature_gateway_views_total"} == {
         "cache",
         "origin",
@@ -82,15 +83,33 @@ def test_the_store_is_told_as_it_is() -> None:
     fragment = Fragment.of(timed_out(ViewLayout("a", (Feature("a.x", INT64),))), 0.0)
     for number in range(3):
         store.put((0, number), fragment)
-    told = samples(Metrics(Counters(), store, Flights[str](Tasks())).text().decode())
+    told = samples(Metrics(Counters(), store, Flights[str](Tasks()), LoopLag()).text().decode())
     assert told["feature_gateway_cache_fragments", None] == 3
     assert told["feature_gateway_cache_bytes", None] == 3 * fragment.size_bytes
     assert told["feature_gateway_cache_max_bytes", None] == 10_000
     assert told["feature_gateway_cache_evictions_total", None] == store.evictions
 
 
+def test_the_lag_of_the_event_loop_is_told_in_buckets() -> None:
+    lag = LoopLag()
+    for lag_s in (0.0005, 0.003, 0.003, 0.2, 7.0):
+        lag.note(lag_s)
+    told = families(Metrics(Counters(), FragmentStore(0), Flights[str](Tasks()), lag, 3).text().decode())
+    buckets = {
+        one.labels["le"]: one.value for one in told["feature_gateway_event_loop_lag_seconds"].samples if one.name.endswith("_bucket")
+    }
+    assert buckets == {"0.001": 1, "0.005": 3, "0.025": 3, "0.1": 3, "0.25": 4, "1.0": 4, "+Inf": 5}
+    sums = {
+        one.name.rpartition("_")[2]: one.value for one in told["feature_gateway_event_loop_lag_seconds"].samples if "le" not in one.labels
+    }
+    assert sums == {"count": 5, "sum": pytest.approx(lag.sum_s)}
+    assert told["feature_gateway_event_loop_lag_seconds_max"].samples[0].value == 7.0
+    assert told["feature_gateway_worker"].samples[0].value == 3
+
+
 def test_a_scrape_sees_what_happened_since_the_last_one(house: House) -> None:
-    assert set(scraped(house).values()) == {0, 268_435_456}
+    before = {name: value for (name, _), value in scraped(house).items() if "event_loop" not in name and not name.endswith("_worker")}
+    assert set(before.values()) == {0, 268_435_456}
     assert house.client.post(f"{NAMED}/features", json=named()).status_code == 200
     filled = scraped(house)
     assert filled["feature_gateway_cache_fragments", None] == 4

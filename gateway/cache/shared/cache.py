@@ -17,8 +17,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
+from gateway.breaker import Breaker
 from gateway.cache.fragments import Fragment
-from gateway.cache.shared.breaker import Breaker
 from gateway.cache.shared.bus import Bus
 from gateway.cache.shared.layout import (
     AHEAD_MS,

@@ -89,7 +89,7 @@ def _problems() -> Node:
         status: {"description": meaning, "content": json_content(ref("IngestError"), examples)}
         for status, (meaning, examples) in spoken.items()
     }
-    problems["429"]["headers"] = retry_after()
+    problems["429"]["headers"] = problems["503"]["headers"] = retry_after()
     return problems
 
 

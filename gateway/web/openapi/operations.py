@@ -30,7 +30,7 @@ def _readyz() -> Node:
         "readyz",
         tag=_TAG,
         summary="Whether reads can be answered now",
-        description="Really asks the feature store.",
+        description="Really asks the feature store. Not ready any more once the process was told to end.",
         security=ANYONE,
         responses={"200": {"description": "They can."}} | problem_refs((503,)),
     )

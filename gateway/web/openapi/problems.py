@@ -33,7 +33,11 @@ def schemas() -> Node:
             code=whole(code, enum=codes),
         ),
         "RowError": record(
-            "Why one row of a batch has no features.", ("message", "code"), message=text(message), code=whole(code, enum=codes)
+            "Why one row of a batch has no features.",
+            ("message", "code"),
+            message=text(message),
+            code=whole(code, enum=codes),
+            retryAfterSeconds=whole("When to try again, where that is known: what `Retry-After` says of a whole request.", minimum=0),
         ),
     }
 
@@ -85,14 +89,16 @@ def responses() -> Node:
             malformed=_error("The feature store's answer made no sense", "The feature store's answer is not valid.", Code.INTERNAL),
         ),
         _name(HTTPStatus(503)): _problem(
-            "The feature store cannot be reached, or says that it is unavailable; or an on-demand view cannot be computed now.",
+            "The feature store cannot be reached, says that it is unavailable, or is not asked because it fails or is at its limit; or an "
+            "on-demand view cannot be computed now.",
             unavailable=_error("The feature store is down", "503 Service Temporarily Unavailable", Code.UNAVAILABLE),
             on_demand_busy=_error(
                 "No thread is free for an on-demand view",
                 "On-demand view planned_flight cannot be computed now: functions that went over their time hold all threads.",
                 OnDemandBusy.code,
             ),
-        ),
+        )
+        | {"headers": retry_after()},
         _name(HTTPStatus(504)): _problem(
             "The read's deadline passed before the answer was complete, or an on-demand view's time limit before its function ended.",
             timed_out=_error("Out of time", DeadlineExceeded().message, Code.DEADLINE_EXCEEDED),
@@ -117,8 +123,9 @@ def problem_refs(statuses: Iterable[int]) -> Node:
 
 
 def retry_after() -> Node:
-    """The header of a 429."""
-    return {"Retry-After": {"description": "When to try again, where the feature store said so.", "schema": {"type": "string"}}}
+    """The header of a 429 or 503."""
+    told = "When to try again, where the feature store said so, or the gateway did not ask it."
+    return {"Retry-After": {"description": told, "schema": {"type": "string"}}}
 
 
 def _throttled() -> Node:

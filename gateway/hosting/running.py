@@ -1,0 +1,101 @@
+"""Serves what the settings describe on a listening socket, in this process or in several, until it is told to end."""
+
+import asyncio
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+
+from gateway.app import Seams, create_app
+from gateway.hosting.server import Server, configured
+from gateway.hosting.workers import ALIVE, BEAT_S, HASTE, Post, Supervisor
+from gateway.lifecycle import Lifecycle
+from gateway.settings import Settings
+
+CLOSING_S = 20.0
+"""For what comes after the last reply: tasks, spans, stores."""
+_OTHER_FILES = 512
+
+
+def serve(settings: Settings, listener: socket.socket, started: Callable[[], None]) -> None:
+    """Returns, or ends the process with the status of a worker that could not begin. Raises what `create_app` raises."""
+    chosen = settings.server
+    signal.signal(signal.SIGTERM, _leave_early)
+    if chosen.workers == 1:
+        _serve(settings, listener, started, None)
+        return
+    end_s = chosen.shutdown_grace_s + CLOSING_S
+    born = Supervisor(chosen.workers, listener, started, drain_s=chosen.drain_s, end_s=end_s).run()
+    if isinstance(born, Post):
+        for one in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(one, _leave_early)
+        _serve(settings, listener, born.up, born)
+    else:
+        sys.exit(born)
+
+
+def _serve(settings: Settings, listener: socket.socket, started: Callable[[], None], post: Post | None) -> None:
+    app = create_app(settings, Seams(lifecycle=Lifecycle(None if post is None else post.worker)))
+
+    def begun() -> None:
+        started()
+        if post is not None:
+            heed(post.channel, server)
+
+    server = Server(
+        configured(app),
+        app.lifecycle,
+        drain_s=settings.server.drain_s,
+        grace_s=settings.server.shutdown_grace_s,
+        started=begun,
+        insistent=post is None,  # the parent passes signals on, beside those that come to all processes of a group
+    )
+    allow_files(settings.server.max_connections)
+    server.run(sockets=[listener])
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, signal.SIG_IGN)  # it is ending
+    if post is not None:
+        post.leave()
+
+
+def heed(channel: socket.socket, server: Server) -> None:
+    """Do as the parent says, from the running loop on, and let it hear that the loop turns; leave when there is no parent any more."""
+    loop = asyncio.get_running_loop()
+    channel.settimeout(0)
+
+    def hear() -> None:
+        try:
+            said = channel.recv(4096)
+        except BlockingIOError:
+            return
+        except OSError:
+            said = b""
+        if HASTE in said:
+            server.hasten()
+        elif not said:
+            loop.remove_reader(channel)
+            server.leave()
+
+    def beat() -> None:
+        with suppress(OSError):  # it is gone, or has stopped listening
+            channel.send(ALIVE)
+        loop.call_later(BEAT_S, beat)
+
+    loop.add_reader(channel, hear)
+    loop.call_later(BEAT_S, beat)
+
+
+def allow_files(connections: int) -> None:
+    """As many open files as so many connections need, and some for all else, where the system lets us: its first limit is often 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES if hard == resource.RLIM_INFINITY else min(connections + _OTHER_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _leave_early(_: int, __: FrameType | None) -> None:
+    """Before there is anything to drain."""
+    sys.exit(0)

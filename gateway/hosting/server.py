@@ -1,0 +1,216 @@
+"""uvicorn's server, with a beginning and an end of its own. Knows nothing of other workers, nor of what is served.
+
+A life: start up, tell, serve; and from the signal on
+
+    1  leaving    readiness is red; everything is still answered, each reply the last on its connection, for `drain_s`
+    2  closing    whoever waits in the listener's queue is let in, and it closes; idle connections end
+    3  finishing  what is under way, or coming in, is answered, for up to `grace_s`; what then remains is told 503, and cut
+    4  the application's lifespan ends: tasks, spans, stores
+
+A second signal goes on to the end of 3 at once.
+"""
+
+import asyncio
+import gc
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from types import FrameType, MappingProxyType
+from typing import Any
+
+import uvicorn
+
+from gateway.app import Gateway
+from gateway.lifecycle import Lifecycle
+from gateway.web.edge import Edge, edge
+
+KEEP_ALIVE_S = 75
+"""Longer than the idle time of common load balancers and clients, so that it is they who close."""
+FIRST_REQUEST_S = 0.5
+"""How long a new connection is given to begin its first request, once the listener has closed."""
+_TICK_S = 0.1
+_TICKS_PER_DAY = 864_000
+_POLL_S = 0.02
+_LONGEST_QUEUE = 4_096
+_CUT_S = 1.0
+"""For those who are cut to be told so."""
+OPTIONS: Mapping[str, Any] = MappingProxyType(
+    {
+        "loop": "uvloop",
+        "ws": "none",
+        "lifespan": "on",
+        "log_level": "warning",
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": False,  # nobody here asks for the client's address
+        "timeout_keep_alive": KEEP_ALIVE_S,
+    }
+)
+
+logger = logging.getLogger(__name__)
+
+
+def configured(app: Gateway, **other: Any) -> uvicorn.Config:
+    """uvicorn's settings for this application. `other` wins."""
+    options: dict[str, Any] = {**OPTIONS, "http": edge(app.routes, app.limits, app.counters, app.lifecycle)}
+    return uvicorn.Config(app, **options | other)
+
+
+def spare_collections() -> None:
+    """What is there when serving begins stays, so full collections need not look through it: they took 17-45 ms each, and were most of the
+    tail of reads. A collection is due after more allocations than a batch of reads makes."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+class Server(uvicorn.Server):
+    """`started` is called once requests are answered. `insistent`: a second signal hastens the end; else it is taken for the same one."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        lifecycle: Lifecycle,
+        *,
+        drain_s: float,
+        grace_s: float,
+        started: Callable[[], None] = lambda: None,
+        insistent: bool = True,
+    ) -> None:
+        super().__init__(config)
+        self._lifecycle = lifecycle
+        self._drain_s = drain_s
+        self._grace_s = grace_s
+        self._tell_started = started
+        self._insistent = insistent
+        self._woken = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ticks = 0
+
+    def leave(self, *, drain: bool = True) -> None:
+        """From any thread, and from a signal handler."""
+        self._lifecycle.draining = True
+        if not drain:
+            self._drain_s = 0.0
+        self.should_exit = True
+        self._wake()
+
+    def hasten(self) -> None:
+        """Wait for nobody any longer. From any thread."""
+        self.force_exit = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it has ended
+                self._loop.call_soon_threadsafe(self._woken.set)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's signature
+        """SIGINT is a person at a terminal, who does not want to wait for load balancers. (uvicorn would raise the signal again once all is
+        done, and the exit status would not be 0.)"""
+        if not self.should_exit:
+            self.leave(drain=sig != signal.SIGINT)
+        elif self._insistent:
+            signal.signal(sig, signal.SIG_DFL)  # and a third one ends the process as it is
+            self.hasten()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        spare_collections()
+        if self.started and not self.should_exit:
+            self._tell_started()
+
+    async def main_loop(self) -> None:
+        while not await self._tick():
+            await self._nap(_TICK_S)
+        await self._drain()
+
+    async def _tick(self) -> bool:
+        ends = await self.on_tick(self._ticks)
+        self._ticks = (self._ticks + 1) % _TICKS_PER_DAY
+        return ends
+
+    async def _nap(self, seconds: float) -> None:
+        """So long, or until something is to be done."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        self._woken.clear()
+
+    async def _drain(self) -> None:
+        """Load balancers learn from `/readyz`, and clients from each reply, to go elsewhere."""
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        for connection in self._connections():
+            connection.retire()
+        while not self.force_exit and (left_s := began_s + self._drain_s - loop.time()) > 0:
+            await self._nap(min(_TICK_S, left_s))
+            await self._tick()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._lifecycle.draining = True
+        await self._close_listeners(sockets or [])
+        await self._finish()
+        await self._cut()
+        await self.lifespan.shutdown()
+
+    async def _close_listeners(self, sockets: Sequence[socket.socket]) -> None:
+        """Closing a listener resets the connections in its queue, whose clients have reason to think that they were heard. So the queue is
+        emptied first, without a pause before the close; who comes later is refused, and goes elsewhere."""
+        queued = [connection for listener in sockets for connection in accepted(listener)]
+        for server in self.servers:
+            server.close()
+        for listener in sockets:
+            listener.close()
+        loop = asyncio.get_running_loop()
+        for connection in queued:
+            with suppress(OSError):  # it has gone
+                await loop.connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> asyncio.Protocol:
+        kind: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        return protocol
+
+    async def _finish(self) -> None:
+        loop, state = asyncio.get_running_loop(), self.server_state
+        began_s = loop.time()
+        await self._nap(_POLL_S)  # what has come in by now is read: its connection is not idle
+        while not self.force_exit and loop.time() < began_s + self._grace_s:
+            patient = loop.time() < began_s + FIRST_REQUEST_S
+            for connection in list(state.connections):
+                if not (patient and isinstance(connection, Edge) and not connection.begun):
+                    connection.shutdown()
+            await asyncio.sleep(0)
+            if not state.connections and not state.tasks:
+                return
+            await self._nap(_POLL_S)
+
+    async def _cut(self) -> None:
+        """Whatever is still under way. `web.middleware` tells whoever has no answer yet."""
+        tasks = list(self.server_state.tasks)
+        if tasks:
+            logger.warning("%d requests were cut: they were not done in time (server.shutdown_grace_s)", len(tasks))
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=_CUT_S)
+        for connection in list(self.server_state.connections):
+            connection.transport.close()
+
+    def _connections(self) -> list[Edge]:
+        return [connection for connection in self.server_state.connections if isinstance(connection, Edge)]
+
+
+def accepted(listener: socket.socket) -> Iterator[socket.socket]:
+    """The connections in a listener's queue, which others may be filling meanwhile."""
+    listener.settimeout(0)
+    for _ in range(_LONGEST_QUEUE):
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        connection.settimeout(0)
+        yield connection

@@ -1,0 +1,59 @@
+"""Which requests may be hits: plain ones, to a read door. Owns no connection."""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from starlette.routing import BaseRoute, Route
+
+from gateway.features import ServiceRef
+from gateway.web.edge.framing import Head
+from gateway.web.endpoints import ReadFeatures
+
+_HELD_BACK = frozenset({b"expect", b"upgrade", b"connection"})
+_SAID_ONCE = (b"authorization", b"traceparent")
+
+
+class Lane(NamedTuple):
+    """What may answer a request below ASGI, and what it reads of the head."""
+
+    endpoint: ReadFeatures
+    path: ServiceRef | None
+    authorization: bytes | None
+    traceparent: bytes | None
+
+
+class Lanes:
+    """The read doors, found by a request's target. Targets with escapes or a query are left to Starlette's router."""
+
+    def __init__(self, routes: Iterable[BaseRoute]) -> None:
+        self._exact: dict[bytes, ReadFeatures] = {}
+        self._by_tail: dict[bytes, tuple[re.Pattern[str], ReadFeatures]] = {}
+        for route in routes:
+            if isinstance(route, Route) and isinstance(route.app, ReadFeatures):
+                if route.param_convertors:
+                    self._by_tail[route.path.rpartition("/")[2].encode()] = (route.path_regex, route.app)
+                else:
+                    self._exact[route.path.encode()] = route.app
+
+    def find(self, target: bytes) -> tuple[ReadFeatures, ServiceRef | None] | None:
+        """The endpoint of a read door, and the feature service where the path names it."""
+        endpoint = self._exact.get(target)
+        if endpoint is not None:
+            return endpoint, None
+        pattern = self._by_tail.get(target.rpartition(b"/")[2])
+        if pattern is None or not target.isascii() or b"%" in target or b"?" in target or b"#" in target:
+            return None
+        match = pattern[0].match(target.decode("ascii"))
+        return None if match is None else (pattern[1], ServiceRef(match["workspace"], match["feature_service"]))
+
+    def lane(self, head: Head) -> Lane | None:
+        """The lane of a plain request: POST to a read door, HTTP/1.1, a Content-Length, no Expect, no Upgrade, no Connection header,
+        nothing said twice that a hit looks at. None for whatever else there is: ASGI has it."""
+        fields = head.fields
+        if head.method != b"POST" or head.version != "1.1" or b"content-length" not in fields:
+            return None
+        found = self.find(head.target)
+        if found is None or not _HELD_BACK.isdisjoint(fields) or head.repeats(_SAID_ONCE):
+            return None
+        return Lane(*found, fields.get(b"authorization"), fields.get(b"traceparent"))
