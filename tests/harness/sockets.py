@@ -31,8 +31,9 @@ def http_reply(status: int, body: bytes, headers: Mapping[str, str]) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
-class HttpServer(ABC):
-    """Answers on 127.0.0.1 from `with` on. `stop` closes the listener and every connection at once; `start` takes the same port again."""
+class ThreadedServer(ABC):
+    """Serves on 127.0.0.1 from `with` on, in a thread. `stop` closes the listener and every connection at once; `start` takes the same port
+    again."""
 
     def __init__(self) -> None:
         self._port = 0
@@ -41,12 +42,16 @@ class HttpServer(ABC):
         self._stopping: asyncio.Event | None = None
 
     @abstractmethod
-    async def answer(self, request: Request, writer: asyncio.StreamWriter) -> bool:
-        """Write the answer; False to close the connection after it."""
+    async def serve(self, listener: socket.socket, stopping: asyncio.Event) -> None:
+        """Accept and answer until `stopping` is set, then close everything. The listener is listening already."""
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def port(self) -> int:
+        return self._port
 
     def __enter__(self) -> Self:
         self.start()
@@ -57,7 +62,7 @@ class HttpServer(ABC):
 
     def start(self) -> None:
         assert self._thread is None, "it is running already"
-        listener = socket.create_server(("127.0.0.1", self._port))
+        listener = socket.create_server(("127.0.0.1", self._port), backlog=2048)
         self._port = listener.getsockname()[1]
         up = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run(listener, up)), name=type(self).__name__)
@@ -75,6 +80,19 @@ class HttpServer(ABC):
         self._thread = None
 
     async def _run(self, listener: socket.socket, up: threading.Event) -> None:
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        up.set()
+        await self.serve(listener, self._stopping)
+
+
+class HttpServer(ThreadedServer):
+    """A request at a time on each connection, in streams."""
+
+    @abstractmethod
+    async def answer(self, request: Request, writer: asyncio.StreamWriter) -> bool:
+        """Write the answer; False to close the connection after it."""
+
+    async def serve(self, listener: socket.socket, stopping: asyncio.Event) -> None:
         connections: set[asyncio.Task[None]] = set()
 
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -82,10 +100,8 @@ class HttpServer(ABC):
             connections.add(task)
             task.add_done_callback(connections.discard)
 
-        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         server = await asyncio.start_server(connected, sock=listener)
-        up.set()
-        await self._stopping.wait()
+        await stopping.wait()
         server.close()
         ending = list(connections)
         for task in ending:
@@ -113,11 +129,18 @@ async def _read(reader: asyncio.StreamReader) -> Request | None:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
         return None
+    method, path, headers = read_head(head)
+    body = await reader.readexactly(int(headers.get("content-length", "0")))
+    return Request(method, path, headers, unpacked(body, headers))
+
+
+def read_head(head: bytes) -> tuple[str, str, dict[str, str]]:
+    """Method, path and headers; the names in lower case."""
     first, *lines = head.decode("latin-1").split("\r\n")
     method, path, _ = first.split(" ")
     pairs = (line.split(":", 1) for line in lines if line)
-    headers = {name.lower(): value.strip() for name, value in pairs}
-    body = await reader.readexactly(int(headers.get("content-length", "0")))
-    if headers.get("content-encoding") == "gzip":
-        body = gzip.decompress(body)
-    return Request(method, path, headers, body)
+    return method, path, {name.lower(): value.strip() for name, value in pairs}
+
+
+def unpacked(body: bytes, headers: Mapping[str, str]) -> bytes:
+    return gzip.decompress(body) if headers.get("content-encoding") == "gzip" else body

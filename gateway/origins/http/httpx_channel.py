@@ -48,15 +48,20 @@ class HttpxChannel:
         if left_s <= 0:
             raise httpx.ReadTimeout("no time is left")
         limits = httpx.Timeout(left_s, connect=min(left_s, self.client.timeout.connect or left_s), pool=None)
-        async with self.client.stream("POST", path, content=body, headers=headers, timeout=limits) as response:
-            received = bytearray()
-            async for chunk in response.aiter_bytes():
-                received += chunk
-                if loop.time() > deadline_s:
-                    raise httpx.ReadTimeout("no whole reply in time")
-                if len(received) > self.max_reply_bytes:
-                    raise TooLarge
-            return Reply(response.status_code, response.headers, bytes(received))
+        try:
+            # httpx's own time-outs are for single waits: a head that drips for ever meets none of them
+            async with (
+                asyncio.timeout_at(deadline_s),
+                self.client.stream("POST", path, content=body, headers=headers, timeout=limits) as response,
+            ):
+                received = bytearray()
+                async for chunk in response.aiter_bytes():
+                    received += chunk
+                    if len(received) > self.max_reply_bytes:
+                        raise TooLarge
+                return Reply(response.status_code, response.headers, bytes(received))
+        except TimeoutError:
+            raise httpx.ReadTimeout("no whole reply in time") from None
 
     async def aclose(self) -> None:
         await self.client.aclose()
