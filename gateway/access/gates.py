@@ -13,13 +13,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.access.grants import Grants, May
-from gateway.access.keys import PREFIX
 from gateway.errors import PermissionDenied, Unauthenticated
 from gateway.features import Caller, ServiceRef
 
 _CREDENTIAL = re.compile(rb"\s*(tecton-key|bearer)[ \t]+([\x21-\x7e]{1,8192})\s*", re.IGNORECASE)
-_NOT_OURS = re.compile(rb"\s*(tecton-key|bearer)[ \t]+(?!%b)([\x21-\x7e]{1,8192})\s*" % PREFIX.encode(), re.IGNORECASE)
-"""The same, but for keys that a gateway has made (`keys.PREFIX`): they are nothing to a cluster, which is not to see them."""
 _MOST_SEEN = 4096
 _ONE_SERVICE_AT_A_TIME = (
     "Not Authorized. The feature store judges callers by feature service here, so only a feature service can be purged: post to "
@@ -72,7 +69,7 @@ class Passthrough:
         self.refused = grants.revoke
 
     def identify(self, authorization: bytes | None) -> Caller:
-        match = _NOT_OURS.fullmatch(authorization or b"")
+        match = _CREDENTIAL.fullmatch(authorization or b"")
         if match is None:
             raise Unauthenticated
         scheme = b"Tecton-key" if match[1].lower() == b"tecton-key" else b"Bearer"

@@ -52,7 +52,7 @@ def asking(house: House, user: object, priority: str | None = None, merchant: in
     return Exchange(house.url, READ, body, authorization(ALICE) | ({} if priority is None else {"X-Priority": priority}))
 
 
-@pytest.mark.parametrize("act", [DOWN, html(500), html(502), refuse(504, "late", 4), Act(close=True), Act(cut=20)])
+@pytest.mark.parametrize("act", [DOWN, html(500), html(502), refuse(504, "late", 4), Act(cut=20)])
 def test_a_failure_now_and_then_is_not_seen_by_callers(house: House, cluster: Cluster, act: Act) -> None:
     cluster.act("get-features", act)
     reply = read(house.client, "ann")

@@ -380,9 +380,7 @@ def test_credentials_that_pass_through_are_the_callers_own(upstream: Upstream) -
         assert all(UPSTREAM_KEY not in value for heard in upstream.heard for _, value in heard.headers)
 
 
-@pytest.mark.parametrize(
-    "shown", [None, "", "Basic Zm9vOmJhcg==", "Digest x", f"Tecton-key {READER}", f"Bearer {READER}", "Tecton-key a b"]
-)
+@pytest.mark.parametrize("shown", [None, "", "Basic Zm9vOmJhcg==", "Digest x", "Tecton-key a b"])
 def test_what_is_no_credential_of_the_clusters_is_refused_here(upstream: Upstream, house: House, shown: str | None) -> None:
     told = ask(house, "GET", SECRET, None, *([("Authorization", shown)] if shown is not None else []), credential=False)
     assert (told.status, told.header("www-authenticate")) == (401, "Tecton-key")
