@@ -39,8 +39,9 @@ _LABELS = Show.LABELS.value
 _CACHE = Source.CACHE
 
 
-class Call(msgspec.Struct, frozen=True, gc=False):
-    """One read as a door received it. `path`: the feature service, where the URL names it. Times and credentials as header bytes."""
+class Call(msgspec.Struct, gc=False):
+    """One read as a door received it. `path`: the feature service, where the URL names it. Times and credentials as header bytes.
+    `understood`: what a look for a hit has made of it, so that the read which follows need not again."""
 
     door: Door
     route: str
@@ -49,6 +50,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     authorization: bytes | None = None
     traceparent: bytes | None = None
     priority: Priority = Priority.NORMAL
+    understood: tuple[Caller, ReadRequest] | None = None
 
 
 class FeatureReader:
@@ -88,6 +90,7 @@ class FeatureReader:
         try:
             caller = self._gate.identify(call.authorization)
             request = call.door.decode(call.body, call.path)
+            call.understood = (caller, request)
             plan = self._schemas.at_hand(request.service, caller)
             now_s = self._clock()
             if plan is None:
@@ -230,8 +233,7 @@ class FeatureReader:
         return reply
 
     async def _read(self, call: Call, facts: ReadFacts, span: Span | None, started_s: float) -> Reply:
-        caller = self._gate.identify(call.authorization)
-        request = call.door.decode(call.body, call.path)
+        caller, request = call.understood or self._understand(call)
         self._gate.admit(caller, request.service.workspace)
         facts.rows = len(request.rows)
         budget_ms = request.options.latency_budget_ms or request.deadline_ms
@@ -252,6 +254,9 @@ class FeatureReader:
         reply = Reply(call.door.encode(request, answers), answers.stale)
         self._count(answers)
         return reply
+
+    def _understand(self, call: Call) -> tuple[Caller, ReadRequest]:
+        return self._gate.identify(call.authorization), call.door.decode(call.body, call.path)
 
     async def _answer(
         self, call: Call, request: ReadRequest, plan: Plan, caller: Caller, span: Span | None, started_s: float, deadline_s: float

@@ -21,7 +21,7 @@ from gateway.web.problems import JSON, Headers
 from gateway.wire.metadata import named_schema, tecton_metadata
 
 TRIED = "feature_gateway.tried"
-"""Set in the scope of a request that the edge has found to be no hit."""
+"""In the scope of a request that the edge has found to be no hit: its `Call`."""
 
 
 class ReadFeatures:
@@ -37,22 +37,18 @@ class ReadFeatures:
         self._priority_header = priority_header
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        authorization, traceparent = read_headers(scope, self.max_body_bytes)
-        message = await receive()
-        body: bytes | None = message.get("body")
-        if body is None or len(body) > self.max_body_bytes or message.get("more_body"):
-            body = await read_body(receive, self.max_body_bytes, message)
-            if body is None:
+        call: Call | None = scope.get(TRIED)
+        body = stale = None
+        if call is None:
+            call = await self._received(scope, receive)
+            if call is None:
                 return
-        params = scope["path_params"]
-        path = ServiceRef(params["workspace"], params["feature_service"]) if params else None
-        call = Call(self.door, self.route, body, path, authorization, traceparent)
-        body, stale = None if TRIED in scope else self.hit(call), None
+            body = self.hit(call)
         told: Headers = []
         if body is None:
             begin(scope)
             if self._priority_header is not None:
-                call = msgspec.structs.replace(call, priority=read_priority(scope, self._priority_header))
+                call.priority = read_priority(scope, self._priority_header)
             body, stale = await self._reader.read(call)
             told = id_headers(scope, 200)
         headers = [JSON, (b"content-length", b"%d" % len(body)), *told]
@@ -61,6 +57,19 @@ class ReadFeatures:
         scope[STARTED] = True
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+    async def _received(self, scope: Scope, receive: Receive) -> Call | None:
+        """None when the client went away."""
+        authorization, traceparent = read_headers(scope, self.max_body_bytes)
+        message = await receive()
+        body: bytes | None = message.get("body")
+        if body is None or len(body) > self.max_body_bytes or message.get("more_body"):
+            body = await read_body(receive, self.max_body_bytes, message)
+            if body is None:
+                return None
+        params = scope["path_params"]
+        path = ServiceRef(params["workspace"], params["feature_service"]) if params else None
+        return Call(self.door, self.route, body, path, authorization, traceparent)
 
 
 def staleness(stale: Staleness) -> Headers:

@@ -15,6 +15,9 @@ import httpx
 
 from gateway.origins.http.connection import Connection
 
+_UNPROVEN_AT_ONCE = 64
+"""Connections that are being opened, or have not brought a reply yet: whoever listens may not even have accepted them. More would overflow
+its queue (128 places, often); what its system drops then is tried again by ours only after a second."""
 _AGES = random.Random()  # noqa: S311 - a spread, not a secret
 
 
@@ -45,6 +48,7 @@ class Pool:
         self._limits = limits
         self._idle: dict[Connection, None] = {}
         self._open: set[Connection] = set()
+        self._unproven: set[Connection] = set()
         self._opening = 0
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
         self._sweep: asyncio.TimerHandle | None = None
@@ -84,12 +88,19 @@ class Pool:
             return connection
         if len(self) >= self._limits.max_connections and self._idle:
             next(iter(self._idle)).close()  # whose place a fresh one takes
-        if len(self) < self._limits.max_connections:
-            return await self._connect(deadline_s)
-        return await self._wait(deadline_s) or await self._connect(deadline_s, reserved=True)
+        if not self._may_open():
+            waited = await self._wait(deadline_s)
+            if waited is not None:
+                return waited
+        else:
+            self._opening += 1
+        return await self._connect(deadline_s)
+
+    def _may_open(self) -> bool:
+        return len(self) < self._limits.max_connections and self._opening + len(self._unproven) < _UNPROVEN_AT_ONCE
 
     async def _wait(self, deadline_s: float) -> Connection | None:
-        """The next connection that comes back, or None for the place of one that closed."""
+        """The next connection that comes back, or None for a place to open one in."""
         loop = asyncio.get_running_loop()
         place: asyncio.Future[Connection | None] = loop.create_future()
         self._waiting.append(place)
@@ -116,17 +127,13 @@ class Pool:
         elif not connection.closed:
             self._came_back(connection)
 
-    async def _connect(self, deadline_s: float, *, reserved: bool = False) -> Connection:
-        if not reserved:
-            self._opening += 1
-        connection: Connection | None = None
+    async def _connect(self, deadline_s: float) -> Connection:
+        """In a place that has been taken."""
         try:
-            connection = await self._opened(deadline_s)
-            return connection
+            return await self._opened(deadline_s)
         finally:
             self._opening -= 1
-            if connection is None:
-                self._pass_on()
+            self._pass_on()
 
     async def _opened(self, deadline_s: float) -> Connection:
         """One address after the other, in random order, each with its share of the time that is left."""
@@ -172,6 +179,7 @@ class Pool:
             connection.close()
             raise ConnectionResetError
         self._open.add(connection)
+        self._unproven.add(connection)
         return connection
 
     def _came_back(self, connection: Connection) -> None:
@@ -179,10 +187,13 @@ class Pool:
         if self._closed:
             connection.close()
             return
+        if self._unproven:
+            self._unproven.discard(connection)
         while self._waiting:
             place = self._waiting.popleft()
             if not place.done():
                 place.set_result(connection)
+                self._pass_on()
                 return
         self._idle[connection] = None
         if self._sweep is None:
@@ -192,11 +203,12 @@ class Pool:
         self._idle.pop(connection, None)
         if connection in self._open:
             self._open.remove(connection)
+            self._unproven.discard(connection)
             self._pass_on()
 
     def _pass_on(self) -> None:
         """A place has become free: whoever waits longest may open a connection."""
-        while self._waiting and len(self) < self._limits.max_connections and not self._closed:
+        while self._waiting and self._may_open() and not self._closed:
             place = self._waiting.popleft()
             if not place.done():
                 self._opening += 1

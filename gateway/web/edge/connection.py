@@ -28,7 +28,7 @@ from gateway.web.edge.lanes import Lane, Lanes
 from gateway.web.edge.limited import Limited
 from gateway.web.edge.spelling import Preamble, last_words
 from gateway.web.edge.watch import Watch, every_s
-from gateway.web.endpoints import TRIED
+from gateway.web.endpoints import TRIED, ReadFeatures
 
 _AHEAD_BYTES = 65_536
 _REQUESTS_A_TURN = 8
@@ -247,21 +247,22 @@ class Edge(Limited):
 
     def _finish(self, head: Head, lane: Lane, body: bytes) -> None:
         """A held request is whole: answer it, or let ASGI."""
-        reply = self._hit(lane, body)
+        endpoint = lane.endpoint
+        call = Call(endpoint.door, endpoint.route, body, lane.path, lane.authorization, lane.traceparent)
+        reply = self._hit(endpoint, call)
         if reply is not None:
             self._answer(reply, head)
             return
         self._hand_over(head)
-        self.scope[TRIED] = True  # type: ignore[literal-required]  # ASGI lets servers add keys
+        self.scope[TRIED] = call  # type: ignore[literal-required]  # ASGI lets servers add keys
         if body:
             self.on_body(body)
         self.on_message_complete()
 
     @staticmethod
-    def _hit(lane: Lane, body: bytes) -> bytes | None:
-        endpoint = lane.endpoint
+    def _hit(endpoint: ReadFeatures, call: Call) -> bytes | None:
         try:
-            return endpoint.hit(Call(endpoint.door, endpoint.route, body, lane.path, lane.authorization, lane.traceparent))
+            return endpoint.hit(call)
         except Exception:  # noqa: BLE001 - ASGI meets it again, where the outermost middleware tells of it
             return None
 

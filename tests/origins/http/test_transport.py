@@ -203,6 +203,14 @@ async def test_a_fresh_connection_takes_the_place_of_an_idle_one() -> None:
         fresh.close()
 
 
+async def test_a_burst_of_calls_does_not_become_a_burst_of_connections() -> None:
+    """Else a listener's queue overflows, and what it drops is tried again by the system a second later."""
+    async with served(always(reply())) as peer, opened(peer.url, Limits(256, connect_timeout_s=5.0)) as (channel, _):
+        got = await asyncio.gather(*[post(channel) for _ in range(300)])
+        assert got == [b"hello"] * 300
+        assert peer.connections < 150
+
+
 @pytest.mark.parametrize("seed", range(5))
 async def test_no_place_is_lost_however_calls_end(seed: int) -> None:
     """Origins that close, answer late or break off, callers that go away or run out of time, three connections for all of them."""
