@@ -32,7 +32,7 @@ from gateway.origins.http.connector import Connector
 from loadtests.drivers import COUNT, Target
 from loadtests.servers import CPUS, Measured, measure, running, span_receiver, spread, wait_for
 
-DIRECTLY, PROXY, STOCK = "origin, directly", "nginx proxy_pass", "gateway, httpx"
+DIRECTLY, PROXY = "origin, directly", "nginx proxy_pass"
 READ = "/api/v1/feature-service/get-features"
 _VIEWS = ("account", "device", "merchant", "user")
 _TYPES = ("int64", "float64", "string")
@@ -159,6 +159,15 @@ def gateway(origin_port: int, receiver_port: int, transport: str) -> Iterator[tu
             raise click.ClickException("the gateway did not start")
 
 
+@contextmanager
+def relay(origin_port: int, transport: str) -> Iterator[tuple[int, int]]:
+    """Its process id and its port."""
+    command = [sys.executable, "-m", "loadtests.relay", f"http://127.0.0.1:{origin_port}", transport]
+    with running(command, dict(os.environ)) as process:
+        assert process.stdout is not None
+        yield process.pid, int(process.stdout.readline())
+
+
 @dataclass(frozen=True, slots=True)
 class Side:
     """One of those that are compared. `pid` None: the origin itself, whose time nobody counts."""
@@ -170,7 +179,7 @@ class Side:
 
 @contextmanager
 def sides() -> Iterator[list[Side]]:
-    """The origin, nginx before it, and the gateway before it with either transport."""
+    """The origin; before it nginx, a bare relay over either transport, and the gateway with either."""
     with ExitStack() as stack:
         origin_port = free_port()
         inside = _ORIGIN.format(port=origin_port, reply=reply().decode(), metadata=metadata().decode())
@@ -182,6 +191,9 @@ def sides() -> Iterator[list[Side]]:
             Side(DIRECTLY, origin_pid, _target(origin_port, None)),
             Side(PROXY, proxy_pid, _target(proxy_port, None)),
         ]
+        for transport in ("fast", "httpx"):
+            pid, port = stack.enter_context(relay(origin_port, transport))
+            found.append(Side(f"relay, {transport}", pid, _target(port, None)))
         for transport in ("fast", "httpx"):
             pid, port, key = stack.enter_context(gateway(origin_port, receiver, transport))
             found.append(Side(f"gateway, {transport}", pid, _target(port, key)))
@@ -206,16 +218,15 @@ def compare(connections: int, rounds: int, seconds: float, tell: Callable[[str],
 
 def table(runs: Mapping[str, Sequence[Measured]], title: str) -> Table:
     """What the runs gave. `added`: the median of each round's p50, less that of the origin itself in the same round."""
-    shown = Table(
-        "", "rate, of proxy_pass", "of stock httpx", "requests/s", "CPU µs", "p50 ms", "added p50 ms", "p99 ms", "errors", title=title
-    )
+    columns = ("rate, of proxy_pass", "of the same over httpx", "requests/s", "CPU µs", "p50 ms", "added p50 ms", "p99 ms", "errors")
+    shown = Table("", *columns, title=title)
     for name, measured in runs.items():
         loads = [one.load for one in measured]
         added = [one.load.p50_ms - directly.load.p50_ms for one, directly in zip(measured, runs[DIRECTLY], strict=True)]
         shown.add_row(
             name,
             ratios(runs, name, PROXY),
-            ratios(runs, name, STOCK),
+            ratios(runs, name, stock) if (stock := name.replace("fast", "httpx")) != name else "",
             f"{median(one.requests_per_s for one in loads):,.0f}",
             f"{median(one.cpu_us for one in measured):.0f}",
             f"{median(one.p50_ms for one in loads):.2f}",

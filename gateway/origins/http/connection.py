@@ -146,7 +146,9 @@ class Connection(asyncio.Protocol):
             self._end()
 
     def eof_received(self) -> None:
-        """The transport closes; `connection_lost` tells."""
+        """The transport closes, and `connection_lost` tells whoever waits; an idle one is of no use from now on."""
+        if self._receiver is None:
+            self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         receiver, self._receiver = self._receiver, None
