@@ -32,7 +32,7 @@ class Reply(NamedTuple):
     stale: Staleness | None = None
 
 
-class Answers(msgspec.Struct, gc=False):
+class Answers(msgspec.Struct):
     """The rows of one read, ready to be spelled: a vector or an error each. `server_time_s`: so far.
 
     `of_origin`: what the origin said of its service of each row; None for a row that it was not asked for, and for all rows of a hit.

@@ -272,7 +272,7 @@ def _landed(flight: Flight[Landed], row: RowWork, index: int) -> Landed | Gatewa
     try:
         cargo = flight.cargo()
     except GatewayError as error:
-        return error
+        return error.with_traceback(None)  # whose frames hold the flight, which holds it
     landed = cargo.get(row.keys[index])
     if landed is None:
         told = cargo.get(of_row(row))

@@ -47,7 +47,7 @@ Lack = tuple[RowWork, list[int]]
 """A row, and the views that it lacks."""
 
 
-class Landed(msgspec.Struct, frozen=True, gc=False):
+class Landed(msgspec.Struct, frozen=True):
     """What a flight brings for one key, or, without a fragment, what is said of a row as a whole (`of_row`). `refusal`: why the row did
     not come, where others did: the origin took the rest of its batch, or the rest was found without asking it."""
 

@@ -30,10 +30,10 @@ class ReadFeatures:
 
     def __init__(self, reader: FeatureReader, door: Door, route: str, max_body_bytes: int, priority_header: bytes | None = None) -> None:
         self.hit = reader.hit
+        self.read = reader.read
         self.door = door
         self.route = route
         self.max_body_bytes = max_body_bytes
-        self._reader = reader
         self._priority_header = priority_header
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,7 +49,7 @@ class ReadFeatures:
             begin(scope)
             if self._priority_header is not None:
                 call.priority = read_priority(scope, self._priority_header)
-            body, stale = await self._reader.read(call)
+            body, stale = await self.read(call)
             told = id_headers(scope, 200)
         headers = [JSON, (b"content-length", b"%d" % len(body)), *told]
         if stale is not None:

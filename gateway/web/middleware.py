@@ -30,6 +30,7 @@ class Problems:
             await self.app(scope, receive, send)
         except GatewayError as error:
             await self._tell(error, scope, send)
+            error.with_traceback(None)  # whose frames hold it: thousands of refusals a second would be work for the collector
         except HTTPException as error:  # the router's: no such path, or no such method on it
             allowed = (error.headers or {}).get("Allow", "")
             await self._tell(MethodNotAllowed(allowed) if error.status_code == 405 else UnknownRoute(), scope, send)
