@@ -57,12 +57,13 @@ def metadata() -> bytes:
     return json.dumps({"featureServiceType": "DEFAULT", "inputJoinKeys": keys, "featureValues": values}).encode()
 
 
-def request() -> bytes:
+def request(run: str = "0") -> bytes:
+    """`run` makes its keys new: what one run brought in would be hits in the next."""
     shown = ("includeNames", "includeDataTypes", "includeEffectiveTimes", "includeServingStatus", "includeSloInfo")
     params = {
         "workspaceName": "prod",
         "featureServiceName": "fraud",
-        "joinKeyMap": {"user_id": f"user-{COUNT}", "merchant_id": "4711"},
+        "joinKeyMap": {"user_id": f"user-{run}-{COUNT}", "merchant_id": "4711"},
         "metadataOptions": dict.fromkeys(shown, True),
     }
     return json.dumps({"params": params}).encode()
@@ -174,7 +175,12 @@ class Side:
 
     name: str
     pid: int
-    target: Target
+    port: int
+    key: str | None
+
+    def target(self, run: str) -> Target:
+        headers = {"Content-Type": "application/json", "Authorization": f"Tecton-key {self.key or 'of-the-cluster'}"}
+        return Target(self.port, READ, headers, request(run), more=(request(run),))
 
 
 @contextmanager
@@ -188,21 +194,16 @@ def sides() -> Iterator[list[Side]]:
         proxy_pid = stack.enter_context(nginx(_PROXY.format(origin=origin_port, port=proxy_port), proxy_port, CPUS[0]))
         receiver = stack.enter_context(span_receiver())
         found = [
-            Side(DIRECTLY, origin_pid, _target(origin_port, None)),
-            Side(PROXY, proxy_pid, _target(proxy_port, None)),
+            Side(DIRECTLY, origin_pid, origin_port, None),
+            Side(PROXY, proxy_pid, proxy_port, None),
         ]
         for transport in ("fast", "httpx"):
             pid, port = stack.enter_context(relay(origin_port, transport))
-            found.append(Side(f"relay, {transport}", pid, _target(port, None)))
+            found.append(Side(f"relay, {transport}", pid, port, None))
         for transport in ("fast", "httpx"):
             pid, port, key = stack.enter_context(gateway(origin_port, receiver, transport))
-            found.append(Side(f"gateway, {transport}", pid, _target(port, key)))
+            found.append(Side(f"gateway, {transport}", pid, port, key))
         yield found
-
-
-def _target(port: int, key: str | None) -> Target:
-    headers = {"Content-Type": "application/json", "Authorization": f"Tecton-key {key or 'of-the-cluster'}"}
-    return Target(port, READ, headers, request(), more=(request(),))
 
 
 def compare(connections: int, rounds: int, seconds: float, tell: Callable[[str], None]) -> dict[str, list[Measured]]:
@@ -212,7 +213,7 @@ def compare(connections: int, rounds: int, seconds: float, tell: Callable[[str],
         for number in range(rounds):
             for side in found:
                 tell(f"round {number + 1} of {rounds}: {side.name}, {connections} connections")
-                runs.setdefault(side.name, []).append(measure(side.pid, side.target, connections, seconds))
+                runs.setdefault(side.name, []).append(measure(side.pid, side.target(f"{connections}.{number}"), connections, seconds))
     return runs
 
 
