@@ -84,7 +84,9 @@ class Origin(_Section):
         300.0, description="An older connection to the cluster takes no more calls, so that a change of its address is followed."
     )
     transport: Literal["fast", "httpx"] = Field(
-        "fast", description="`fast`: the gateway's own HTTP/1.1 client. `httpx`: the stock one, a tenth as fast."
+        "fast",
+        description="`fast`: the gateway's own HTTP/1.1 client. `httpx`: the stock one, slower, and deceived by an origin that sends two "
+        "replies to one request.",
     )
     ca_file: Path | None = Field(
         None, description="PEM file of the authorities that the cluster's certificate is verified against. Unset: the system's."
