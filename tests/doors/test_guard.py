@@ -87,7 +87,7 @@ def test_a_cluster_that_fails_all_is_soon_left_alone_and_soon_found_again(house:
     cluster.always("get-features", None)
     repaired_s = time.monotonic()
     wait_until(lambda: read(house.client, "back").status_code == 200, "the cluster is found again")
-    assert time.monotonic() - repaired_s < 5.0
+    assert time.monotonic() - repaired_s < 15.0
     assert (metric(house, "open"), metric(house, "opened_total")) == (0, 1)
 
 

@@ -97,7 +97,7 @@ def test_sigterm_while_it_starts_ends_it_at_once(tmp_path: Path, workers: int) -
         began_s = time.monotonic()
         served.terminate()
         assert served.wait() == 0
-        assert time.monotonic() - began_s < 5
+        assert time.monotonic() - began_s < 15
         assert "Traceback" not in served.stderr
 
 
@@ -125,7 +125,7 @@ def test_spans_that_nobody_takes_do_not_hold_up_the_end(cluster: Cluster, tmp_pa
         began_s = time.monotonic()
         served.terminate()
         assert served.wait() == 0
-        assert time.monotonic() - began_s < 12
+        assert time.monotonic() - began_s < 20
         assert "Spans that were not taken within 5 s are lost" in served.stderr
         hold.release()
 
