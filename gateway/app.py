@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
@@ -40,6 +41,9 @@ from gateway.telemetry import Sampling, Telemetry
 from gateway.web.middleware import Problems
 from gateway.web.problems import status_of
 from gateway.web.routes import Directory, routes
+
+if TYPE_CHECKING:
+    from gateway.administering import Access
 
 _UNCOUNTED = 1_000_000
 """Connections that a pool never comes to: httpx's loses some to calls that are cancelled, and must not come to miss them."""
@@ -97,11 +101,15 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
         trusting=settings.telemetry.trust_traceparent == "always",
     )
     lifecycle, forwarder = seams.lifecycle or Lifecycle(), open_forwarder(settings)
+    access = open_access(settings, gate)
     furnished = furnish(settings, origin, gate, telemetry, tasks, workers, seams.clock, counters, lifecycle, guard, forwarder)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         tasks.start(origin.follow(furnished.forget))
+        if access is not None:
+            await access.begin()
+            tasks.start(access.follow())
         await furnished.begin()
         yield
         workers.close()
@@ -110,10 +118,13 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
         await origin.aclose()
         if forwarder is not None:
             await forwarder.aclose()
+        if access is not None:
+            access.close()
         if provider is not None:
             await close_within(SPANS_S, provider.shutdown)
 
-    return Gateway(lifecycle, settings.server, furnished.counters, routes(furnished.house), lifespan)
+    doors = [*(access.routes() if access is not None else ()), *routes(furnished.house)]
+    return Gateway(lifecycle, settings.server, furnished.counters, doors, lifespan)
 
 
 async def close_within(seconds: float, close: Callable[[], None]) -> None:
@@ -179,7 +190,17 @@ def open_gate(settings: Settings) -> Gate:
     if settings.auth_mode == "open":
         return Open(upstream)
     keys = {bytes.fromhex(key.digest): KeyRights(key.workspaces, key.ingest, key.purge) for key in settings.auth.keys.values()}
-    return KeyTable(keys, upstream)
+    return KeyTable(keys, upstream, {bytes.fromhex(key.digest): name for name, key in settings.auth.keys.items()})
+
+
+def open_access(settings: Settings, gate: Gate) -> "Access | None":
+    """The store of who may do what, where the settings name one."""
+    if settings.auth.store == "none":
+        return None
+    from gateway.administering import Access  # noqa: PLC0415 - a third of a second, where it is chosen
+
+    assert isinstance(gate, KeyTable)  # settings.checked refuses another
+    return Access(settings, gate)
 
 
 def tracer_provider(environment: Mapping[str, str], processor: SpanProcessor | None) -> TracerProvider | None:

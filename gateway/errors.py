@@ -15,6 +15,8 @@
      │   ├─ PermissionDenied
      │   ├─ NotFound
      │   │   └─ UnknownRoute
+     │   ├─ AlreadyExists      a name that must be the only one is taken
+     │   ├─ FailedPrecondition what is asked for cannot be done to this thing as it is now
      │   └─ MethodNotAllowed
      ├─ OriginError            the feature store could not, or would not, answer
      │   ├─ OriginThrottled    it asks for fewer requests
@@ -30,8 +32,10 @@
      │   └─ OnDemandBusy       functions that did hold all threads there are for them
      └─ InternalError          the gateway's own fault
          ├─ DeadlineExceeded   the read's own time is over
-          ├─ Draining           this process is about to end
-          └─ TooManyConnections there are as many as the settings allow
+         ├─ Draining           this process is about to end
+         ├─ TooManyConnections there are as many as the settings allow
+         └─ AccessUnavailable  the store of who may do what cannot be read or written
+             └─ Sealed         secrets cannot be opened: their key is missing, or not the right one
 
 Each leaf says who broke it (`fault`), whether the same request may succeed when tried again (`retryable`) and its gRPC code. HTTP
 statuses are the door's business (`web/problems`). Messages name fields, never values.
@@ -56,6 +60,7 @@ class Code(IntEnum):
     INVALID_ARGUMENT = 3
     DEADLINE_EXCEEDED = 4
     NOT_FOUND = 5
+    ALREADY_EXISTS = 6
     PERMISSION_DENIED = 7
     RESOURCE_EXHAUSTED = 8
     FAILED_PRECONDITION = 9
@@ -156,6 +161,18 @@ class NotFound(CallerError):
 class UnknownRoute(NotFound):
     def __init__(self) -> None:
         super().__init__("Not Found: no such path. /openapi.json lists the paths that exist.")
+
+
+class AlreadyExists(CallerError):
+    """A name that must be the only one of its kind is taken."""
+
+    code = Code.ALREADY_EXISTS
+
+
+class FailedPrecondition(CallerError):
+    """What is asked for cannot be done to this thing as it is now; the message says what must be done first."""
+
+    code = Code.FAILED_PRECONDITION
 
 
 class MethodNotAllowed(CallerError):
@@ -277,4 +294,21 @@ class TooManyConnections(InternalError):
     code = Code.UNAVAILABLE
 
     def __init__(self, message: str = "Too many connections.") -> None:
+        super().__init__(message)
+
+
+class AccessUnavailable(InternalError):
+    """The store of who may do what, or its audit log, cannot be read or written: nothing was changed."""
+
+    retryable = True
+    code = Code.UNAVAILABLE
+
+    def __init__(self, message: str = "The store of access control is unavailable; nothing was changed.") -> None:
+        super().__init__(message)
+
+
+class Sealed(AccessUnavailable):
+    """Secrets cannot be opened: the key-encryption key is missing, or not the one that they were sealed with."""
+
+    def __init__(self, message: str = "Secrets are sealed: the key-encryption key is missing or not the right one.") -> None:
         super().__init__(message)

@@ -186,6 +186,16 @@ class Auth(_Section):
         30.0, description="With `passthrough`: how long one answer of the cluster lets its caller read from the cache."
     )
     keys: dict[str, Key] = Field(default_factory=dict, description="The gateway's own API keys, by name.")
+    store: Literal["none", "sqlite", "postgresql"] = Field(
+        "none",
+        description="Where principals, their roles and keys, secrets and the audit log are kept, for `keys`: `access.db` in "
+        "`auth.data_dir`, or PostgreSQL for several replicas. `none`: only the settings' keys, and no administrative doors.",
+    )
+    data_dir: Path | None = Field(None, description="Folder of `access.db`. Unset: `feature_server.data_dir`.")
+    database: SecretStr | None = Field(None, description="URL of the PostgreSQL database: `postgresql://user:password@host/name`.")
+    refresh_s: float = Field(
+        1.0, gt=0, le=5, description="How often the store is asked whether another process has changed who may do what."
+    )
 
 
 class SharedCache(_Section):
@@ -493,6 +503,10 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield "auth.mode: passthrough needs a cluster to judge credentials; use keys or open"
     if settings.auth_mode == "open" and settings.server.host not in {"127.0.0.1", "::1", "localhost"}:
         yield "auth.mode: open is for loopback only; set server.host to 127.0.0.1 or use keys"
+    if settings.auth.store != "none" and settings.auth_mode != "keys":
+        yield 'auth.store: is for auth.mode = "keys"; before a cluster that judges callers its own services are forwarded'
+    if (settings.auth.store == "postgresql") != (settings.auth.database is not None):
+        yield 'auth.database: goes with auth.store = "postgresql", and that with it'
     yield from _wrong_on_demand(settings)
     server = settings.feature_server
     if server.store == "redis" and server.redis.url is None:

@@ -87,7 +87,7 @@ FLOORS = (
     ),
     ("serving",),
     ("web",),
-    ("connecting", "embedded", "guarding", "on_demand_functions", "loading"),
+    ("administering", "connecting", "embedded", "guarding", "on_demand_functions", "loading"),
     ("furnishing",),
     ("app", "applying"),
     ("hosting",),
@@ -108,6 +108,7 @@ NEIGHBOURS = ("cache", "origins", "access", "feature_server")
 NEUTRAL = "origins.base"
 """The Protocol between them."""
 THIRD_PARTIES = {
+    "alembic": ("access.store",),
     "cachetools": ("access.grants", "serving.schemas"),
     "click": ("cli", "commands"),
     "datasketches": ("feature_server.sketches",),
@@ -140,7 +141,8 @@ THIRD_PARTIES = {
     "redis": ("redis_servers", "feature_server.online", "cache.shared"),
     "rich": ("cli", "commands"),
     "sqlite3": ("feature_server.online",),
-    "starlette": ("web", "app"),
+    "sqlalchemy": ("access",),
+    "starlette": ("web", "app", "administering"),
     "uvicorn": ("hosting.server", "web.edge"),
     "yaml": ("feature_server.folder",),
 }

@@ -86,6 +86,7 @@ def test_the_code_is_what_the_contract_has_for_the_status(kind: type[GatewayErro
         404: {Code.NOT_FOUND},
         405: {Code.UNIMPLEMENTED},
         408: {Code.DEADLINE_EXCEEDED},
+        409: {Code.ALREADY_EXISTS},
         413: {Code.RESOURCE_EXHAUSTED},
         414: {Code.RESOURCE_EXHAUSTED},
         417: {Code.FAILED_PRECONDITION},

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.access.grants import Grants, May
+from gateway.access.reach import Directory, Entry, Reach, opens
 from gateway.errors import PermissionDenied, Unauthenticated
 from gateway.features import Caller, ServiceRef
 
@@ -90,24 +91,48 @@ class Passthrough:
 
 @dataclass(frozen=True, slots=True)
 class KeyRights:
-    """What an API key opens. `workspaces` holds names, or `*` for all."""
+    """What an API key of the settings opens. `workspaces` holds names, or `*` for all."""
 
     workspaces: frozenset[str]
     ingest: bool = False
     purge: bool = False
 
+    def reach(self) -> Reach:
+        writes = self.workspaces if self.ingest else frozenset()
+        return Reach(
+            self.workspaces,
+            writes,
+            writes,
+            self.workspaces if self.purge else frozenset(),
+            metrics="*" in self.workspaces,
+        )
+
 
 class KeyTable:
-    """The gateway judges, by SHA-256 digests of API keys. `upstream` is the Authorization value that origins are shown instead.
+    """The gateway judges, by SHA-256 digests of API keys: those of the settings, and those of the store's directory (`adopt`). `upstream`
+    is the Authorization value that origins are shown instead.
 
     Good headers are remembered as they came, in memory alone: hashing each again is a twentieth of a hit. A guess cannot learn from the
     time it takes: what it would have to approach byte by byte is a hash table's slot, or a digest.
     """
 
-    def __init__(self, keys: Mapping[bytes, KeyRights], upstream: str | None = None) -> None:
-        self._keys = dict(keys)
-        self._callers = {digest: Caller(digest, upstream) for digest in keys}
+    def __init__(self, keys: Mapping[bytes, KeyRights], upstream: str | None = None, names: Mapping[bytes, str] | None = None) -> None:
+        """`names`: of the settings' keys, by digest."""
+        self._upstream = upstream
+        self._settled: dict[bytes, Entry] = {}
+        for digest, rights in keys.items():
+            name = (names or {}).get(digest, "")
+            self._settled[digest] = Entry(None, name, f"settings:{name}", rights.reach())
+        self._entries: Mapping[bytes, Entry] = self._settled
+        self._callers: dict[bytes, Caller] = {}
         self._seen: dict[bytes, Caller] = {}
+        self.adopt(Directory(-1))
+
+    def adopt(self, directory: Directory) -> None:
+        """From here on, the store's keys are these. A key of the settings is the settings' to take back."""
+        self._entries = {**directory.keys, **self._settled}
+        self._callers = {digest: Caller(digest, self._upstream) for digest in self._entries}
+        self._seen = {}
 
     def identify(self, authorization: bytes | None) -> Caller:
         caller = self._seen.get(authorization or b"")
@@ -122,30 +147,35 @@ class KeyTable:
                 self._seen[match[0]] = caller
         return caller
 
+    def entry(self, caller: Caller) -> Entry:
+        """Whose credential it is. Raises Unauthenticated where it opens nothing any more."""
+        entry = self._entries.get(caller.key)
+        if entry is None:
+            raise Unauthenticated
+        return entry
+
     def admit(self, caller: Caller, workspace: str) -> None:
-        if not self._opens(caller, workspace):
+        if not opens(self.entry(caller).reach.read, workspace):
             raise PermissionDenied
 
     def admit_ingest(self, caller: Caller, workspace: str | None) -> None:
-        if not self._keys[caller.key].ingest or (workspace is not None and not self._opens(caller, workspace)):
+        places = self.entry(caller).reach.ingest
+        if not places or (workspace is not None and not opens(places, workspace)):
             raise PermissionDenied
 
     def admit_purge(self, caller: Caller, workspace: str | None, service: ServiceRef | None) -> None:  # noqa: ARG002 - by workspace
-        if not self._keys[caller.key].purge or not self._opens(caller, "*" if workspace is None else workspace):
+        if not opens(self.entry(caller).reach.purge, "*" if workspace is None else workspace):
             raise PermissionDenied
 
     def holds(self, caller: Caller, service: ServiceRef, now_s: float, may: May = May.READ) -> bool:  # noqa: ARG002 - the key itself is the proof
-        return self._opens(caller, service.workspace)
+        entry = self._entries.get(caller.key)
+        return entry is not None and opens(entry.reach.read, service.workspace)
 
     def answered(self, caller: Caller, service: ServiceRef, now_s: float, may: May = May.READ) -> None:
         """Nothing to remember: the key itself is the proof."""
 
     def refused(self, caller: Caller, service: ServiceRef, now_s: float) -> None:
         """The origin refused the gateway's own credential; that says nothing of the caller."""
-
-    def _opens(self, caller: Caller, workspace: str) -> bool:
-        workspaces = self._keys[caller.key].workspaces
-        return "*" in workspaces or workspace in workspaces
 
 
 class Open:

@@ -18,6 +18,8 @@ STATUS: Mapping[type, int] = MappingProxyType(
         errors.PermissionDenied: 403,
         errors.NotFound: 404,
         errors.MethodNotAllowed: 405,
+        errors.AlreadyExists: 409,
+        errors.FailedPrecondition: 400,
         errors.RequestTooSlow: 408,
         errors.BodyTooLarge: 413,
         errors.TargetTooLong: 414,
@@ -35,6 +37,7 @@ STATUS: Mapping[type, int] = MappingProxyType(
         errors.DeadlineExceeded: 504,
         errors.Draining: 503,
         errors.TooManyConnections: 503,
+        errors.AccessUnavailable: 503,
     }
 )
 _TECTON_PATHS = ("/api/", "/v1/feature-service/", "/ingest", "/v2/ingest")

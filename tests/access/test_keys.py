@@ -5,11 +5,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.access.gates import KeyRights, KeyTable
-from gateway.access.keys import PREFIX, digest, new_key
+from gateway.access.keys import PREFIX, digest, key_id, new_key
 
 
 def test_a_new_key_has_256_random_bits_behind_a_prefix_for_scanners() -> None:
-    assert re.fullmatch(re.escape(PREFIX) + r"[A-Za-z0-9_-]{43}", new_key())
+    assert re.fullmatch(re.escape(PREFIX) + r"[A-Za-z0-9]{12}_[A-Za-z0-9]{43}[A-Za-z0-9]{6}", new_key())  # 43 of 62: 256 bits
+
+
+def test_a_key_names_itself_by_a_public_id_that_its_checksum_vouches_for() -> None:
+    key = new_key()
+    assert key_id(key) == key[4:16]
+    for place in range(4, len(key)):
+        other = "x" if key[place] != "x" else "y"
+        assert key_id(f"{key[:place]}{other}{key[place + 1 :]}") is None
+    assert key_id(key[:-1]) is None
+    assert key_id(f"{key}0") is None
 
 
 def test_no_two_keys_are_the_same() -> None:

@@ -1,0 +1,88 @@
+"""What principals hold, read from the store: direct roles, and those of their groups."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from gateway.access.principals import Principal, PrincipalKind
+from gateway.access.roles import ADMIN, INCLUDES, ScopeRole, Standing, WorkspaceRole, including, including_scopes
+from gateway.access.store.tables import Membership, RoleAssignment
+
+ACCOUNT_TYPE, ALL_WORKSPACES, WORKSPACE, SECRET_SCOPE = "account_type", "all_workspaces", "workspace", "secret_scope"
+"""`RoleAssignment.resource_kind`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A role as it was given. `group_id`: through which group; None: directly."""
+
+    resource_kind: str
+    resource_id: str
+    role: str
+    group_id: str | None = None
+
+
+def standing_of(session: Session, principal: Principal) -> Standing:
+    """Whether the principal exists, or is active, is not asked here."""
+    return standing_from(principal, held_by(session, principal))
+
+
+def held_by(session: Session, principal: Principal) -> Sequence[Held]:
+    """All that a principal holds, each as often as it was given, in a settled order."""
+    groups = session.scalars(
+        select(Membership.group_id).where(Membership.member_kind == principal.kind, Membership.member_id == principal.id)
+    ).all()
+    given = [*_assigned(session, principal, None)]
+    for group_id in sorted(groups):
+        given += _assigned(session, Principal(PrincipalKind.GROUP, group_id), group_id)
+    return given
+
+
+def all_standings(session: Session) -> Mapping[Principal, Standing]:
+    """Of everybody who holds anything, in two queries."""
+    direct: defaultdict[Principal, list[Held]] = defaultdict(list)
+    for one in session.scalars(select(RoleAssignment)):
+        direct[Principal(PrincipalKind(one.principal_kind), one.principal_id)].append(Held(one.resource_kind, one.resource_id, one.role))
+    held: defaultdict[Principal, list[Held]] = defaultdict(list)
+    for principal, roles in direct.items():
+        held[principal] += roles
+    for member in session.scalars(select(Membership)):
+        through = direct.get(Principal(PrincipalKind.GROUP, member.group_id), ())
+        held[Principal(PrincipalKind(member.member_kind), member.member_id)] += through
+    return {principal: standing_from(principal, roles) for principal, roles in held.items()}
+
+
+def standing_from(principal: Principal, held: Iterable[Held]) -> Standing:
+    """A role that this release does not know gives nothing."""
+    everywhere: set[WorkspaceRole] = set()
+    workspaces: defaultdict[str, set[WorkspaceRole]] = defaultdict(set)
+    scopes: defaultdict[str, set[ScopeRole]] = defaultdict(set)
+    admin = False
+    for one in held:
+        if one.resource_kind == ACCOUNT_TYPE:
+            admin = admin or one.role == ADMIN
+        elif one.resource_kind == ALL_WORKSPACES and one.role in INCLUDES:
+            everywhere.add(WorkspaceRole(one.role))
+        elif one.resource_kind == WORKSPACE and one.role in INCLUDES:
+            workspaces[one.resource_id].add(WorkspaceRole(one.role))
+        elif one.resource_kind == SECRET_SCOPE and one.role in set(ScopeRole):
+            scopes[one.resource_id].add(ScopeRole(one.role))
+    return Standing(
+        principal,
+        admin,
+        including(everywhere),
+        {name: including(roles) for name, roles in workspaces.items()},
+        {name: including_scopes(roles) for name, roles in scopes.items()},
+    )
+
+
+def _assigned(session: Session, principal: Principal, group_id: str | None) -> Iterable[Held]:
+    chosen = (
+        select(RoleAssignment)
+        .where(RoleAssignment.principal_kind == principal.kind, RoleAssignment.principal_id == principal.id)
+        .order_by(RoleAssignment.resource_kind, RoleAssignment.resource_id, RoleAssignment.role)
+    )
+    return [Held(one.resource_kind, one.resource_id, one.role, group_id) for one in session.scalars(chosen)]

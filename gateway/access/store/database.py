@@ -1,0 +1,126 @@
+"""One database, and the only way to it: a whole transaction, or nothing.
+
+SQLite (a file of its own, beside a running server too: WAL, every commit on the disk before it is acknowledged, one writer at a time)
+or PostgreSQL (serializable, tried again where two of them met). Transactions run on threads of the database's own, off the event loop.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from gateway.access.store.migrating import migrate
+from gateway.errors import AccessUnavailable
+
+T = TypeVar("T")
+_TRIES = 8
+_BUSY_MS = 5_000
+_MET_ANOTHER = frozenset({"40001", "40P01"})
+"""PostgreSQL's states of a transaction that met another: serialization failure, deadlock."""
+_STATEMENT_MS = 10_000
+
+
+class Database:
+    """Open until `close`. Every failure of the database is AccessUnavailable, whose text says nothing of what was in it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._one_writer = engine.dialect.name == "sqlite"
+        self._threads = ThreadPoolExecutor(1 if self._one_writer else 4, thread_name_prefix="access")
+
+    def migrate(self) -> None:
+        """Bring the tables to this version's shape. Raises AccessUnavailable, also where they are of a later version."""
+        try:
+            migrate(self.engine)
+        except SQLAlchemyError as error:
+            raise AccessUnavailable from error
+
+    def transact(self, work: Callable[[Session], T], *, writes: bool = True) -> T:
+        """What `work` returns, its changes committed; none of them where it raises. It may be run more than once."""
+        for tried in range(1, _TRIES + 1):
+            try:
+                with Session(self._for(writes=writes), expire_on_commit=False) as session, session.begin():
+                    return work(session)
+            except DBAPIError as error:
+                if not _worth_another(error) or tried == _TRIES:
+                    raise AccessUnavailable from error
+                time.sleep(random.uniform(0.005, 0.02) * tried)  # noqa: S311 - so that two do not meet again
+            except SQLAlchemyError as error:
+                raise AccessUnavailable from error
+        raise AccessUnavailable
+
+    async def run(self, work: Callable[[Session], T], *, writes: bool = True) -> T:
+        """`transact`, off the event loop. Once begun it runs to its end, whoever waits for it."""
+        loop = asyncio.get_running_loop()
+        return await asyncio.shield(loop.run_in_executor(self._threads, lambda: self.transact(work, writes=writes)))
+
+    def close(self) -> None:
+        self._threads.shutdown()
+        self.engine.dispose()
+
+    def _for(self, *, writes: bool) -> Engine:
+        return self.engine if writes else self.engine.execution_options(reads_only=True)
+
+
+def open_database(url: str | Path) -> Database:
+    """The database at a `postgresql://` URL, or in an SQLite file, whose folder is made. Connects to nothing yet but SQLite's file.
+
+    Raises ValueError for a URL that is none, without quoting it.
+    """
+    if isinstance(url, Path):
+        url.parent.mkdir(parents=True, exist_ok=True)
+        if not url.exists():
+            url.touch(mode=0o600)
+        return Database(_sqlite(URL.create("sqlite+pysqlite", database=str(url))))
+    try:
+        given = make_url(url)
+    except ArgumentError:
+        raise ValueError("not a database URL; e.g. postgresql://user:password@host/database") from None
+    if given.get_backend_name() != "postgresql":
+        raise ValueError("only postgresql:// is taken; without it, SQLite keeps a file in the data folder")
+    return Database(_postgresql(given.set(drivername="postgresql+psycopg")))
+
+
+def _sqlite(url: URL) -> Engine:
+    engine = create_engine(url, connect_args={"check_same_thread": False, "isolation_level": None, "timeout": _BUSY_MS / 1000})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: object) -> None:
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        """Writers wait for one another before they read, so that what they have read is still so when they write."""
+        reads = connection.get_execution_options().get("reads_only", False)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgresql(url: URL) -> Engine:
+    options = f"-c statement_timeout={_STATEMENT_MS} -c lock_timeout={_BUSY_MS}"
+    return create_engine(
+        url,
+        isolation_level="SERIALIZABLE",
+        pool_pre_ping=True,
+        pool_size=4,
+        max_overflow=2,
+        pool_timeout=5,
+        hide_parameters=True,
+        connect_args={"connect_timeout": 3, "options": options, "application_name": "feature-gateway"},
+    )
+
+
+def _worth_another(error: DBAPIError) -> bool:
+    """Whether it failed because another transaction was first. One whose look for a name found none, and that then could not have it, looks
+    again and says so itself."""
+    return getattr(error.orig, "sqlstate", None) in _MET_ANOTHER or isinstance(error, IntegrityError) or error.connection_invalidated

@@ -1,0 +1,87 @@
+"""Access control, put together from the settings: its store, the gate's copy of what it says, and the administrative doors.
+
+A part of the composition root, imported only where there is a store: what it stands on takes a third of a second to import.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from starlette.routing import BaseRoute
+
+from gateway.access.administration import Administration
+from gateway.access.directory import read_directory, revision_of
+from gateway.access.gates import KeyTable
+from gateway.access.store.database import Database, open_database
+from gateway.errors import AccessUnavailable
+from gateway.settings import Settings, SettingsError
+from gateway.web.admin.routes import Offices, admin_routes
+
+FILE = "access.db"
+logger = logging.getLogger(__name__)
+
+
+class Access:
+    """The store and the gate that copies it. `begin` before the first request, `follow` for as long as requests are served."""
+
+    def __init__(self, settings: Settings, gate: KeyTable) -> None:
+        self.database = open_store(settings)
+        self.administration = Administration(self.database, changed=self.refresh)
+        self._gate = gate
+        self._refresh_s = settings.auth.refresh_s
+        self._max_body_bytes = settings.server.max_body_bytes
+        self._revision = -1
+
+    async def begin(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(None, self.database.migrate)
+        await self.refresh()
+
+    async def refresh(self) -> None:
+        """Have the gate say what the store says now. An older answer never replaces a newer one."""
+        directory = await self.database.run(read_directory, writes=False)
+        if directory.revision > self._revision:
+            self._revision = directory.revision
+            self._gate.adopt(directory)
+
+    async def follow(self) -> None:
+        """Runs for ever: what other processes change is known here within `auth.refresh_s`, and however long a reading takes. While the
+        store cannot be read, what was read last counts."""
+        told = False
+        while True:
+            await asyncio.sleep(self._refresh_s)
+            try:
+                if await self.database.run(revision_of, writes=False) != self._revision:
+                    await self.refresh()
+            except AccessUnavailable:
+                if not told:
+                    logger.warning("The store of access control cannot be read: keys and roles are as they were last known")
+                told = True
+            else:
+                told = False
+
+    def routes(self) -> Sequence[BaseRoute]:
+        return admin_routes(Offices(self._gate, self.administration, self._max_body_bytes))
+
+    def close(self) -> None:
+        self.database.close()
+
+
+def open_store(settings: Settings) -> Database:
+    """The store that the settings name, not yet migrated. Raises SettingsError."""
+    url = settings.auth.database
+    if settings.auth.store == "sqlite":
+        return open_file(settings.auth.data_dir or settings.feature_server.data_dir)
+    assert url is not None  # settings.checked refuses it
+    try:
+        return open_database(url.get_secret_value())
+    except ValueError as error:
+        raise SettingsError(f"auth.database: {error}") from None
+
+
+def open_file(data_dir: Path) -> Database:
+    """The store in a data folder. Raises SettingsError."""
+    try:
+        return open_database(data_dir / FILE)
+    except OSError as error:
+        raise SettingsError(f"auth.data_dir: {data_dir} cannot be used ({error.strerror})") from error
