@@ -186,10 +186,11 @@ class Auth(_Section):
         30.0, description="With `passthrough`: how long one answer of the cluster lets its caller read from the cache."
     )
     keys: dict[str, Key] = Field(default_factory=dict, description="The gateway's own API keys, by name.")
-    store: Literal["none", "sqlite", "postgresql"] = Field(
-        "none",
+    store: Literal["none", "sqlite", "postgresql"] | None = Field(
+        None,
         description="Where principals, their roles and keys, secrets and the audit log are kept, for `keys`: `access.db` in "
-        "`auth.data_dir`, or PostgreSQL for several replicas. `none`: only the settings' keys, and no administrative doors.",
+        "`auth.data_dir`, or PostgreSQL for several replicas. `none`: only the settings' keys, and no administrative doors. "
+        "Unset: `postgresql` with `auth.database`, `none` with `auth.keys`, else `sqlite`.",
     )
     data_dir: Path | None = Field(None, description="Folder of `access.db`. Unset: `feature_server.data_dir`.")
     database: SecretStr | None = Field(None, description="URL of the PostgreSQL database: `postgresql://user:password@host/name`.")
@@ -204,6 +205,21 @@ class Auth(_Section):
     )
     refresh_s: float = Field(
         1.0, gt=0, le=5, description="How often the store is asked whether another process has changed who may do what."
+    )
+    max_copy_age_s: Seconds | None = Field(
+        None,
+        description="While the store cannot be read, what was read last counts for so long; then its keys are refused with 503. "
+        "Unset: until it can be read again.",
+    )
+    admin_key: SecretStr | None = Field(
+        None,
+        description="An API key, as `feature-gateway new-key` makes them, that the service account `admin` has from the next start on. "
+        "Unset: where the store holds no admin, `serve` makes one and prints its key, once.",
+    )
+    metrics: Literal["role", "open"] = Field(
+        "role",
+        description="Who reads `/metrics`, for `keys`. `role`: whoever holds a role, from viewer up, in all workspaces; of the settings' "
+        "keys those of `*`. `open`: everybody.",
     )
 
 
@@ -451,6 +467,15 @@ class Settings(_Section):
             return self.auth.mode
         return "passthrough" if self.origin.kind == "tecton" and self.origin.api_key is None else "keys"
 
+    @property
+    def access_store(self) -> Literal["none", "sqlite", "postgresql"]:
+        """Where it is kept who may do what. Keys in the settings are a choice against a store, if nothing else is said."""
+        if self.auth.store is not None:
+            return self.auth.store
+        if self.auth.database is not None:
+            return "postgresql"
+        return "none" if self.auth_mode != "keys" or self.auth.keys else "sqlite"
+
 
 class _Environment(BaseSettings, Settings):
     """Only a table of names for the environment's reader: it is never built."""
@@ -512,11 +537,13 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield "auth.mode: passthrough needs a cluster to judge credentials; use keys or open"
     if settings.auth_mode == "open" and settings.server.host not in {"127.0.0.1", "::1", "localhost"}:
         yield "auth.mode: open is for loopback only; set server.host to 127.0.0.1 or use keys"
-    if settings.auth.store != "none" and settings.auth_mode != "keys":
+    if settings.access_store != "none" and settings.auth_mode != "keys":
         yield 'auth.store: is for auth.mode = "keys"; before a cluster that judges callers its own services are forwarded'
-    if (settings.auth.store == "postgresql") != (settings.auth.database is not None):
+    if (settings.access_store == "postgresql") != (settings.auth.database is not None):
         yield 'auth.database: goes with auth.store = "postgresql", and that with it'
     yield from _wrong_kek(settings.auth)
+    if settings.auth.admin_key is not None and settings.access_store == "none":
+        yield "auth.admin_key: is kept in the store, and auth.store is none"
     yield from _wrong_on_demand(settings)
     server = settings.feature_server
     if server.store == "redis" and server.redis.url is None:
@@ -538,7 +565,7 @@ def _too_many_workers(settings: Settings) -> Iterator[str]:
 def _wrong_kek(auth: Auth) -> Iterator[str]:
     if auth.kek is not None and auth.kek_file is not None:
         yield "auth.kek: is given, and auth.kek_file too; one of them"
-    if auth.store == "postgresql" and auth.kek is None and auth.kek_file is None:
+    if auth.database is not None and auth.kek is None and auth.kek_file is None:
         yield 'auth.kek_file: needed for auth.store = "postgresql", the same for all replicas; `feature-gateway secrets new-kek` makes one'
 
 
