@@ -133,7 +133,8 @@ def serve(
         with _listen(settings) as listener:
             _first_start(settings)
             host, port = listener.getsockname()[:2]
-            _serve(settings, listener, f"Serving on http://{host}:{port} (origin: {settings.origin.kind}, auth: {settings.auth_mode})")
+            scheme = "http" if settings.server.tls_certificate_file is None else "https"
+            _serve(settings, listener, f"Serving on {scheme}://{host}:{port} (origin: {settings.origin.kind}, auth: {settings.auth_mode})")
 
 
 @main.command("new-key")

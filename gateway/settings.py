@@ -64,6 +64,18 @@ class Server(_Section):
     max_connections_per_client: int = Field(
         0, ge=0, description="Connections at most from one address; 0: any number. Behind a load balancer all clients share its address."
     )
+    tls_certificate_file: Path | None = Field(
+        None,
+        description="PEM file of the certificate, and those between it and its authority, for HTTPS. Unset: HTTP. Another certificate in "
+        "its place is taken up within ten seconds.",
+    )
+    tls_key_file: Path | None = Field(
+        None, description="PEM file of its private key, not encrypted. Unset: it is in the certificate's file."
+    )
+    tls_client_ca_file: Path | None = Field(
+        None,
+        description="PEM file of the authorities one of which must have signed a certificate that clients show. Unset: none is asked for.",
+    )
 
 
 class Origin(_Section):
@@ -533,17 +545,10 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     yield from _wrong_addresses(origin)
     if origin.key_file is not None and origin.certificate_file is None:
         yield "origin.key_file: is the key of origin.certificate_file, which is not set"
-    if settings.auth_mode == "passthrough" and origin.kind == "embedded":
-        yield "auth.mode: passthrough needs a cluster to judge credentials; use keys or open"
-    if settings.auth_mode == "open" and settings.server.host not in {"127.0.0.1", "::1", "localhost"}:
-        yield "auth.mode: open is for loopback only; set server.host to 127.0.0.1 or use keys"
-    if settings.access_store != "none" and settings.auth_mode != "keys":
-        yield 'auth.store: is for auth.mode = "keys"; before a cluster that judges callers its own services are forwarded'
-    if (settings.access_store == "postgresql") != (settings.auth.database is not None):
-        yield 'auth.database: goes with auth.store = "postgresql", and that with it'
+    yield from _wrong_auth(settings)
+    if settings.server.tls_certificate_file is None and (settings.server.tls_key_file or settings.server.tls_client_ca_file):
+        yield "server.tls_certificate_file: needed for server.tls_key_file and server.tls_client_ca_file"
     yield from _wrong_kek(settings.auth)
-    if settings.auth.admin_key is not None and settings.access_store == "none":
-        yield "auth.admin_key: is kept in the store, and auth.store is none"
     yield from _wrong_on_demand(settings)
     server = settings.feature_server
     if server.store == "redis" and server.redis.url is None:
@@ -560,6 +565,20 @@ def _too_many_workers(settings: Settings) -> Iterator[str]:
         yield 'server.workers: the online store in SQLite is one process\'s; more need feature_server.store = "redis", or a cluster'
     elif settings.server.workers > 1 and embedded and server.definitions is None:
         yield "server.workers: definitions of `feature-gateway apply` are one process's; more need feature_server.definitions, or a cluster"
+
+
+def _wrong_auth(settings: Settings) -> Iterator[str]:
+    origin = settings.origin
+    if settings.auth_mode == "passthrough" and origin.kind == "embedded":
+        yield "auth.mode: passthrough needs a cluster to judge credentials; use keys or open"
+    if settings.auth_mode == "open" and settings.server.host not in {"127.0.0.1", "::1", "localhost"}:
+        yield "auth.mode: open is for loopback only; set server.host to 127.0.0.1 or use keys"
+    if settings.access_store != "none" and settings.auth_mode != "keys":
+        yield 'auth.store: is for auth.mode = "keys"; before a cluster that judges callers its own services are forwarded'
+    if (settings.access_store == "postgresql") != (settings.auth.database is not None):
+        yield 'auth.database: goes with auth.store = "postgresql", and that with it'
+    if settings.auth.admin_key is not None and settings.access_store == "none":
+        yield "auth.admin_key: is kept in the store, and auth.store is none"
 
 
 def _wrong_kek(auth: Auth) -> Iterator[str]:
