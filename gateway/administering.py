@@ -11,72 +11,84 @@ from pathlib import Path
 from starlette.routing import BaseRoute
 
 from gateway.access.administration import Administration
-from gateway.access.directory import read_directory, revision_of
+from gateway.access.copying import DirectoryCopy
+from gateway.access.first_start import ensure_admin
 from gateway.access.gates import KeyTable
+from gateway.access.sealing import Sealer, parse_kek, read_kek, write_kek
 from gateway.access.store.database import Database, open_database
-from gateway.errors import AccessUnavailable
-from gateway.settings import Settings, SettingsError
+from gateway.access.vault import has_begun
+from gateway.errors import CallerError
+from gateway.settings import Auth, Settings, SettingsError
 from gateway.web.admin.routes import Offices, admin_routes
 
 FILE = "access.db"
+KEK_FILE = "access.kek"
 logger = logging.getLogger(__name__)
 
 
 class Access:
-    """The store and the gate that copies it. `begin` before the first request, `follow` for as long as requests are served."""
+    """The store and the gate that copies it. `begin` before the first request, `follow` for as long as requests are served, `aclose` when
+    nothing runs any more."""
 
     def __init__(self, settings: Settings, gate: KeyTable) -> None:
         self.database = open_store(settings)
-        self.administration = Administration(self.database, changed=self.refresh)
+        self.sealer = open_sealer(settings, self.database)
+        self._copy = DirectoryCopy(self.database, gate, max_age_s=settings.auth.max_copy_age_s)
+        self.administration = Administration(self.database, changed=self._copy.refresh)
         self._gate = gate
         self._refresh_s = settings.auth.refresh_s
         self._max_body_bytes = settings.server.max_body_bytes
-        self._revision = -1
 
     async def begin(self) -> None:
         await asyncio.get_running_loop().run_in_executor(None, self.database.migrate)
-        await self.refresh()
-
-    async def refresh(self) -> None:
-        """Have the gate say what the store says now. An older answer never replaces a newer one."""
-        directory = await self.database.run(read_directory, writes=False)
-        if directory.revision > self._revision:
-            self._revision = directory.revision
-            self._gate.adopt(directory)
+        await self._copy.refresh()
 
     async def follow(self) -> None:
-        """Runs for ever: what other processes change is known here within `auth.refresh_s`, and however long a reading takes. While the
-        store cannot be read, what was read last counts."""
-        told = False
-        while True:
-            await asyncio.sleep(self._refresh_s)
-            try:
-                if await self.database.run(revision_of, writes=False) != self._revision:
-                    await self.refresh()
-            except AccessUnavailable:
-                if not told:
-                    logger.warning("The store of access control cannot be read: keys and roles are as they were last known")
-                told = True
-            else:
-                told = False
+        """Runs for ever: what other processes change is known here within `auth.refresh_s`."""
+        await self._copy.follow(self._refresh_s)
 
     def routes(self) -> Sequence[BaseRoute]:
         return admin_routes(Offices(self._gate, self.administration, self._max_body_bytes))
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
+        await self._copy.flush()
         self.database.close()
+
+
+def first_key(settings: Settings) -> str | None:
+    """Before the first process serves: an admin that can be somebody, where the store has none. The key that was made for it, to be shown
+    this once; None: none was. Raises SettingsError, and AccessUnavailable."""
+    database, given = open_store(settings), settings.auth.admin_key
+    try:
+        database.migrate()
+        return ensure_admin(Administration(database), None if given is None else given.get_secret_value())
+    except CallerError as error:
+        raise SettingsError(f"auth.admin_key: {error.message}") from None
+    finally:
+        database.close()
 
 
 def open_store(settings: Settings) -> Database:
     """The store that the settings name, not yet migrated. Raises SettingsError."""
     url = settings.auth.database
-    if settings.auth.store == "sqlite":
-        return open_file(settings.auth.data_dir or settings.feature_server.data_dir)
+    if settings.access_store == "sqlite":
+        return open_file(access_folder(settings))
     assert url is not None  # settings.checked refuses it
+    return open_at(url.get_secret_value(), "auth.database")
+
+
+def open_at(url: str, setting: str) -> Database:
+    """The PostgreSQL database at a URL, which this setting names. Raises SettingsError."""
     try:
-        return open_database(url.get_secret_value())
+        return open_database(url)
     except ValueError as error:
-        raise SettingsError(f"auth.database: {error}") from None
+        raise SettingsError(f"{setting}: {error}") from None
+    except ModuleNotFoundError:
+        raise SettingsError(f"{setting}: needs a driver: pip install 'feature-gateway[postgresql]'") from None
+
+
+def access_folder(settings: Settings) -> Path:
+    return settings.auth.data_dir or settings.feature_server.data_dir
 
 
 def open_file(data_dir: Path) -> Database:
@@ -85,3 +97,37 @@ def open_file(data_dir: Path) -> Database:
         return open_database(data_dir / FILE)
     except OSError as error:
         raise SettingsError(f"auth.data_dir: {data_dir} cannot be used ({error.strerror})") from error
+
+
+def open_sealer(settings: Settings, database: Database) -> Sealer:
+    """What seals, under the keys that the settings name. A key that cannot be had leaves secrets sealed, and everything else as it is: the
+    features that are served are not the worse for it."""
+    auth = settings.auth
+    try:
+        newest = _newest_kek(auth, access_folder(settings) / KEK_FILE, database)
+    except ValueError as error:
+        logger.error("Secrets are sealed: %s", error)  # noqa: TRY400 - where it came from is no help
+        return Sealer()
+    keks = [newest]
+    for file in auth.kek_previous_files:
+        try:
+            keks.append(read_kek(file))
+        except ValueError as error:
+            logger.error("auth.kek_previous_files: %s: %s", file, error)  # noqa: TRY400
+    return Sealer(keks)
+
+
+def _newest_kek(auth: Auth, beside: Path, database: Database) -> bytes:
+    """Raises ValueError, which says what is wrong with which setting."""
+    name, file = ("auth.kek_file", auth.kek_file) if auth.kek_file is not None else (KEK_FILE, beside)
+    try:
+        if auth.kek is not None:
+            name = "auth.kek"
+            return parse_kek(auth.kek.get_secret_value())
+        if auth.kek_file is None and not file.exists() and not has_begun(database):
+            write_kek(file)
+        return read_kek(file)
+    except OSError as error:
+        raise ValueError(f"{name}: cannot be written ({error.strerror})") from None
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
