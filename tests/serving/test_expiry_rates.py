@@ -17,7 +17,7 @@ from gateway.settings import checked
 from gateway.web.edge import Lanes
 from tests.harness.clock import Clock
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unmeasured")]
 ENTRIES, BATCH = 5_000, 1_000
 TTL_S = 60.0
 TICKS = 16
