@@ -20,6 +20,9 @@ from xml.etree import ElementTree as ET
 ROOT = Path(__file__).resolve().parent.parent
 COVERAGE_FLOOR = 97
 """Per cent of lines and branches of `gateway`, over the tests and the processes that they start."""
+CORES = os.cpu_count() or 1
+WORKERS = CORES + (CORES + 1) // 2
+"""More than cores: a third of the time tests wait, for deadlines and for processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ def run_pytest(arguments: Sequence[str], results: Path, environment: Mapping[str
     began = time.monotonic()
     chosen = [] if in_ci() or "-m" in arguments else ["-m", "not slow"]
     # a file's tests share what they start; in the order of their names, as the files with the fewest tests take longest and would come last
-    together = [] if arguments else ["--numprocesses=auto", "--dist=loadfile", "--no-loadscope-reorder"]
+    together = [] if arguments else [f"--numprocesses={WORKERS}", "--dist=loadfile", "--no-loadscope-reorder"]
     status = module("pytest", f"--junitxml={results}", *chosen, *together, *arguments, environment=environment)
     passed, failed, skips = read_results(results)
     if status != 0 and not failed:  # it did not get as far as a test: a mistake in a file or an option

@@ -4,6 +4,7 @@ from fcntl import LOCK_EX, flock
 from pathlib import Path
 from shutil import copy
 
+import certifi
 import pytest
 
 import gateway.hosting.lag
@@ -43,6 +44,17 @@ def busy_machine() -> Iterator[None]:
     """Nobody complains of it among what tests look for."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gateway.hosting.lag, "WORRYING_S", 60.0)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Instead of all that certifi knows: to read those takes each client of httpx longer than a gateway takes to start."""
+    first, end, _ = Path(certifi.where()).read_text().partition("-----END CERTIFICATE-----\n")
+    file = tmp_path_factory.mktemp("authority") / "one.pem"
+    file.write_text(first + end)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(file))
         yield
 
 
