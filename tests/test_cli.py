@@ -15,6 +15,7 @@ import sys
 import textwrap
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -315,6 +316,9 @@ def test_a_terminal_sees_a_progress_bar(tmp_path: Path) -> None:
             assert b"Stop with" not in shown, "it went by without a bar"
     finally:
         process.send_signal(signal.SIGINT)
+        with suppress(OSError):  # read to its end: nobody ends who waits for room to write
+            while os.read(terminal, 65_536):
+                pass
         process.wait(20)
         os.close(terminal)
 
