@@ -14,7 +14,8 @@
      │   ├─ Unauthenticated
      │   ├─ PermissionDenied
      │   ├─ NotFound
-     │   │   └─ UnknownRoute
+     │   │   ├─ UnknownRoute
+     │   │   └─ Unseen         it is there, and not for this caller to know
      │   ├─ AlreadyExists      a name that must be the only one is taken
      │   ├─ FailedPrecondition what is asked for cannot be done to this thing as it is now
      │   └─ MethodNotAllowed
@@ -162,6 +163,10 @@ class NotFound(CallerError):
 class UnknownRoute(NotFound):
     def __init__(self) -> None:
         super().__init__("Not Found: no such path. /openapi.json lists the paths that exist.")
+
+
+class Unseen(NotFound):
+    """It is there, and the caller may not know: the same answer as where it is not. Only the audit log tells the two apart."""
 
 
 class AlreadyExists(CallerError):
