@@ -5,13 +5,15 @@
      │   ├─ InvalidRequest     the request does not fit the schema or the contract
      │   │   ├─ MalformedBody  the body is not the JSON that is asked for
      │   │   ├─ MalformedHttp  the bytes are no HTTP/1.1 request (RFC 9112), or could be read in two ways
-     │   │   └─ TooManyResults a query has more results than one answer may carry
+     │   │   ├─ TooManyResults a query has more results than one answer may carry
+     │   │   └─ TokenRefused   the token endpoint cannot give what it is asked for
      │   ├─ BodyTooLarge
      │   ├─ HeadTooLarge       the request line and the headers, together
      │   ├─ TargetTooLong
      │   ├─ ExpectationFailed  it expects something other than 100-continue
      │   ├─ RequestTooSlow     it did not come in within its time
      │   ├─ Unauthenticated
+     │   │   └─ ClientUnknown  at the token endpoint
      │   ├─ PermissionDenied
      │   ├─ NotFound
      │   │   ├─ UnknownRoute
@@ -110,6 +112,14 @@ class TooManyResults(InvalidRequest):
     code = Code.FAILED_PRECONDITION
 
 
+class TokenRefused(InvalidRequest):
+    """The token endpoint cannot give what it is asked for. `reason`: as RFC 6749 §5.2 names it."""
+
+    def __init__(self, message: str, reason: str = "invalid_request") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class BodyTooLarge(CallerError):
     code = Code.RESOURCE_EXHAUSTED
 
@@ -147,6 +157,13 @@ class Unauthenticated(CallerError):
         ),
     ) -> None:
         super().__init__(message)
+
+
+class ClientUnknown(Unauthenticated):
+    """Whoever asks for a token did not show an id and a secret that belong together, or showed none."""
+
+    def __init__(self) -> None:
+        super().__init__("The client is not known, or its secret is not the right one.")
 
 
 class PermissionDenied(CallerError):

@@ -85,7 +85,7 @@ def search(act: Act, text: str, ids: Collection[str] | None) -> Sequence[Found]:
     sought = folded(text)
     return [
         Found(account, user or creator)
-        for account, user, creator in rows.tuples()
+        for account, user, creator in rows
         if act.may(Action.VIEW_ACCOUNT, resource_of(account)) and (ids is None or account.id in ids) and _mentions(account, sought)
     ]
 
