@@ -1,7 +1,8 @@
 """The client secrets of service accounts with OAuth credentials: two at most, so that one can take the place of the other while both are
 good; at least one of them active; inactive before it is deleted. Every function is work of an act (`access.administration`).
 
-What tokens a secret was shown for goes on after it: they are the account's, and end with the account's deactivation, or their hour.
+A token names the secret that it was given for, and is over when that is not active any more: one that has leaked is stopped by deactivating
+it, and tokens of the other one go on.
 """
 
 from collections.abc import Sequence

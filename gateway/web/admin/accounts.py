@@ -71,12 +71,12 @@ class AccountOperations:
         def work(act: Act) -> ServiceAccount:
             return accounts.update(act, given.id, given.name, given.description, is_active=given.is_active)
 
-        return _told(_account(await self._manage(asked, _target("service_account", given.id), work, changes_access=True)))
+        return _told(_account(await self._manage(asked, _target("service_account", given.id), work)))
 
     async def delete(self, asked: Asked) -> Told:
         account_id = wire.account_id(asked.body)
         target = _target("service_account", account_id)
-        await self._manage(asked, target, lambda act: accounts.remove(act, account_id), changes_access=True)
+        await self._manage(asked, target, lambda act: accounts.remove(act, account_id))
         return Told()
 
     async def create_secret(self, asked: Asked) -> Told:
@@ -107,8 +107,8 @@ class AccountOperations:
         row = await self._manage(asked, _secret_target(ref), lambda act: change(act, ref.account_id, ref.secret_id))
         return _told({"secret": _secret(row)})
 
-    async def _manage(self, asked: Asked, target: str, work: Callable[[Act], T], *, changes_access: bool = False) -> T:
-        return await self._administration.act(asked.actor, Action.MANAGE_ACCOUNT, target, work, changes_access=changes_access)
+    async def _manage(self, asked: Asked, target: str, work: Callable[[Act], T]) -> T:
+        return await self._administration.act(asked.actor, Action.MANAGE_ACCOUNT, target, work)
 
 
 def _told(answer: Json) -> Told:
