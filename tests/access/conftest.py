@@ -7,6 +7,7 @@ from shutil import copy
 import pytest
 
 from gateway.access.store.database import Database, open_database
+from tests.harness.postgresql import PostgreSQL
 
 Place = Path | str
 """A file of SQLite's, or the URL of a PostgreSQL database."""
@@ -23,11 +24,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """Where a store is that nobody has opened yet."""
     if request.param == "sqlite":
-        return Path(copy(request.getfixturevalue("made"), tmp_path / "access.db"))
-    return str(request.getfixturevalue("postgresql").createdb())
+        yield Path(copy(request.getfixturevalue("made"), tmp_path / "access.db"))
+        return
+    server: PostgreSQL = request.getfixturevalue("postgresql")
+    with server.lend() as url:
+        yield url
 
 
 @pytest.fixture

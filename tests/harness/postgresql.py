@@ -1,16 +1,17 @@
 """A real PostgreSQL from the system's own binaries, on a socket in a folder of its own: a process that ends with its block.
 
-`createdb` gives databases of their own, in a moment each: copies of one whose tables are made already, or empty ones.
+`lend` gives databases of their own, in a moment each, with the newest tables in them or none. To make one takes long on a busy disk, so
+they are used again and again.
 """
 
-import itertools
 import os
 import pwd
 import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,7 +24,7 @@ from tests.harness.clock import PATIENCE_S, wait_until
 LACKING = "needs PostgreSQL: apt-get install postgresql"
 _OF_DEBIAN = "/usr/lib/postgresql"
 _USER = "postgres"
-_MADE = "made"
+_BARE = "DROP SCHEMA public CASCADE; CREATE SCHEMA public"
 _QUICK = ("--fsync=off", "--full_page_writes=off", "--autovacuum=off")
 """What is lost when the machine goes down is not what is tested here: processes are killed, and what they wrote is the system's to keep."""
 
@@ -44,7 +45,9 @@ class PostgreSQL:
         self._programs = programs
         self._folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
         self._process: subprocess.Popen[bytes] | None = None
-        self._numbers = itertools.count(1)
+        self._free: list[str] = []
+        self._made = 0
+        self._tables = ""
         self._as: dict[str, Any] = {}
         if os.geteuid() == 0:
             who = _somebody()
@@ -55,14 +58,17 @@ class PostgreSQL:
         words = ("-D", self._data, "-U", _USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
         subprocess.run([self._programs / "initdb", *words], check=True, capture_output=True, cwd=self._folder, **self._as)
         self.start()
-        self._ask(f"CREATE DATABASE {_MADE}")
-        database = open_database(self.url(_MADE))
-        database.migrate()
-        database.close()
+        with self.lend(empty=True) as url:
+            database = open_database(url)
+            database.migrate()
+            database.close()
+            dump = subprocess.run([self._programs / "pg_dump", "--inserts", "-d", url], check=True, capture_output=True, text=True)
+        # what begins with a backslash is for psql
+        self._tables = "".join(line for line in dump.stdout.splitlines(keepends=True) if not line.startswith("\\"))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.stop()
+        self.stop(signal.SIGQUIT)
         shutil.rmtree(self._folder)
 
     @property
@@ -75,20 +81,28 @@ class PostgreSQL:
             self._process = subprocess.Popen(words, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self._as)
         wait_until(self._answers, "a PostgreSQL server starting")
 
-    def stop(self) -> None:
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """At once: whoever is connected is cut off."""
         if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
+            self._process.send_signal(how)
             self._process.wait(PATIENCE_S)
 
     def url(self, database: str) -> str:
         return f"postgresql://{_USER}@/{database}?host={self._folder}"
 
-    def createdb(self, *, empty: bool = False) -> str:
-        """The URL of a new database, with the newest tables in it or none."""
-        name = f"test_{next(self._numbers)}"
-        self._ask(f"CREATE DATABASE {name} TEMPLATE {'template0' if empty else _MADE}")
-        return self.url(name)
+    @contextmanager
+    def lend(self, *, empty: bool = False) -> Iterator[str]:
+        """The URL of a database that is nobody else's for as long as the block lasts."""
+        name = self._free.pop() if self._free else self._another()
+        self.ask(self.url(name), _BARE if empty else f"{_BARE}; {self._tables}")
+        yield self.url(name)
+        self._free.append(name)
+
+    def _another(self) -> str:
+        self._made += 1
+        name = f"test_{self._made}"
+        self._ask(f"CREATE DATABASE {name}")
+        return name
 
     def ask(self, url: str, statement: str) -> Sequence[tuple[Any, ...]]:
         """One statement in a connection of its own, past the gateway."""

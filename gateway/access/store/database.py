@@ -36,8 +36,9 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._one_writer = engine.dialect.name == "sqlite"
-        self._threads = ThreadPoolExecutor(1 if self._one_writer else 4, thread_name_prefix="access")
+        self._writing = engine.execution_options(writes=True)
+        self._reading = engine.execution_options(writes=False, postgresql_readonly=True)
+        self._threads = ThreadPoolExecutor(1 if engine.dialect.name == "sqlite" else 4, thread_name_prefix="access")
 
     def migrate(self) -> None:
         """Bring the tables to this version's shape. Raises AccessUnavailable, also where they are of a later version."""
@@ -47,11 +48,12 @@ class Database:
             raise AccessUnavailable from error
 
     def transact(self, work: Callable[[Session], T], *, writes: bool = True) -> T:
-        """What `work` returns, its changes committed; none of them where it raises. It may be run more than once."""
+        """What `work` returns, its changes committed; none of them where it raises. It may be run more than once. What writes although it
+        said that it would not is AccessUnavailable."""
         for tried in range(1, _TRIES + 1):
             worked = False
             try:
-                with Session(self._for(writes=writes), expire_on_commit=False) as session, session.begin():
+                with Session(self._writing if writes else self._reading, expire_on_commit=False) as session, session.begin():
                     done = work(session)
                     session.flush()
                     worked = True
@@ -76,15 +78,13 @@ class Database:
             running = asyncio.get_running_loop().run_in_executor(self._threads, job)
         except RuntimeError as error:  # the threads have ended: it is closed
             raise AccessUnavailable from error
+        running.add_done_callback(_seen)
         return await asyncio.shield(running)
 
     def close(self) -> None:
         """What was begun is done first."""
         self._threads.shutdown()
         self.engine.dispose()
-
-    def _for(self, *, writes: bool) -> Engine:
-        return self.engine.execution_options(writes=writes)
 
 
 def open_database(url: str | Path) -> Database:
@@ -119,7 +119,9 @@ def _sqlite(url: URL) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         """Writers wait for one another before they read, so that what they have read is still so when they write."""
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes", True) else "BEGIN")
+        writes = connection.get_execution_options().get("writes", True)
+        connection.exec_driver_sql(f"PRAGMA query_only={'OFF' if writes else 'ON'}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
 
@@ -145,6 +147,12 @@ def _postgresql(url: URL) -> Engine:
             connection.exec_driver_sql("LOCK TABLE change IN SHARE ROW EXCLUSIVE MODE")
 
     return engine
+
+
+def _seen(done: asyncio.Future[Any]) -> None:
+    """Where nobody waits any more, the event loop would log the failure as lost, with what the database said of it, values included."""
+    if not done.cancelled():
+        done.exception()
 
 
 def _worth_another(error: DBAPIError) -> bool:

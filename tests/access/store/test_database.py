@@ -50,8 +50,7 @@ def beside(place: Place) -> Iterator[Database]:
 @pytest.fixture
 def postgres(postgresql: PostgreSQL) -> Iterator[tuple[Database, Callable[[str], Any]]]:
     """A store in PostgreSQL, and a way to it past the gateway."""
-    url = postgresql.createdb()
-    with closing(open_database(url)) as database:
+    with postgresql.lend() as url, closing(open_database(url)) as database:
         yield database, lambda statement: postgresql.ask(url, statement)
 
 
@@ -146,6 +145,14 @@ def test_a_reader_waits_for_no_writer_and_sees_nothing_of_what_is_not_committed(
 
     assert database.transact(work) == 0
     assert beside.transact(revision, writes=False) == 1
+
+
+def test_a_reader_cannot_write(database: Database) -> None:
+    for _ in range(2):  # nor does what one may stay with its connection
+        with pytest.raises(AccessUnavailable):
+            database.transact(count_up, writes=False)
+        database.transact(count_up)
+    assert database.transact(revision, writes=False) == 2
 
 
 def test_a_reader_sees_one_moment(database: Database, beside: Database) -> None:
@@ -385,7 +392,7 @@ def test_a_connection_that_is_lost_with_the_answer_to_commit_is_told_and_not_tri
 
 
 def test_it_is_reached_again_once_the_server_is_back(postgresql: PostgreSQL) -> None:
-    with closing(open_database(postgresql.createdb())) as database:
+    with postgresql.lend() as url, closing(open_database(url)) as database:
         database.transact(count_up)
         postgresql.stop()
         try:

@@ -1,6 +1,7 @@
 """The tables are made by migrations: they and `tables` must be the same, whoever starts first."""
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -17,12 +18,18 @@ from gateway.access.store.tables import Table
 from gateway.errors import AccessUnavailable
 from tests.access.conftest import Place
 from tests.harness.clock import PATIENCE_S
+from tests.harness.postgresql import PostgreSQL
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def nowhere(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def nowhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """Where a store will be."""
-    return tmp_path / "access.db" if request.param == "sqlite" else str(request.getfixturevalue("postgresql").createdb(empty=True))
+    if request.param == "sqlite":
+        yield tmp_path / "access.db"
+        return
+    server: PostgreSQL = request.getfixturevalue("postgresql")
+    with server.lend(empty=True) as url:
+        yield url
 
 
 def test_what_the_code_is_written_for_is_the_newest_migration() -> None:
