@@ -31,6 +31,7 @@ class Access:
         self._gate = gate
         self._refresh_s = settings.auth.refresh_s
         self._max_body_bytes = settings.server.max_body_bytes
+        self._scim_roles = settings.auth.scim_roles
         self._revision = -1
 
     async def begin(self) -> None:
@@ -61,7 +62,7 @@ class Access:
                 told = False
 
     def routes(self) -> Sequence[BaseRoute]:
-        return admin_routes(Offices(self._gate, self.administration, self._max_body_bytes))
+        return admin_routes(Offices(self._gate, self.administration, self._max_body_bytes, self._scim_roles))
 
     def close(self) -> None:
         self.database.close()
