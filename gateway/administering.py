@@ -13,12 +13,15 @@ from starlette.routing import BaseRoute
 from gateway.access.administration import Administration
 from gateway.access.directory import read_directory, revision_of
 from gateway.access.gates import KeyTable
+from gateway.access.sealing import Sealer, parse_kek, read_kek, write_kek
 from gateway.access.store.database import Database, open_database
+from gateway.access.vault import has_begun
 from gateway.errors import AccessUnavailable
-from gateway.settings import Settings, SettingsError
+from gateway.settings import Auth, Settings, SettingsError
 from gateway.web.admin.routes import Offices, admin_routes
 
 FILE = "access.db"
+KEK_FILE = "access.kek"
 logger = logging.getLogger(__name__)
 
 
@@ -27,6 +30,7 @@ class Access:
 
     def __init__(self, settings: Settings, gate: KeyTable) -> None:
         self.database = open_store(settings)
+        self.sealer = open_sealer(settings, self.database)
         self.administration = Administration(self.database, changed=self.refresh)
         self._gate = gate
         self._refresh_s = settings.auth.refresh_s
@@ -86,3 +90,37 @@ def open_file(data_dir: Path) -> Database:
         return open_database(data_dir / FILE)
     except OSError as error:
         raise SettingsError(f"auth.data_dir: {data_dir} cannot be used ({error.strerror})") from error
+
+
+def open_sealer(settings: Settings, database: Database) -> Sealer:
+    """What seals, under the keys that the settings name. A key that cannot be had leaves secrets sealed, and everything else as it is: the
+    features that are served are not the worse for it."""
+    auth = settings.auth
+    try:
+        newest = _newest_kek(auth, (auth.data_dir or settings.feature_server.data_dir) / KEK_FILE, database)
+    except ValueError as error:
+        logger.error("Secrets are sealed: %s", error)  # noqa: TRY400 - where it came from is no help
+        return Sealer()
+    keks = [newest]
+    for file in auth.kek_previous_files:
+        try:
+            keks.append(read_kek(file))
+        except ValueError as error:
+            logger.error("auth.kek_previous_files: %s: %s", file, error)  # noqa: TRY400
+    return Sealer(keks)
+
+
+def _newest_kek(auth: Auth, beside: Path, database: Database) -> bytes:
+    """Raises ValueError, which says what is wrong with which setting."""
+    name, file = ("auth.kek_file", auth.kek_file) if auth.kek_file is not None else (KEK_FILE, beside)
+    try:
+        if auth.kek is not None:
+            name = "auth.kek"
+            return parse_kek(auth.kek.get_secret_value())
+        if auth.kek_file is None and not file.exists() and not has_begun(database):
+            write_kek(file)
+        return read_kek(file)
+    except OSError as error:
+        raise ValueError(f"{name}: cannot be written ({error.strerror})") from None
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None

@@ -37,6 +37,7 @@
          ├─ TooManyConnections there are as many as the settings allow
          └─ AccessUnavailable  the store of who may do what cannot be read or written
              └─ Sealed         secrets cannot be opened: their key is missing, or not the right one
+                 └─ Tampered   what is kept of them is not what the gateway wrote
 
 Each leaf says who broke it (`fault`), whether the same request may succeed when tried again (`retryable`) and its gRPC code. HTTP
 statuses are the door's business (`web/problems`). Messages name fields, never values.
@@ -320,4 +321,14 @@ class Sealed(AccessUnavailable):
     """Secrets cannot be opened: the key-encryption key is missing, or not the one that they were sealed with."""
 
     def __init__(self, message: str = "Secrets are sealed: the key-encryption key is missing or not the right one.") -> None:
+        super().__init__(message)
+
+
+class Tampered(Sealed):
+    """What is kept of secrets is not what the gateway wrote: something else has changed it. Nothing of it is used."""
+
+    def __init__(
+        self,
+        message: str = "Secrets are sealed: what is stored is not what this gateway wrote, so none of it is used. See the gateway's log.",
+    ) -> None:
         super().__init__(message)

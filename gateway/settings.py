@@ -193,6 +193,15 @@ class Auth(_Section):
     )
     data_dir: Path | None = Field(None, description="Folder of `access.db`. Unset: `feature_server.data_dir`.")
     database: SecretStr | None = Field(None, description="URL of the PostgreSQL database: `postgresql://user:password@host/name`.")
+    kek_file: Path | None = Field(
+        None,
+        description="File with the key-encryption key that secrets are sealed under: 32 bytes in base64 or hex. Unset, and `auth.kek` too: "
+        "`access.kek` beside `access.db`, made at the first start.",
+    )
+    kek: SecretStr | None = Field(None, description="The key itself, for an environment variable, in place of `auth.kek_file`.")
+    kek_previous_files: tuple[Path, ...] = Field(
+        (), description="Files with earlier keys, which still open what they sealed until `feature-gateway secrets rotate-kek` was run."
+    )
     refresh_s: float = Field(
         1.0, gt=0, le=5, description="How often the store is asked whether another process has changed who may do what."
     )
@@ -511,6 +520,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield 'auth.store: is for auth.mode = "keys"; before a cluster that judges callers its own services are forwarded'
     if (settings.auth.store == "postgresql") != (settings.auth.database is not None):
         yield 'auth.database: goes with auth.store = "postgresql", and that with it'
+    yield from _wrong_kek(settings.auth)
     yield from _wrong_on_demand(settings)
     server = settings.feature_server
     if server.store == "redis" and server.redis.url is None:
@@ -527,6 +537,13 @@ def _too_many_workers(settings: Settings) -> Iterator[str]:
         yield 'server.workers: the online store in SQLite is one process\'s; more need feature_server.store = "redis", or a cluster'
     elif settings.server.workers > 1 and embedded and server.definitions is None:
         yield "server.workers: definitions of `feature-gateway apply` are one process's; more need feature_server.definitions, or a cluster"
+
+
+def _wrong_kek(auth: Auth) -> Iterator[str]:
+    if auth.kek is not None and auth.kek_file is not None:
+        yield "auth.kek: is given, and auth.kek_file too; one of them"
+    if auth.store == "postgresql" and auth.kek is None and auth.kek_file is None:
+        yield 'auth.kek_file: needed for auth.store = "postgresql", the same for all replicas; `feature-gateway secrets new-kek` makes one'
 
 
 def _wrong_addresses(origin: Origin) -> Iterator[str]:

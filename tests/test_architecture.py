@@ -111,6 +111,7 @@ THIRD_PARTIES = {
     "alembic": ("access.store",),
     "cachetools": ("access.grants", "serving.schemas"),
     "click": ("cli", "commands"),
+    "cryptography": ("access.sealing",),
     "datasketches": ("feature_server.sketches",),
     "httptools": ("origins.http",),
     "httpx": ("origins", "loading.client"),
