@@ -1,8 +1,9 @@
 """That there is always somebody who can let others in: an active service account that is an admin, and has a credential."""
 
 from sqlalchemy import ColumnElement, exists, or_, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import InstrumentedAttribute
 
+from gateway.access.administration import Act
 from gateway.access.principals import PrincipalKind
 from gateway.access.roles import ADMIN
 from gateway.access.standings import ACCOUNT_TYPE
@@ -10,9 +11,12 @@ from gateway.access.store.tables import ApiKey, ClientSecret, Membership, RoleAs
 from gateway.errors import FailedPrecondition
 
 
-def refuse_lockout(session: Session) -> None:
-    """Called when all is written, before it is committed. Raises FailedPrecondition."""
-    session.flush()
+def refuse_lockout(act: Act) -> None:
+    """Called when all is written, before it is committed. Whoever is at the shell may: they can let themselves in again. Raises
+    FailedPrecondition."""
+    if act.actor.principal is None:
+        return
+    act.session.flush()
     credential = or_(
         exists().where(ApiKey.account_id == ServiceAccount.id, ApiKey.is_active),
         exists().where(ClientSecret.account_id == ServiceAccount.id, ClientSecret.is_active),
@@ -23,7 +27,7 @@ def refuse_lockout(session: Session) -> None:
         _admin(PrincipalKind.GROUP, Membership.group_id),
     )
     standing = or_(_admin(PrincipalKind.SERVICE_ACCOUNT, ServiceAccount.id), through)
-    if session.scalars(select(ServiceAccount.id).where(ServiceAccount.is_active, credential, standing).limit(1)).first() is None:
+    if act.session.scalars(select(ServiceAccount.id).where(ServiceAccount.is_active, credential, standing).limit(1)).first() is None:
         raise FailedPrecondition(
             "This would leave no active service account that is an admin and has a credential: give another one account_type admin first."
         )

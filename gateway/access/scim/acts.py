@@ -25,9 +25,12 @@ from gateway.access.scim.reading import patched, read_resource
 from gateway.access.scim.roles import assign, assigned, forget
 from gateway.access.scim.telling import RELATED, Wanted, tell
 from gateway.access.scim.texts import fitting
-from gateway.access.store.tables import ApiKey
+from gateway.access.store.tables import ApiKey, Group, ServiceAccount, User
 from gateway.errors import AlreadyExists, InvalidScim, MalformedBody, NotFound
 from gateway.wire.json import decode_strict
+
+_OWN = frozenset({"id", "created_us", "updated_us", "credentials", "creator_kind", "creator_id"})
+"""Columns of which nobody speaks over SCIM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ def _rewritten(act: Act, kind: Kind[Row, Said], row: Row, said: Said, parts: _Pa
         _remove(act, kind, row)
         return told | ({"active": False} if "active" in told else {})
     _write(act, kind, row, said, parts)
-    refuse_lockout(act.session)
+    refuse_lockout(act)
     return _told(act, kind, row, asking)
 
 
@@ -146,7 +149,7 @@ def _write(act: Act, kind: Kind[Row, Said], row: Row, said: Said, parts: _Parts)
     row.external_id = fitting(said.external_id, "externalId")
     column, name = kind.unique
     _refuse_taken(act, kind, row, column, name)
-    changed = sorted(attribute.key for attribute in cast("InstanceState[Row]", inspect(row)).attrs if attribute.history.has_changes())
+    changed = _changed(row)
     principal = Principal(kind.principal, row.id)
     act.session.add(row)
     act.session.flush()
@@ -156,6 +159,16 @@ def _write(act: Act, kind: Kind[Row, Said], row: Row, said: Said, parts: _Parts)
     if changed or done:
         row.updated_us = act.now_us
     act.detail = " ".join([*changed, *done])
+
+
+def _changed(row: User | Group | ServiceAccount) -> Sequence[str]:
+    """The columns that say something else than what is stored; of a new row, those that say anything."""
+    histories = {one.key: one.history for one in cast("InstanceState[Any]", inspect(row)).attrs}
+    return sorted(
+        name
+        for name, history in histories.items()
+        if name not in _OWN and (list(history.added or ()) or [None]) != (list(history.deleted or ()) or [None]) and history.has_changes()
+    )
 
 
 def _refuse_taken(act: Act, kind: Kind[Row, Said], row: Row, column: str, name: str) -> None:
@@ -174,7 +187,7 @@ def _remove(act: Act, kind: Kind[Row, Said], row: Row) -> None:
     leave_all(act.session, principal)
     act.session.delete(row)
     act.detail = "deleted"
-    refuse_lockout(act.session)
+    refuse_lockout(act)
 
 
 def _first_key(act: Act, account: str) -> str:

@@ -12,7 +12,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import request_ids
 from gateway.access.gates import KeyTable
-from gateway.access.keys import key_id
 from gateway.access.principals import Actor
 from gateway.errors import InvalidRequest, PermissionDenied
 from gateway.web.exchange import answer, begin, read_body, read_headers
@@ -42,7 +41,6 @@ class Told:
 
 
 Operation = Callable[[Asked], Awaitable[Told]]
-_BEARER = re.compile(rb"\s*bearer[ \t]+([!-~]+)\s*", re.IGNORECASE)
 _HOST = re.compile(rb"[A-Za-z0-9.:\[\]_-]{1,255}")
 _NOT_OURS = "Not Authorized. This key stands in the settings, which give it no administrative right: use one of a service account."
 
@@ -60,7 +58,7 @@ class AdminDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         begin(scope)
         authorization, _ = read_headers(scope, self._max_body_bytes)
-        actor = acting(self._gate, as_key(authorization) if self._bearer_keys else authorization)
+        actor = acting(self._gate, authorization, bearer_keys=self._bearer_keys)
         body = await read_body(receive, self._max_body_bytes, await receive())
         if body is None:
             return
@@ -81,23 +79,15 @@ class ByMethod:
         await self._doors["GET" if scope["method"] == "HEAD" else scope["method"]](scope, receive, send)
 
 
-def as_key(authorization: bytes | None) -> bytes | None:
-    """`Bearer <API key>` as `Tecton-key <API key>`; anything else as it is. Some identity providers send no other scheme."""
-    match = _BEARER.fullmatch(authorization or b"")
-    if match is None or key_id(match[1].decode("ascii")) is None:
-        return authorization
-    return b"Tecton-key " + match[1]
-
-
 def base_url(scope: Scope) -> str:
     """Scheme and host, as the request has them; nothing where its Host header is none."""
     host = next((value for name, value in scope["headers"] if name == b"host"), b"")
     return f"{scope['scheme']}://{host.decode('ascii')}" if _HOST.fullmatch(host) else ""
 
 
-def acting(gate: KeyTable, authorization: bytes | None) -> Actor:
+def acting(gate: KeyTable, authorization: bytes | None, *, bearer_keys: bool = False) -> Actor:
     """Who asks. Raises Unauthenticated, and PermissionDenied for a credential that stands for no principal."""
-    entry = gate.entry(gate.identify(authorization))
+    entry = gate.entry(gate.identify_either(authorization) if bearer_keys else gate.identify(authorization))
     if entry.principal is None:
         raise PermissionDenied(_NOT_OURS)
     return Actor(entry.principal, entry.name, entry.credential, request_ids.current())
