@@ -115,6 +115,7 @@ THIRD_PARTIES = {
     "datasketches": ("feature_server.sketches",),
     "httptools": ("origins.http",),
     "httpx": ("origins", "loading.client"),
+    "joserfc": ("access.signing", "access.tokens"),
     "msgspec": (
         "access.scim",
         "features",

@@ -1,6 +1,10 @@
 """The administrative doors, in the order they are tried.
 
 audit          GET /v1/audit
+accounts       POST /api/v1/metadata-service/{create,delete,get,update}-service-account            (`auth.paths`; also under the next)
+secrets of     POST /api/v1/service-accounts-service/{activate,create,deactivate,delete}-service-account-secret,
+ accounts           …/list-service-account-secrets                                                 (`auth.paths`)
+tokens         POST /oauth2/default/v1/token, GET /oauth2/default/v1/keys
 scim           GET, POST /api/scim/v2/{Users, Groups, ServiceAccounts}, POST …/.search, GET, PUT, PATCH, DELETE …/{id},
                GET /api/scim/v2/{ServiceProviderConfig, ResourceTypes, Schemas}
 """
@@ -12,9 +16,16 @@ from starlette.routing import BaseRoute, Route
 
 from gateway.access.administration import Administration
 from gateway.access.gates import KeyTable
+from gateway.access.issuing import TokenIssuer
+from gateway.settings import Paths
+from gateway.web.admin.accounts import AccountOperations
 from gateway.web.admin.audit import ReadAudit
 from gateway.web.admin.door import AdminDoor, Operation
 from gateway.web.admin.scim import ScimOffice, scim_routes
+from gateway.web.admin.tokens import KEYS_PATH, PATH, GiveToken, ShowKeys
+
+ACCOUNTS_TOO = "/api/v1/service-accounts-service"
+"""Where newer releases of the service are thought to have the operations on accounts; also by their newer name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +35,8 @@ class Offices:
     gate: KeyTable
     administration: Administration
     max_body_bytes: int
+    tokens: TokenIssuer
+    paths: Paths
     scim_roles: bool = True
 
 
@@ -31,7 +44,18 @@ def admin_routes(offices: Offices) -> Sequence[BaseRoute]:
     def door(method: str, path: str, operation: Operation) -> Route:
         return Route(path, AdminDoor(offices.gate, operation, offices.max_body_bytes), methods=[method])
 
+    accounts = AccountOperations(offices.administration)
     return [
         door("GET", "/v1/audit", ReadAudit(offices.administration)),
+        *[door("POST", path, operation) for path, operation in account_paths(accounts, offices.paths).items()],
+        Route(PATH, GiveToken(offices.tokens, offices.max_body_bytes), methods=["POST"]),
+        Route(KEYS_PATH, ShowKeys(offices.tokens), methods=["GET"]),
         *scim_routes(ScimOffice(offices.gate, offices.administration, offices.max_body_bytes, offices.scim_roles)),
     ]
+
+
+def account_paths(accounts: AccountOperations, paths: Paths) -> dict[str, Operation]:
+    """The Service Accounts service by path, each once."""
+    named = {f"{prefix}/{name}": one for prefix in (ACCOUNTS_TOO, paths.service_accounts) for name, one in accounts.by_name().items()}
+    named[f"{ACCOUNTS_TOO}/search-service-accounts"] = accounts.search
+    return named | {f"{paths.service_account_secrets}/{name}": one for name, one in accounts.secrets_by_name().items()}
