@@ -42,6 +42,7 @@ class Access:
         self._gate = gate
         self._refresh_s = settings.auth.refresh_s
         self._max_body_bytes = settings.server.max_body_bytes
+        self._scim_roles = settings.auth.scim_roles
         self._revision = -1
 
     async def begin(self) -> None:
@@ -75,7 +76,7 @@ class Access:
                 told = False
 
     def routes(self) -> Sequence[BaseRoute]:
-        return admin_routes(Offices(self._gate, self.administration, self._max_body_bytes, self.tokens, self._paths))
+        return admin_routes(Offices(self._gate, self.administration, self._max_body_bytes, self.tokens, self._paths, self._scim_roles))
 
     def _open_tokens(self, oauth: OAuth, gate: KeyTable) -> tuple[KeyRing, TokenIssuer]:
         rotation, policy = Rotation(oauth.token_life_s, oauth.key_life_s), Policy(oauth.issuer, oauth.audience, oauth.token_life_s)

@@ -5,6 +5,7 @@
      │   ├─ InvalidRequest     the request does not fit the schema or the contract
      │   │   ├─ MalformedBody  the body is not the JSON that is asked for
      │   │   ├─ MalformedHttp  the bytes are no HTTP/1.1 request (RFC 9112), or could be read in two ways
+     │   │   ├─ InvalidScim    a SCIM request is refused for one of the reasons of RFC 7644
      │   │   ├─ TooManyResults a query has more results than one answer may carry
      │   │   └─ TokenRefused   the token endpoint cannot give what it is asked for
      │   ├─ BodyTooLarge
@@ -104,6 +105,14 @@ class MalformedHttp(InvalidRequest):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"Malformed HTTP request: {what}.")
+
+
+class InvalidScim(InvalidRequest):
+    """A SCIM request cannot be done as it stands. `scim_type`: why, by RFC 7644's table of keywords (§3.12)."""
+
+    def __init__(self, scim_type: str, message: str) -> None:
+        super().__init__(message)
+        self.scim_type = scim_type
 
 
 class TooManyResults(InvalidRequest):

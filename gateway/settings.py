@@ -239,6 +239,10 @@ class Auth(_Section):
     refresh_s: float = Field(
         1.0, gt=0, le=5, description="How often the store is asked whether another process has changed who may do what."
     )
+    scim_roles: bool = Field(
+        default=True,
+        description="Whether roles can be given and taken over SCIM. false: what SCIM clients say of roles counts for nothing.",
+    )
     oauth: OAuth = OAuth()
     paths: Paths = Paths()
 

@@ -5,6 +5,8 @@ accounts       POST /api/v1/metadata-service/{create,delete,get,update}-service-
 secrets of     POST /api/v1/service-accounts-service/{activate,create,deactivate,delete}-service-account-secret,
  accounts           …/list-service-account-secrets                                                 (`auth.paths`)
 tokens         POST /oauth2/default/v1/token, GET /oauth2/default/v1/keys
+scim           GET, POST /api/scim/v2/{Users, Groups, ServiceAccounts}, POST …/.search, GET, PUT, PATCH, DELETE …/{id},
+               GET /api/scim/v2/{ServiceProviderConfig, ResourceTypes, Schemas}
 """
 
 from collections.abc import Sequence
@@ -19,6 +21,7 @@ from gateway.settings import Paths
 from gateway.web.admin.accounts import AccountOperations
 from gateway.web.admin.audit import ReadAudit
 from gateway.web.admin.door import AdminDoor, Operation
+from gateway.web.admin.scim import ScimOffice, scim_routes
 from gateway.web.admin.tokens import KEYS_PATH, PATH, GiveToken, ShowKeys
 
 ACCOUNTS_TOO = "/api/v1/service-accounts-service"
@@ -34,6 +37,7 @@ class Offices:
     max_body_bytes: int
     tokens: TokenIssuer
     paths: Paths
+    scim_roles: bool = True
 
 
 def admin_routes(offices: Offices) -> Sequence[BaseRoute]:
@@ -46,6 +50,7 @@ def admin_routes(offices: Offices) -> Sequence[BaseRoute]:
         *[door("POST", path, operation) for path, operation in account_paths(accounts, offices.paths).items()],
         Route(PATH, GiveToken(offices.tokens, offices.max_body_bytes), methods=["POST"]),
         Route(KEYS_PATH, ShowKeys(offices.tokens), methods=["GET"]),
+        *scim_routes(ScimOffice(offices.gate, offices.administration, offices.max_body_bytes, offices.scim_roles)),
     ]
 
 
