@@ -15,8 +15,10 @@ from sqlalchemy.orm import aliased
 
 from gateway.access.administration import Act
 from gateway.access.keys import digest, key_id, new_client_secret, new_key, random_name
+from gateway.access.lockout import refuse_lockout
 from gateway.access.principals import Principal, PrincipalKind
 from gateway.access.roles import EVERYTHING, Account, Action
+from gateway.access.standings import standing_of
 from gateway.access.store.tables import ApiKey, ClientSecret, Membership, RoleAssignment, ServiceAccount, User
 from gateway.errors import AlreadyExists, FailedPrecondition, InvalidRequest, NotFound, Unseen
 
@@ -93,7 +95,10 @@ def search(act: Act, text: str, ids: Collection[str] | None) -> Sequence[Found]:
 def update(
     act: Act, account_id: str, name: str | None = None, description: str | None = None, *, is_active: bool | None = None
 ) -> ServiceAccount:
-    """None leaves a field as it is. An account that is not active keeps its roles, memberships and credentials, and may do nothing."""
+    """None leaves a field as it is. An account that is not active keeps its roles, memberships and credentials, and may do nothing.
+
+    Raises AlreadyExists for a name that is taken, FailedPrecondition where nobody would be left who can let others in.
+    """
     account = managed(act, account_id)
     changed: list[str] = []
     if name is not None and name != account.name:
@@ -108,6 +113,8 @@ def update(
     if changed:
         account.updated_us = act.now_us
         act.session.flush()
+    if "deactivated" in changed and standing_of(act.session, resource_of(account).principal).admin:
+        refuse_lockout(act)
     act.detail = f"changed: {', '.join(changed) or 'nothing'}"
     return account
 
