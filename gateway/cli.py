@@ -16,6 +16,7 @@ from gateway.commands.apply import apply
 from gateway.commands.check import check
 from gateway.commands.discover import discover
 from gateway.commands.ingest import ingest
+from gateway.commands.secrets import secrets_commands
 from gateway.commands.simulate import simulate
 from gateway.commands.telling import given, told_plainly
 from gateway.demo import definitions
@@ -49,6 +50,7 @@ main.add_command(apply)
 main.add_command(ingest)
 main.add_command(discover)
 main.add_command(simulate)
+main.add_command(secrets_commands)
 
 
 @main.command()
