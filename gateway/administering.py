@@ -6,18 +6,23 @@ A part of the composition root, imported only where there is a store: what it st
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from starlette.routing import BaseRoute
 
 from gateway.access.administration import Administration
+from gateway.access.bearers import Bearers
 from gateway.access.directory import read_directory, revision_of
 from gateway.access.gates import KeyTable
+from gateway.access.issuing import TokenIssuer
+from gateway.access.signing import KeyRing, Rotation, read_keys
 from gateway.access.store.database import Database, open_database
+from gateway.access.tokens import Policy, Verifier
 from gateway.access.vault import SecretVault
 from gateway.errors import AccessUnavailable, Sealed
 from gateway.sealing_keys import open_sealer
-from gateway.settings import Settings, SettingsError
+from gateway.settings import OAuth, Settings, SettingsError
 from gateway.web.admin.routes import Offices, admin_routes
 
 FILE = "access.db"
@@ -32,9 +37,12 @@ class Access:
         self.sealer = open_sealer(settings, self.database)
         self.vault = SecretVault(self.sealer)
         self.administration = Administration(self.database, changed=self.refresh)
+        self._ring, self.tokens = self._open_tokens(settings.auth.oauth, gate)
+        self._paths = settings.auth.paths
         self._gate = gate
         self._refresh_s = settings.auth.refresh_s
         self._max_body_bytes = settings.server.max_body_bytes
+        self._scim_roles = settings.auth.scim_roles
         self._revision = -1
 
     async def begin(self) -> None:
@@ -43,12 +51,15 @@ class Access:
             await self.database.run(self.vault.begin)
         except Sealed as error:
             logger.error("%s Everything but secrets and access tokens is served.", error.message)  # noqa: TRY400 - the message says it
+        with suppress(Sealed):  # said where it was opened; until then there are no tokens
+            await self.tokens.rotate()
         await self.refresh()
 
     async def refresh(self) -> None:
         """Have the gate say what the store says now. An older answer never replaces a newer one."""
-        directory = await self.database.run(read_directory, writes=False)
+        directory, keys = await self.database.run(lambda session: (read_directory(session), read_keys(session)), writes=False)
         if directory.revision > self._revision:
+            self._ring.adopt(keys)
             self._revision = directory.revision
             self._gate.adopt(directory)
 
@@ -69,7 +80,15 @@ class Access:
                 told = False
 
     def routes(self) -> Sequence[BaseRoute]:
-        return admin_routes(Offices(self._gate, self.administration, self.vault, self._max_body_bytes))
+        return admin_routes(
+            Offices(self._gate, self.administration, self.vault, self._max_body_bytes, self.tokens, self._paths, self._scim_roles)
+        )
+
+    def _open_tokens(self, oauth: OAuth, gate: KeyTable) -> tuple[KeyRing, TokenIssuer]:
+        rotation, policy = Rotation(oauth.token_life_s, oauth.key_life_s), Policy(oauth.issuer, oauth.audience, oauth.token_life_s)
+        ring = KeyRing(self.sealer, rotation)
+        gate.believe(Bearers(Verifier(ring, policy)))
+        return ring, TokenIssuer(self.database, self.sealer, ring, rotation, policy)
 
     def close(self) -> None:
         self.database.close()

@@ -148,6 +148,7 @@ def furnish(
         version("feature-gateway"),
         lifecycle,
         None if forwarder is None else open_forwarding(settings, forwarder, gate, telemetry, counters, tasks),
+        settings.auth.paths if settings.auth.store != "none" else None,
     )
 
     def forget() -> None:

@@ -12,13 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.access.bearers import Bearers, account_key, secret_key
 from gateway.access.grants import Grants, May
 from gateway.access.reach import Directory, Entry, Reach, opens
-from gateway.errors import PermissionDenied, Unauthenticated
+from gateway.errors import AccessUnavailable, CallerError, PermissionDenied, Unauthenticated
 from gateway.features import Caller, ServiceRef
 
 _CREDENTIAL = re.compile(rb"\s*(tecton-key|bearer)[ \t]+([\x21-\x7e]{1,8192})\s*", re.IGNORECASE)
-_MOST_SEEN = 4096
+_MOST_SEEN, _LONGEST_SEEN = 16_384, 256
+"""Headers that are remembered, and how many bytes long: keys of the gateway's own have 66."""
+_NOT_KNOWN = "Who may do what could not be read for too long; try again later."
 _ONE_SERVICE_AT_A_TIME = (
     "Not Authorized. The feature store judges callers by feature service here, so only a feature service can be purged: post to "
     "/v1/workspaces/{workspace}/feature-services/{feature_service}/features:purge. To purge more, give the gateway keys of its own "
@@ -37,8 +40,9 @@ class Gate(Protocol):
         """Refuse, with PermissionDenied, whom the gateway itself knows to have no right to read this workspace."""
         ...
 
-    def admit_ingest(self, caller: Caller, workspace: str | None) -> None:
-        """Refuse, with PermissionDenied, whom the gateway itself knows to have no right to write here. None: no workspace is named."""
+    def admit_ingest(self, caller: Caller, workspace: str | None, *, dry: bool = False) -> None:
+        """Refuse, with PermissionDenied, whom the gateway itself knows to have no right to write here. None: no workspace is named. `dry`:
+        nothing is to be stored. Raises Unauthenticated for a credential that is not for ingest at all."""
         ...
 
     def admit_purge(self, caller: Caller, workspace: str | None, service: ServiceRef | None) -> None:
@@ -80,7 +84,7 @@ class Passthrough:
     def admit(self, caller: Caller, workspace: str) -> None:
         """The origin will say."""
 
-    def admit_ingest(self, caller: Caller, workspace: str | None) -> None:
+    def admit_ingest(self, caller: Caller, workspace: str | None, *, dry: bool = False) -> None:
         """The origin will say."""
 
     def admit_purge(self, caller: Caller, workspace: str | None, service: ServiceRef | None) -> None:  # noqa: ARG002 - whoever it is
@@ -109,11 +113,12 @@ class KeyRights:
 
 
 class KeyTable:
-    """The gateway judges, by SHA-256 digests of API keys: those of the settings, and those of the store's directory (`adopt`). `upstream`
-    is the Authorization value that origins are shown instead.
+    """The gateway judges, by SHA-256 digests of API keys: those of the settings, and those of the store's directory (`adopt`); and by
+    tokens that speak for the directory's accounts (`believe`). `upstream` is the Authorization value that origins are shown instead.
 
     Good headers are remembered as they came, in memory alone: hashing each again is a twentieth of a hit. A guess cannot learn from the
-    time it takes: what it would have to approach byte by byte is a hash table's slot, or a digest.
+    time it takes: a key is looked for by its digest, a header by a hash with a secret of the process's, and bytes are compared only where
+    the whole hash is equal. So neither can be approached byte by byte.
     """
 
     def __init__(self, keys: Mapping[bytes, KeyRights], upstream: str | None = None, names: Mapping[bytes, str] | None = None) -> None:
@@ -123,44 +128,80 @@ class KeyTable:
         for digest, rights in keys.items():
             name = (names or {}).get(digest, "")
             self._settled[digest] = Entry(None, name, f"settings:{name}", rights.reach())
-        self._entries: Mapping[bytes, Entry] = self._settled
+        self._entries: Mapping[bytes, Entry] = {}
         self._callers: dict[bytes, Caller] = {}
         self._seen: dict[bytes, Caller] = {}
-        self.adopt(Directory(-1))
+        self._used: set[bytes] = set()
+        self._bearers: Bearers | None = None
+        self._lapsed = False
+        self._replace({})
 
     def adopt(self, directory: Directory) -> None:
         """From here on, the store's keys are these. A key of the settings is the settings' to take back."""
-        self._entries = {**directory.keys, **self._settled}
-        self._callers = {digest: Caller(digest, self._upstream) for digest in self._entries}
-        self._seen = {}
+        self._lapsed = False
+        tokens = {account_key(name): entry for name, entry in directory.accounts.items()}
+        tokens |= {secret_key(name): entry for name, entry in directory.client_secrets.items()}
+        self._replace(tokens | dict(directory.keys))
+
+    def believe(self, bearers: Bearers) -> None:
+        """From here on, these tokens speak for the directory's accounts."""
+        self._bearers = bearers
+
+    def lapse(self) -> None:
+        """The copy is too old to be believed: until the next one, nobody is let in by it, and nobody is told that it lacks them."""
+        self._lapsed = True
+        self._replace({})
+
+    def take_used(self) -> frozenset[str]:
+        """The ids of the store's keys that were shown since this was last asked. Whoever shows one from now on counts anew."""
+        entries = [self._entries[digest] for digest in self._used if digest in self._entries]
+        self._used, self._seen = set(), {}
+        return frozenset(entry.credential for entry in entries if entry.principal is not None)
 
     def identify(self, authorization: bytes | None) -> Caller:
         caller = self._seen.get(authorization or b"")
         if caller is None:
-            match = _CREDENTIAL.fullmatch(authorization or b"")
-            if match is None or match[1].lower() != b"tecton-key":
-                raise Unauthenticated
-            caller = self._callers.get(hashlib.sha256(match[2]).digest())
-            if caller is None:
-                raise Unauthenticated
-            if len(self._seen) < _MOST_SEEN:
-                self._seen[match[0]] = caller
+            scheme, credential = _read(authorization)
+            if scheme == b"tecton-key":
+                caller = self._known(hashlib.sha256(credential).digest())
+                if len(self._seen) < _MOST_SEEN and len(authorization or b"") <= _LONGEST_SEEN:
+                    self._seen[authorization or b""] = caller
+            else:
+                caller = self._speaking(credential)
         return caller
+
+    def identify_either(self, authorization: bytes | None) -> Caller:
+        """`identify`, for callers who call every credential Bearer, as identity providers do: an API key is one under either name."""
+        scheme, credential = _read(authorization)
+        if scheme == b"bearer" and self._callers.get(hashlib.sha256(credential).digest()) is not None:
+            return self.identify(b"tecton-key " + credential)
+        return self.identify(authorization)
 
     def entry(self, caller: Caller) -> Entry:
         """Whose credential it is. Raises Unauthenticated where it opens nothing any more."""
         entry = self._entries.get(caller.key)
         if entry is None:
-            raise Unauthenticated
+            raise self._unknown()
         return entry
 
     def admit(self, caller: Caller, workspace: str) -> None:
         if not opens(self.entry(caller).reach.read, workspace):
             raise PermissionDenied
 
-    def admit_ingest(self, caller: Caller, workspace: str | None) -> None:
-        places = self.entry(caller).reach.ingest
+    def admit_ingest(self, caller: Caller, workspace: str | None, *, dry: bool = False) -> None:
+        entry = self.entry(caller)
+        if entry.is_token:
+            raise Unauthenticated
+        places = entry.reach.dry_run if dry else entry.reach.ingest
         if not places or (workspace is not None and not opens(places, workspace)):
+            raise PermissionDenied
+
+    def admit_metrics(self, authorization: bytes | None) -> None:
+        """Refuse, with Unauthenticated and PermissionDenied, who may not see what the gateway counts. Tokens are not for this either."""
+        entry = self.entry(self.identify(authorization))
+        if entry.is_token:
+            raise Unauthenticated
+        if not entry.reach.metrics:
             raise PermissionDenied
 
     def admit_purge(self, caller: Caller, workspace: str | None, service: ServiceRef | None) -> None:  # noqa: ARG002 - by workspace
@@ -177,6 +218,38 @@ class KeyTable:
     def refused(self, caller: Caller, service: ServiceRef, now_s: float) -> None:
         """The origin refused the gateway's own credential; that says nothing of the caller."""
 
+    def _replace(self, entries: Mapping[bytes, Entry]) -> None:
+        self._entries = {**entries, **self._settled}
+        self._callers = {key: Caller(key, self._upstream) for key in self._entries}
+        self._seen = {}
+        if self._bearers is not None:
+            self._bearers.forget()
+
+    def _known(self, digest: bytes) -> Caller:
+        caller = self._callers.get(digest)
+        if caller is None:
+            raise self._unknown()
+        self._used.add(digest)
+        return caller
+
+    def _speaking(self, token: bytes) -> Caller:
+        key = None if self._bearers is None else self._bearers.key_of(token)
+        caller = None if key is None else self._callers.get(key)
+        if caller is None:
+            raise self._unknown()
+        return caller
+
+    def _unknown(self) -> CallerError | AccessUnavailable:
+        return AccessUnavailable(_NOT_KNOWN) if self._lapsed else Unauthenticated()
+
+
+def _read(authorization: bytes | None) -> tuple[bytes, bytes]:
+    """A header's scheme, in lower case, and its credential."""
+    match = _CREDENTIAL.fullmatch(authorization or b"")
+    if match is None:
+        raise Unauthenticated
+    return match[1].lower(), match[2]
+
 
 class Open:
     """Everybody may read and write everything."""
@@ -190,7 +263,7 @@ class Open:
     def admit(self, caller: Caller, workspace: str) -> None:
         """Come in."""
 
-    def admit_ingest(self, caller: Caller, workspace: str | None) -> None:
+    def admit_ingest(self, caller: Caller, workspace: str | None, *, dry: bool = False) -> None:
         """Come in."""
 
     def admit_purge(self, caller: Caller, workspace: str | None, service: ServiceRef | None) -> None:

@@ -23,22 +23,25 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A credential. `principal`: whose, where it is the store's; None for a key of the settings. `credential`: its public name."""
+    """A credential. `principal`: whose, where it is the store's; None for a key of the settings. `credential`: its public name. `is_token`:
+    it is shown by tokens, which open less than keys."""
 
     principal: Principal | None
     name: str
     credential: str
     reach: Reach
+    is_token: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Directory:
     """One copy of what the store says, as of `revision`. `keys`: by SHA-256 of the key. `accounts`: every active service account by id,
-    for whom tokens may speak."""
+    for whom tokens may speak; `client_secrets`: every active secret of one by id, for which a token may have been given."""
 
     revision: int
     keys: Mapping[bytes, Entry] = field(default_factory=dict)
     accounts: Mapping[str, Entry] = field(default_factory=dict)
+    client_secrets: Mapping[str, Entry] = field(default_factory=dict)
 
 
 def opens(places: frozenset[str], workspace: str) -> bool:
@@ -46,10 +49,12 @@ def opens(places: frozenset[str], workspace: str) -> bool:
 
 
 def reach_of(standing: Standing) -> Reach:
+    """A role in a workspace that is called `*` opens none: here that would be all of them."""
+
     def where(action: Action) -> frozenset[str]:
         if may(standing, action, EVERYTHING):
             return ALL
-        return frozenset(name for name in standing.workspaces if may(standing, action, Workspace(name)))
+        return frozenset(name for name in standing.workspaces if may(standing, action, Workspace(name))) - ALL
 
     return Reach(
         where(Action.READ_FEATURES),

@@ -42,14 +42,14 @@ def held_by(session: Session, principal: Principal) -> Sequence[Held]:
 
 
 def all_standings(session: Session) -> Mapping[Principal, Standing]:
-    """Of everybody who holds anything, in two queries."""
+    """Of everybody who holds anything, in two queries. A kind of principal that this release does not know is nobody."""
     direct: defaultdict[Principal, list[Held]] = defaultdict(list)
-    for one in session.scalars(select(RoleAssignment)):
+    for one in session.scalars(select(RoleAssignment).where(RoleAssignment.principal_kind.in_(PrincipalKind))):
         direct[Principal(PrincipalKind(one.principal_kind), one.principal_id)].append(Held(one.resource_kind, one.resource_id, one.role))
     held: defaultdict[Principal, list[Held]] = defaultdict(list)
     for principal, roles in direct.items():
         held[principal] += roles
-    for member in session.scalars(select(Membership)):
+    for member in session.scalars(select(Membership).where(Membership.member_kind.in_(PrincipalKind))):
         through = direct.get(Principal(PrincipalKind.GROUP, member.group_id), ())
         held[Principal(PrincipalKind(member.member_kind), member.member_id)] += through
     return {principal: standing_from(principal, roles) for principal, roles in held.items()}

@@ -10,7 +10,7 @@ from gateway.origins.base import IngestReply, Origin
 from gateway.serving.plan import Plan
 from gateway.serving.purging import Purger, of_service
 from gateway.serving.schemas import Schemas
-from gateway.wire.ingest import named_workspace
+from gateway.wire.ingest import read_purpose
 
 DecodePurge = Callable[[bytes], Purge]
 
@@ -41,8 +41,8 @@ class Desk:
         stays within its TTL.
         """
         caller = self._gate.identify(authorization)
-        workspace = named_workspace(body)
-        self._gate.admit_ingest(caller, workspace)
+        workspace, dry = read_purpose(body)
+        self._gate.admit_ingest(caller, workspace, dry=dry)
         reply = await self._origin.ingest(body, caller, asyncio.get_running_loop().time() + self._patience_s)
         if 200 <= reply.status < 300:
             await self._purger.ingested(reply.written, workspace)

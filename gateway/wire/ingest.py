@@ -12,20 +12,32 @@ from gateway.wire.json import decode_strict
 _SPELLINGS = ("workspaceName", "workspace_name")
 
 
-def named_workspace(body: bytes) -> str | None:
-    """The workspace; None where the body names none: then the origin refuses it, in the ingest API's own words.
+class Purpose(NamedTuple):
+    """What an ingest asks for, as far as rights hang on it. `workspace` None: it names none; then the origin refuses it, in the ingest
+    API's own words. `dry`: nothing is to be stored."""
 
-    Raises MalformedBody and InvalidRequest for a body that another parser could take to name another workspace: rights hang on this name.
-    """
+    workspace: str | None
+    dry: bool
+
+
+def read_purpose(body: bytes) -> Purpose:
+    """Raises MalformedBody and InvalidRequest for a body that another parser could take for another purpose."""
     given = decode_strict(body)
     if type(given) is not dict:
-        return None
+        return Purpose(None, dry=False)
     named = [given[name] for name in _SPELLINGS if name in given and given[name] is not None]
     if len(named) > 1:
         raise InvalidRequest("The body has workspace_name twice, in camelCase and in snake_case.")
     if named and type(named[0]) is not str:
         raise InvalidRequest("workspaceName must be a string.")
-    return named[0] if named else None
+    said = [given[name] for name in ("dryRun", "dry_run") if name in given]
+    if len(said) > 1:
+        raise InvalidRequest("The body has dry_run twice, in camelCase and in snake_case.")
+    return Purpose(named[0] if named else None, dry=said == [True] and type(said[0]) is bool)
+
+
+def named_workspace(body: bytes) -> str | None:
+    return read_purpose(body).workspace
 
 
 class Sent(NamedTuple):

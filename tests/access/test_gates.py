@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from gateway.access.gates import Gate, KeyRights, KeyTable, Open, Passthrough
 from gateway.access.grants import Grants, May
 from gateway.access.keys import PREFIX
-from gateway.errors import PermissionDenied, Unauthenticated
+from gateway.access.principals import Principal, PrincipalKind
+from gateway.access.reach import ALL, Directory, Entry, Reach
+from gateway.errors import AccessUnavailable, PermissionDenied, Unauthenticated
 from gateway.features import Caller, ServiceRef
 
 SECRET = "tk_t0ken-7731"
@@ -309,3 +311,105 @@ def test_an_open_gate_lets_everybody_in(header: bytes | None) -> None:
     gate.refused(caller, LIVE, 0.0)
     assert all(gate.holds(caller, LIVE, 0.0, may) for may in May)
     assert caller == Open().identify(None)
+
+
+PRINCIPAL = Principal(PrincipalKind.SERVICE_ACCOUNT, "sa-1")
+READS = Reach(ALL)
+
+
+def stored(*keys: bytes, revision: int = 1, reach: Reach = READS) -> Directory:
+    """A directory of keys, each with itself as its public id."""
+    return Directory(revision, {hashlib.sha256(key).digest(): Entry(PRINCIPAL, "one", key.decode(), reach) for key in keys})
+
+
+def test_the_stores_keys_are_those_of_the_last_directory_and_the_settings_keys_stay() -> None:
+    gate = table("live")
+    gate.adopt(stored(b"a", b"b"))
+    one, other = gate.identify(b"Tecton-key a"), gate.identify(b"Tecton-key b")
+    assert gate.holds(one, DEV, 0.0)
+    gate.adopt(stored(b"b", revision=2))
+    with pytest.raises(Unauthenticated):
+        gate.identify(b"Tecton-key a")
+    for refuse in (gate.entry, lambda caller: gate.admit(caller, "dev"), lambda caller: gate.admit_ingest(caller, "dev")):
+        with pytest.raises(Unauthenticated):
+            refuse(one)
+    assert not gate.holds(one, DEV, 0.0)
+    assert gate.holds(other, DEV, 0.0)
+    assert gate.holds(known(gate), LIVE, 0.0)
+
+
+def test_no_key_of_the_store_takes_the_place_of_one_of_the_settings() -> None:
+    gate = table("live")
+    gate.adopt(stored(SECRET.encode()))
+    assert gate.entry(known(gate)).principal is None
+    assert not gate.holds(known(gate), DEV, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("reach", "dry", "allowed"),
+    [
+        (Reach(dry_run=ALL), True, True),
+        (Reach(dry_run=ALL), False, False),
+        (Reach(dry_run=frozenset({"dev"})), True, False),
+        (Reach(ingest=ALL, dry_run=ALL), False, True),
+        (Reach(), True, False),
+    ],
+)
+def test_a_dry_run_needs_a_right_of_its_own(reach: Reach, *, dry: bool, allowed: bool) -> None:
+    gate = table()
+    gate.adopt(stored(b"a", reach=reach))
+    caller = gate.identify(b"Tecton-key a")
+    if allowed:
+        gate.admit_ingest(caller, "live", dry=dry)
+    else:
+        with pytest.raises(PermissionDenied):
+            gate.admit_ingest(caller, "live", dry=dry)
+
+
+def test_metrics_are_for_who_may_see_them() -> None:
+    gate = table("*")
+    gate.adopt(Directory(1, {**stored(b"a", reach=Reach(ALL)).keys, **stored(b"b", reach=Reach(metrics=True)).keys}))
+    gate.admit_metrics(b"Tecton-key b")
+    gate.admit_metrics(f"Tecton-key {SECRET}".encode())
+    with pytest.raises(PermissionDenied):
+        gate.admit_metrics(b"Tecton-key a")
+    with pytest.raises(PermissionDenied):
+        table("live", ingest=True, purge=True).admit_metrics(f"Tecton-key {SECRET}".encode())
+    for header in (None, b"Tecton-key c"):
+        with pytest.raises(Unauthenticated):
+            gate.admit_metrics(header)
+
+
+def test_what_is_used_is_told_once_for_each_asking() -> None:
+    gate = table("live")
+    gate.adopt(stored(b"a", b"b", b"c"))
+    for header in (b"Tecton-key a", b"tecton-key a", b"Tecton-key b", b"Tecton-key a", f"Tecton-key {SECRET}".encode()):
+        gate.identify(header)
+    gate.adopt(stored(b"a", b"c", revision=2))
+    assert gate.take_used() == {"a"}
+    assert gate.take_used() == frozenset()
+    gate.identify(b"Tecton-key a")
+    assert gate.take_used() == {"a"}
+
+
+def test_a_copy_that_is_too_old_lets_nobody_in_and_tells_nobody_that_it_is_unknown() -> None:
+    gate = table("live")
+    gate.adopt(stored(b"a"))
+    caller = gate.identify(b"Tecton-key a")
+    gate.lapse()
+    for header in (b"Tecton-key a", b"Tecton-key x", b"Bearer x"):
+        with pytest.raises(AccessUnavailable):
+            gate.identify(header)
+    with pytest.raises(AccessUnavailable):
+        gate.admit(caller, "live")
+    assert not gate.holds(caller, LIVE, 0.0)
+    assert gate.holds(known(gate), LIVE, 0.0)
+    gate.adopt(stored(b"a"))
+    assert gate.holds(gate.identify(b"Tecton-key a"), LIVE, 0.0)
+
+
+def test_a_header_that_is_long_is_not_remembered_and_still_known() -> None:
+    gate = table("live")
+    header = b"Tecton-key " + b" " * 1_000 + SECRET.encode()
+    assert gate.identify(header) == gate.identify(header) == known(gate)
+    assert header not in gate._seen

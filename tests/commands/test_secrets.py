@@ -104,7 +104,7 @@ def test_a_running_gateway_takes_up_the_new_key(demo_dir: Path, tmp_path: Path) 
             assert run("rotate-kek", "--data-dir", tmp_path, *options).exit_code == 0
             assert callers.ask("root", "GET", secret).json() == {"value": value}
     [kek] = read_keks(tmp_path / KEK_FILE)
-    assert opens(tmp_path) == {Sealer([kek]).kek_id: 1}
+    assert opens(tmp_path) == {Sealer([kek]).kek_id: 2}  # the secret, and the key that tokens are signed with
 
 
 def test_a_key_of_the_settings_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import InvalidRequest, MalformedBody
-from gateway.wire.ingest import Sent, named_workspace, read_fed_views, read_sent
+from gateway.wire.ingest import Sent, named_workspace, read_fed_views, read_purpose, read_sent
 
 
 @pytest.mark.parametrize("name", ["workspaceName", "workspace_name"])
@@ -21,6 +21,28 @@ def test_a_body_that_names_no_workspace_names_none(given: Any) -> None:
 def test_a_workspace_that_another_reader_could_take_for_another_is_refused(given: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
         named_workspace(json.dumps(given).encode())
+
+
+@pytest.mark.parametrize(
+    ("given", "dry"),
+    [
+        ({"dryRun": True}, True),
+        ({"dry_run": True, "workspace_name": "live"}, True),
+        *[({"dryRun": value}, False) for value in (False, None, 1, 1.0, "true", [True])],
+        ({}, False),
+        ([], False),
+        ({"dryrun": True}, False),
+        ({"records": {"dryRun": True}}, False),
+    ],
+)
+def test_what_is_told_apart_from_a_dry_run_by_rights_is_the_literal_true(given: Any, *, dry: bool) -> None:
+    assert read_purpose(json.dumps(given).encode()).dry is dry
+
+
+@pytest.mark.parametrize("second", [False, None, True])
+def test_a_dry_run_said_twice_is_refused(*, second: bool | None) -> None:
+    with pytest.raises(InvalidRequest):
+        read_purpose(json.dumps({"dryRun": True, "dry_run": second}).encode())
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"workspaceName":"a","workspaceName":"b"}', b"\xff", b"[" * 1_000])
