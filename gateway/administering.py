@@ -6,7 +6,6 @@ A part of the composition root, imported only where there is a store: what it st
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from starlette.routing import BaseRoute
@@ -17,17 +16,16 @@ from gateway.access.copying import DirectoryCopy
 from gateway.access.first_start import ensure_admin
 from gateway.access.gates import KeyTable
 from gateway.access.issuing import TokenIssuer
-from gateway.access.sealing import Sealer, parse_kek, read_kek, write_kek
 from gateway.access.signing import KeyRing, Rotation
 from gateway.access.store.database import Database, open_database
 from gateway.access.tokens import Policy, Verifier
-from gateway.access.vault import has_begun
+from gateway.access.vault import SecretVault
 from gateway.errors import CallerError, Sealed
-from gateway.settings import Auth, OAuth, Settings, SettingsError
+from gateway.sealing_keys import open_sealer
+from gateway.settings import OAuth, Settings, SettingsError
 from gateway.web.admin.routes import Offices, admin_routes
 
 FILE = "access.db"
-KEK_FILE = "access.kek"
 logger = logging.getLogger(__name__)
 
 
@@ -38,6 +36,7 @@ class Access:
     def __init__(self, settings: Settings, gate: KeyTable) -> None:
         self.database = open_store(settings)
         self.sealer = open_sealer(settings, self.database)
+        self.vault = SecretVault(self.sealer)
         self._ring, self.tokens = self._open_tokens(settings.auth.oauth, gate)
         self._copy = DirectoryCopy(self.database, gate, max_age_s=settings.auth.max_copy_age_s, beside=[self._ring.reading])
         self.administration = Administration(self.database, changed=self._copy.refresh)
@@ -49,8 +48,11 @@ class Access:
 
     async def begin(self) -> None:
         await asyncio.get_running_loop().run_in_executor(None, self.database.migrate)
-        with suppress(Sealed):  # said where it was opened; until then there are no tokens
+        try:
+            await self.database.run(self.vault.begin)
             await self.tokens.rotate()
+        except Sealed as error:
+            logger.error("%s Everything but secrets and access tokens is served.", error.message)  # noqa: TRY400 - the message says it
         await self._copy.refresh()
 
     async def follow(self) -> None:
@@ -58,7 +60,9 @@ class Access:
         await self._copy.follow(self._refresh_s)
 
     def routes(self) -> Sequence[BaseRoute]:
-        return admin_routes(Offices(self._gate, self.administration, self._max_body_bytes, self.tokens, self._paths, self._scim_roles))
+        return admin_routes(
+            Offices(self._gate, self.administration, self.vault, self._max_body_bytes, self.tokens, self._paths, self._scim_roles)
+        )
 
     def _open_tokens(self, oauth: OAuth, gate: KeyTable) -> tuple[KeyRing, TokenIssuer]:
         rotation, policy = Rotation(oauth.token_life_s, oauth.key_life_s), Policy(oauth.issuer, oauth.audience, oauth.token_life_s)
@@ -113,37 +117,3 @@ def open_file(data_dir: Path) -> Database:
         return open_database(data_dir / FILE)
     except OSError as error:
         raise SettingsError(f"auth.data_dir: {data_dir} cannot be used ({error.strerror})") from error
-
-
-def open_sealer(settings: Settings, database: Database) -> Sealer:
-    """What seals, under the keys that the settings name. A key that cannot be had leaves secrets sealed, and everything else as it is: the
-    features that are served are not the worse for it."""
-    auth = settings.auth
-    try:
-        newest = _newest_kek(auth, access_folder(settings) / KEK_FILE, database)
-    except ValueError as error:
-        logger.error("Secrets are sealed: %s", error)  # noqa: TRY400 - where it came from is no help
-        return Sealer()
-    keks = [newest]
-    for file in auth.kek_previous_files:
-        try:
-            keks.append(read_kek(file))
-        except ValueError as error:
-            logger.error("auth.kek_previous_files: %s: %s", file, error)  # noqa: TRY400
-    return Sealer(keks)
-
-
-def _newest_kek(auth: Auth, beside: Path, database: Database) -> bytes:
-    """Raises ValueError, which says what is wrong with which setting."""
-    name, file = ("auth.kek_file", auth.kek_file) if auth.kek_file is not None else (KEK_FILE, beside)
-    try:
-        if auth.kek is not None:
-            name = "auth.kek"
-            return parse_kek(auth.kek.get_secret_value())
-        if auth.kek_file is None and not file.exists() and not has_begun(database):
-            write_kek(file)
-        return read_kek(file)
-    except OSError as error:
-        raise ValueError(f"{name}: cannot be written ({error.strerror})") from None
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
