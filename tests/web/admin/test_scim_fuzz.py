@@ -78,6 +78,7 @@ RIGHT: Sequence[Any] = (
     {"op": "add", "path": "externalId", "value": "x"},
     {"op": "Replace", "path": "roles", "value": [{"type": "all_workspaces", "value": "viewer"}]},
     {"op": "remove", "path": 'members[value eq "a"]'},
+    {"op": "add", "path": "members", "value": [{"value": "a", "$ref": None}]},
     {"op": "add", "path": 'emails[type eq "work"].value', "value": "w@x.io"},
     {"op": "replace", "value": {"description": "d", "nickName": "n"}},
 )
@@ -102,7 +103,8 @@ class Fuzz:
         if self._random.random() < 0.2:
             path += f"?{self._query()}"
         if kind == 2:
-            return "PATCH", path, self._encoded({"Operations": [self._operation() for _ in range(self._random.randrange(4))]})
+            patch = {"Operations": [self._operation() for _ in range(self._random.randrange(4))]}
+            return "PATCH", path, self._encoded(patch | ({"schemas": choose(ODD)} if self._random.random() < 0.1 else {}))
         if kind == 3:
             return "PUT", path, self._encoded(self._resource(endpoint))
         if kind == 4:
