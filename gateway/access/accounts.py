@@ -10,13 +10,15 @@ import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import and_, delete, select
+from sqlalchemy import Row, and_, delete, select
 from sqlalchemy.orm import aliased
 
 from gateway.access.administration import Act
 from gateway.access.keys import digest, key_id, new_client_secret, new_key, random_name
+from gateway.access.lockout import refuse_lockout
 from gateway.access.principals import Principal, PrincipalKind
 from gateway.access.roles import EVERYTHING, Account, Action
+from gateway.access.standings import standing_of
 from gateway.access.store.tables import ApiKey, ClientSecret, Membership, RoleAssignment, ServiceAccount, User
 from gateway.errors import AlreadyExists, FailedPrecondition, InvalidRequest, NotFound, Unseen
 
@@ -75,25 +77,24 @@ def search(act: Act, text: str, ids: Collection[str] | None) -> Sequence[Found]:
     """The accounts that the actor may see, the oldest first, whose name, description or id contains the text in whatever case. `ids`: only
     of these; None: of all."""
     act.only_judged_by_what_is_shown()
-    maker = aliased(ServiceAccount)
-    rows = act.session.execute(
-        select(ServiceAccount, User, maker)
-        .outerjoin(User, and_(ServiceAccount.creator_kind == PrincipalKind.USER, User.id == ServiceAccount.creator_id))
-        .outerjoin(maker, and_(ServiceAccount.creator_kind == PrincipalKind.SERVICE_ACCOUNT, maker.id == ServiceAccount.creator_id))
-        .order_by(ServiceAccount.created_us, ServiceAccount.id)
-    )
     sought = folded(text)
-    return [
-        Found(account, user or creator)
-        for account, user, creator in rows
-        if act.may(Action.VIEW_ACCOUNT, resource_of(account)) and (ids is None or account.id in ids) and _mentions(account, sought)
+    fitting = [
+        row.id
+        for row in act.session.execute(_LISTED)
+        if (ids is None or row.id in ids)
+        and act.may(Action.VIEW_ACCOUNT, resource_of(row))
+        and (not sought or any(sought in folded(part) for part in (row.name, row.description, row.id)))
     ]
+    return [one for start in range(0, len(fitting), _AT_ONCE) for one in _found(act, fitting[start : start + _AT_ONCE])]
 
 
 def update(
     act: Act, account_id: str, name: str | None = None, description: str | None = None, *, is_active: bool | None = None
 ) -> ServiceAccount:
-    """None leaves a field as it is. An account that is not active keeps its roles, memberships and credentials, and may do nothing."""
+    """None leaves a field as it is. An account that is not active keeps its roles, memberships and credentials, and may do nothing.
+
+    Raises AlreadyExists for a name that is taken, FailedPrecondition where nobody would be left who can let others in.
+    """
     account = managed(act, account_id)
     changed: list[str] = []
     if name is not None and name != account.name:
@@ -108,6 +109,8 @@ def update(
     if changed:
         account.updated_us = act.now_us
         act.session.flush()
+    if "deactivated" in changed and standing_of(act.session, resource_of(account).principal).admin:
+        refuse_lockout(act)
     act.detail = f"changed: {', '.join(changed) or 'nothing'}"
     return account
 
@@ -156,7 +159,7 @@ def add_secret(act: Act, account_id: str, secret_id: str) -> tuple[ClientSecret,
     return row, secret
 
 
-def resource_of(account: ServiceAccount) -> Account:
+def resource_of(account: "ServiceAccount | Row[str, str, str, str | None, str | None]") -> Account:
     creator = None
     if account.creator_kind is not None and account.creator_id is not None:
         creator = Principal(PrincipalKind(account.creator_kind), account.creator_id)
@@ -170,11 +173,27 @@ def is_identifier(text: str) -> bool:
 
 def folded(text: str) -> str:
     """As texts are compared when case does not matter (Unicode, D145: canonical caseless matching)."""
+    if text.isascii():
+        return text.lower()
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", text).casefold())
 
 
-def _mentions(account: ServiceAccount, sought: str) -> bool:
-    return not sought or any(sought in folded(text) for text in (account.name, account.description, account.id))
+_LISTED = select(
+    ServiceAccount.id, ServiceAccount.name, ServiceAccount.description, ServiceAccount.creator_kind, ServiceAccount.creator_id
+).order_by(ServiceAccount.created_us, ServiceAccount.id)
+_AT_ONCE = 500
+
+
+def _found(act: Act, ids: Sequence[str]) -> Sequence[Found]:
+    maker = aliased(ServiceAccount)
+    rows = act.session.execute(
+        select(ServiceAccount, User, maker)
+        .outerjoin(User, and_(ServiceAccount.creator_kind == PrincipalKind.USER, User.id == ServiceAccount.creator_id))
+        .outerjoin(maker, and_(ServiceAccount.creator_kind == PrincipalKind.SERVICE_ACCOUNT, maker.id == ServiceAccount.creator_id))
+        .where(ServiceAccount.id.in_(ids))
+        .order_by(ServiceAccount.created_us, ServiceAccount.id)
+    )
+    return [Found(account, user or creator) for account, user, creator in rows]
 
 
 def _add_key(act: Act, account_id: str) -> str:

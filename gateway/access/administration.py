@@ -21,7 +21,7 @@ from gateway.access.roles import NOBODY, SHELL, Action, Resource, Standing, may
 from gateway.access.standings import standing_of
 from gateway.access.store.database import Database
 from gateway.access.store.tables import Change, ServiceAccount, User
-from gateway.errors import AccessUnavailable, CallerError, InternalError, PermissionDenied, Unseen
+from gateway.errors import AccessUnavailable, CallerError, GatewayError, InternalError, PermissionDenied, Sealed, Unseen
 
 T = TypeVar("T")
 _DONE = "The change was made, but the store of access control cannot be read any more: this gateway follows it once it can be."
@@ -95,7 +95,7 @@ class Administration:
         """`act` without an event loop, for commands."""
         try:
             return self.database.transact(lambda session: self._done(session, actor, action, target, work, changes_access=changes_access))
-        except CallerError as error:
+        except (CallerError, Sealed) as error:
             why = type(error)
             self.database.transact(lambda session: self._refused(session, actor, action, target, why))
             raise
@@ -108,7 +108,7 @@ class Administration:
         audit.write(session, act.now_us, actor, action, target, audit.DONE, act.detail)
         return done
 
-    def _refused(self, session: Session, actor: Actor, action: Action, target: str, why: type[CallerError]) -> None:
+    def _refused(self, session: Session, actor: Actor, action: Action, target: str, why: type[GatewayError]) -> None:
         outcome = audit.DENIED if issubclass(why, PermissionDenied | Unseen) else audit.REFUSED
         audit.write(session, self._now_us(), actor, action, target, outcome, why.__name__)
 

@@ -7,7 +7,7 @@ used at once, for want of another. Rotation needs no clockwork: whoever is asked
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from joserfc.jwk import ECKey
@@ -15,6 +15,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from gateway.access.keys import random_name
+from gateway.access.manifests import begin_manifests
 from gateway.access.sealing import Sealer, context_of
 from gateway.access.store.tables import Change, SigningKey
 from gateway.errors import Sealed
@@ -65,6 +66,11 @@ class KeyRing:
         self._newest_us: int | None = None
         self._shut: frozenset[str] = frozenset()
 
+    def reading(self, session: Session) -> Callable[[], None]:
+        """Reads the keys, and says how they are adopted."""
+        stored = read_keys(session)
+        return lambda: self.adopt(stored)
+
     def adopt(self, stored: Sequence[StoredKey]) -> None:
         opened = [one for one in (self._opened(key) for key in stored) if one is not None]
         self._open = {one.id: one for one in opened}
@@ -113,12 +119,15 @@ def read_keys(session: Session) -> Sequence[StoredKey]:
 def renew(session: Session, sealer: Sealer, rotation: Rotation, now_us: int) -> None:
     """Make the next key where the newest is old, or there is none, and drop what is over. Another replica may have been first.
 
-    Raises Sealed where the newest cannot be opened: a key sealed under another key-encryption key would be no use to anybody else.
+    Raises Sealed where the newest cannot be opened, or the vault cannot: a key that was sealed under another key-encryption key would be no
+    use to anybody else.
     """
     rows = session.scalars(select(SigningKey).order_by(SigningKey.created_us.desc())).all()
     if rows and not _is_old(rows[0].created_us, now_us, rotation):
         return
-    if rows:
+    if not rows:
+        begin_manifests(session, sealer)
+    else:
         sealer.open(rows[0].sealed, context_of("signing_key", rows[0].id))
         rows[0].retires_us = now_us + int((_SETTLING_S + rotation.token_life_s + _SLACK_S) * 1_000_000)
     session.execute(delete(SigningKey).where(SigningKey.retires_us <= now_us))

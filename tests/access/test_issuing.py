@@ -167,7 +167,7 @@ async def test_a_token_writes_nothing_but_once_a_minute_that_its_secret_is_used(
         await office.issuer.issue(office.account, office.secret)
         with pytest.raises(ClientUnknown):
             await office.issuer.issue(office.account, "wrong")
-    assert not [one for one in seen if not one.lstrip().upper().startswith(("SELECT", "BEGIN", "SHOW"))]
+    assert not [one for one in seen if one.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE"))]
     assert office.last_used_us() == first
     office.clock.advance(0.1)
     await office.issuer.issue(office.account, office.secret)

@@ -13,10 +13,13 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 from starlette.routing import Route
 
+from gateway.access.vault import MAX_VALUE_BYTES
 from gateway.errors import InvalidRequest
 from gateway.settings import Paths
+from gateway.web.admin.authorization import PRINCIPALS, RESOURCES, ROLES
 from gateway.web.openapi import document
-from gateway.wire import accounts
+from gateway.wire import accounts, authorization
+from gateway.wire.secrets import secret_value
 from tests.harness.houses import House
 from tests.harness.offices import open_offices
 from tests.web.test_openapi import refs
@@ -69,7 +72,7 @@ def test_every_operation_says_what_it_does_who_may_and_what_it_refuses(path: str
     assert operation["summary"]
     assert operation["tags"][0] in {tag["name"] for tag in DOCUMENT["tags"]}
     assert {name for choice in operation["security"] for name in choice} <= set(DOCUMENT["components"]["securitySchemes"])
-    if not path.endswith("/keys"):
+    if not path.startswith("/oauth2") or not path.endswith("/keys"):
         assert {"400", "401", "500", "503"} <= set(operation["responses"])
         assert len({"200", "201", "204"} & set(operation["responses"])) == 1
         assert ("requestBody" in operation) == ("413" in operation["responses"]) == (verb in {"post", "put", "patch"})
@@ -137,3 +140,35 @@ def test_where_there_is_no_store_there_are_no_such_doors(demo: House) -> None:
     for path in ADDED:
         with httpx.Client(base_url=demo.url) as client:
             assert client.post(path).status_code in {404, 501}
+
+
+@pytest.mark.parametrize(
+    ("schema", "decode"),
+    [
+        ("ListAssignedPrincipalsRequest", authorization.said_place),
+        ("ListAssignedRolesRequest", authorization.said_principal),
+        ("SecretValue", lambda body: secret_value(body, 100)),
+    ],
+)
+def test_every_field_of_secrets_and_roles_is_known_to_its_door(schema: str, decode: Callable[[bytes], object]) -> None:
+    told = DOCUMENT["components"]["schemas"][schema]
+    lists = {"roles": ["read_scope_role"], "principal_types": ["PRINCIPAL_TYPE_USER"], "resource_ids": ["etl"]}
+    texts = {"resource_type": "RESOURCE_TYPE_WORKSPACE", "principal_type": "PRINCIPAL_TYPE_USER"}
+    whole: dict[str, Any] = dict.fromkeys(told["properties"], "x")
+    whole |= {name: one for name, one in (lists | texts).items() if name in whole}
+    assert errors({"$ref": f"#/components/schemas/{schema}"}, whole) == []
+    for name in whole.keys() - set(told["required"]):
+        assert decode(json.dumps(whole).encode()) != decode(json.dumps({**whole, name: None}).encode()), name
+    for name in told["required"]:
+        with pytest.raises(InvalidRequest, match=name):
+            decode(json.dumps({**whole, name: None}).encode())
+
+
+def test_the_words_of_the_document_are_those_of_the_doors() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    told = schemas["RoleAssignments"]["properties"]["assignments"]
+    assert told["maxItems"] == authorization.MOST_ASSIGNMENTS
+    words = {name: set(one["enum"]) for name, one in told["items"]["properties"].items() if "enum" in one}
+    roles = {role for of_kind in ROLES.values() for role in of_kind}
+    assert words == {"resource_type": set(RESOURCES), "principal_type": set(PRINCIPALS), "role": roles}
+    assert schemas["SecretValue"]["properties"]["value"]["maxLength"] == MAX_VALUE_BYTES

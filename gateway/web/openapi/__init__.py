@@ -16,6 +16,7 @@ from gateway.web.openapi import (
     admin_accounts,
     admin_audit,
     admin_scim,
+    admin_secrets,
     admin_tokens,
     forwarding,
     ingest,
@@ -30,7 +31,7 @@ from gateway.web.openapi import (
 from gateway.web.openapi.parts import Node
 
 _DOORS = (tecton, named, wildcards, purges, ingest, operations)
-_OFFICES = (admin_accounts, admin_tokens, admin_scim, admin_audit)
+_OFFICES = (admin_accounts, admin_tokens, admin_scim, admin_secrets, admin_audit)
 
 
 def document(*, server_url: str = "/", version: str, forwarded: Sequence[Group] = (), administered: Paths | None = None) -> dict[str, Any]:

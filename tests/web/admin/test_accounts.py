@@ -209,6 +209,11 @@ def test_a_deactivated_account_opens_nothing_until_it_is_active_again(offices: O
         assert itself.post(f"{METADATA}/get-service-account").status_code == 200
 
 
+def test_the_last_admin_does_not_lock_everybody_out(root: Caller) -> None:
+    assert "no active service account that is an admin" in root.refused(400, 9, "update-service-account", id="sa-root", is_active=False)
+    assert root.names(ids=["sa-root"]) == {"root"}
+
+
 def test_only_an_inactive_account_is_deleted_and_then_all_of_it(offices: Offices, maker: Caller) -> None:
     made = maker.made()
     assert "deactivated" in maker.refused(400, 9, "delete-service-account", id=made["id"])
