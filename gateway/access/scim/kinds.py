@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 from scim2_models import Resource
 from sqlalchemy import ColumnElement
 
+from gateway.access.accounts import is_identifier
 from gateway.access.principals import Principal, PrincipalKind
 from gateway.access.scim.filters import Several
 from gateway.access.scim.places import ENDPOINTS, NAMES
@@ -43,5 +44,5 @@ class Kind(Generic[Row, Said]):
         return ENDPOINTS[self.principal]
 
     def target(self, identity: str) -> str:
-        """What the audit log calls one of them."""
-        return f"{self.principal.value}/{identity}"
+        """What the audit log calls one of them. What could not be an id stays out of it: whoever has a credential could fill it with words."""
+        return f"{self.principal.value}/{identity if is_identifier(identity) else '?'}"
