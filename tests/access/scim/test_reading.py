@@ -87,3 +87,19 @@ def test_an_extension_that_is_taken_away_is_empty() -> None:
 def test_every_kind_has_its_messages_and_they_stay() -> None:
     assert set(PATCHES) == set(PARAMETERS) == {kind.model for kind in KINDS.values()}
     assert all(PATCHES[model] is PatchOp.__class_getitem__(model) for model in PATCHES)
+
+
+ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+
+
+def test_an_extension_that_is_not_kept_is_no_hindrance() -> None:
+    said = read_resource(User, body(schemas=[USER, ENTERPRISE], userName="u", password="x", **{ENTERPRISE: {"department": "ML"}}))
+    assert said.user_name == "u"
+    operations = [
+        {"op": "Add", "path": f"{ENTERPRISE}:department", "value": "ML"},
+        {"op": "replace", "value": {"displayName": "U", f"{ENTERPRISE}:manager": {"value": "x"}, "name.familyName": "Lee"}},
+    ]
+    named = patched(User(user_name="u"), body(Operations=operations))
+    assert named.name is not None
+    assert named.name.family_name == "Lee"
+    assert named.user_name == "u"
