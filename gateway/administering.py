@@ -13,15 +13,16 @@ from starlette.routing import BaseRoute
 
 from gateway.access.administration import Administration
 from gateway.access.bearers import Bearers
-from gateway.access.directory import read_directory, revision_of
+from gateway.access.copying import DirectoryCopy
+from gateway.access.first_start import ensure_admin
 from gateway.access.gates import KeyTable
 from gateway.access.issuing import TokenIssuer
-from gateway.access.signing import KeyRing, Rotation, read_keys
+from gateway.access.signing import KeyRing, Rotation
 from gateway.access.store.database import Database, open_database
 from gateway.access.tokens import Policy, Verifier
 from gateway.access.vault import SecretVault
-from gateway.errors import AccessUnavailable, Sealed
-from gateway.sealing_keys import open_sealer
+from gateway.errors import CallerError, Sealed
+from gateway.sealing_keys import access_folder, open_sealer
 from gateway.settings import OAuth, Settings, SettingsError
 from gateway.web.admin.routes import Offices, admin_routes
 
@@ -30,20 +31,21 @@ logger = logging.getLogger(__name__)
 
 
 class Access:
-    """The store and the gate that copies it. `begin` before the first request, `follow` for as long as requests are served."""
+    """The store and the gate that copies it. `begin` before the first request, `follow` for as long as requests are served, `aclose` when
+    nothing runs any more."""
 
     def __init__(self, settings: Settings, gate: KeyTable) -> None:
         self.database = open_store(settings)
         self.sealer = open_sealer(settings, self.database)
         self.vault = SecretVault(self.sealer)
-        self.administration = Administration(self.database, changed=self.refresh)
         self._ring, self.tokens = self._open_tokens(settings.auth.oauth, gate)
-        self._paths = settings.auth.paths
+        self._copy = DirectoryCopy(self.database, gate, max_age_s=settings.auth.max_copy_age_s, beside=[self._ring.reading])
+        self.administration = Administration(self.database, changed=self._copy.refresh)
         self._gate = gate
+        self._paths = settings.auth.paths
         self._refresh_s = settings.auth.refresh_s
         self._max_body_bytes = settings.server.max_body_bytes
         self._scim_roles = settings.auth.scim_roles
-        self._revision = -1
 
     async def begin(self) -> None:
         await asyncio.get_running_loop().run_in_executor(None, self.database.migrate)
@@ -53,31 +55,11 @@ class Access:
             logger.error("%s Everything but secrets and access tokens is served.", error.message)  # noqa: TRY400 - the message says it
         with suppress(Sealed):  # said where it was opened; until then there are no tokens
             await self.tokens.rotate()
-        await self.refresh()
-
-    async def refresh(self) -> None:
-        """Have the gate say what the store says now. An older answer never replaces a newer one."""
-        directory, keys = await self.database.run(lambda session: (read_directory(session), read_keys(session)), writes=False)
-        if directory.revision > self._revision:
-            self._ring.adopt(keys)
-            self._revision = directory.revision
-            self._gate.adopt(directory)
+        await self._copy.refresh()
 
     async def follow(self) -> None:
-        """Runs for ever: what other processes change is known here within `auth.refresh_s`, and however long a reading takes. While the
-        store cannot be read, what was read last counts."""
-        told = False
-        while True:
-            await asyncio.sleep(self._refresh_s)
-            try:
-                if await self.database.run(revision_of, writes=False) != self._revision:
-                    await self.refresh()
-            except AccessUnavailable:
-                if not told:
-                    logger.warning("The store of access control cannot be read: keys and roles are as they were last known")
-                told = True
-            else:
-                told = False
+        """Runs for ever: what other processes change is known here within `auth.refresh_s`."""
+        await self._copy.follow(self._refresh_s)
 
     def routes(self) -> Sequence[BaseRoute]:
         return admin_routes(
@@ -90,20 +72,41 @@ class Access:
         gate.believe(Bearers(Verifier(ring, policy)))
         return ring, TokenIssuer(self.database, self.sealer, ring, rotation, policy)
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
+        await self._copy.flush()
         self.database.close()
+
+
+def first_key(settings: Settings) -> str | None:
+    """Before the first process serves: an admin that can be somebody, where the store has none. The key that was made for it, to be shown
+    this once; None: none was. Raises SettingsError, and AccessUnavailable."""
+    database, given = open_store(settings), settings.auth.admin_key
+    try:
+        database.migrate()
+        return ensure_admin(Administration(database), None if given is None else given.get_secret_value())
+    except CallerError as error:
+        raise SettingsError(f"auth.admin_key: {error.message}") from None
+    finally:
+        database.close()
 
 
 def open_store(settings: Settings) -> Database:
     """The store that the settings name, not yet migrated. Raises SettingsError."""
     url = settings.auth.database
-    if settings.auth.store == "sqlite":
-        return open_file(settings.auth.data_dir or settings.feature_server.data_dir)
+    if settings.access_store == "sqlite":
+        return open_file(access_folder(settings))
     assert url is not None  # settings.checked refuses it
+    return open_at(url.get_secret_value(), "auth.database")
+
+
+def open_at(url: str, setting: str) -> Database:
+    """The PostgreSQL database at a URL, which this setting names. Raises SettingsError."""
     try:
-        return open_database(url.get_secret_value())
+        return open_database(url)
     except ValueError as error:
-        raise SettingsError(f"auth.database: {error}") from None
+        raise SettingsError(f"{setting}: {error}") from None
+    except ModuleNotFoundError:
+        raise SettingsError(f"{setting}: needs a driver: pip install 'feature-gateway[postgresql]'") from None
 
 
 def open_file(data_dir: Path) -> Database:

@@ -119,7 +119,7 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
         if forwarder is not None:
             await forwarder.aclose()
         if access is not None:
-            access.close()
+            await access.aclose()
         if provider is not None:
             await close_within(SPANS_S, provider.shutdown)
 
@@ -195,7 +195,7 @@ def open_gate(settings: Settings) -> Gate:
 
 def open_access(settings: Settings, gate: Gate) -> "Access | None":
     """The store of who may do what, where the settings name one."""
-    if settings.auth.store == "none":
+    if settings.access_store == "none":
         return None
     from gateway.administering import Access  # noqa: PLC0415 - a third of a second, where it is chosen
 

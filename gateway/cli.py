@@ -13,9 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gateway.access.keys import digest, new_key
 from gateway.commands.apply import apply
+from gateway.commands.audit import audit
 from gateway.commands.check import check
 from gateway.commands.discover import discover
 from gateway.commands.ingest import ingest
+from gateway.commands.keys import keys
 from gateway.commands.secrets import secrets_commands
 from gateway.commands.simulate import simulate
 from gateway.commands.telling import given, told_plainly
@@ -50,6 +52,8 @@ main.add_command(apply)
 main.add_command(ingest)
 main.add_command(discover)
 main.add_command(simulate)
+main.add_command(keys)
+main.add_command(audit)
 main.add_command(secrets_commands)
 
 
@@ -107,9 +111,10 @@ def serve(
 ) -> None:
     """Serve, by settings file, FEATURE_GATEWAY_* variables and these options (the later wins).
 
-    Before a cluster, callers' own credentials are passed through, and the cluster judges them. With one key for the cluster
-    (FEATURE_GATEWAY_ORIGIN__API_KEY), callers need keys of the gateway's own (see `feature-gateway new-key`). The embedded feature
-    server serves the definitions that `feature-gateway apply` put in force in its data folder, and takes up new ones while it runs.
+    Before a cluster, callers' own credentials are passed through, and the cluster judges them. Otherwise, and with one key for the
+    cluster (FEATURE_GATEWAY_ORIGIN__API_KEY), callers need keys of the gateway's own: the first start prints an admin's, and
+    `feature-gateway keys` makes more. The embedded feature server serves the definitions that `feature-gateway apply` put in force
+    in its data folder, and takes up new ones while it runs.
 
     \b
     Examples:
@@ -123,13 +128,15 @@ def serve(
     }
     with told_plainly():
         settings = load_settings(config, overrides)
-        if settings.auth_mode == "keys" and not settings.auth.keys:
-            raise SettingsError("auth.keys: there are none, so nobody could read. Make one with: feature-gateway new-key NAME")
+        if settings.auth_mode == "keys" and settings.access_store == "none" and not settings.auth.keys:
+            raise SettingsError("auth.keys: there are none, and auth.store is none, so nobody could read. Leave auth.store out.")
         if settings.auth_mode == "open":
             click.secho("auth.mode is open: whoever reaches this port reads everything.", fg="red", bold=True, err=True)
         with _listen(settings) as listener:
+            _first_start(settings)
             host, port = listener.getsockname()[:2]
-            _serve(settings, listener, f"Serving on http://{host}:{port} (origin: {settings.origin.kind}, auth: {settings.auth_mode})")
+            scheme = "http" if settings.server.tls_certificate_file is None else "https"
+            _serve(settings, listener, f"Serving on {scheme}://{host}:{port} (origin: {settings.origin.kind}, auth: {settings.auth_mode})")
 
 
 @main.command("new-key")
@@ -160,6 +167,17 @@ def _listen(settings: Settings) -> socket.socket:
         raise SettingsError(
             f"server.port: cannot listen on {host}:{port} ({os.strerror(error.errno or 0)}). Choose another with --port."
         ) from error
+
+
+def _first_start(settings: Settings) -> None:
+    """Where nobody could administer the gateway: an admin's key, on stdout this once. Before there are several processes."""
+    if settings.access_store == "none":
+        return
+    from gateway.administering import first_key  # noqa: PLC0415 - a third of a second, where there is a store
+
+    key = first_key(settings)
+    if key is not None:
+        click.echo(f"Key of the service account admin, shown only now: {key}")
 
 
 def _demo_key(data_dir: Path) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from math import inf
 
-from gateway.access.gates import Gate
+from gateway.access.gates import Gate, KeyTable
 from gateway.cache.calendar import Calendar
 from gateway.cache.flights import Flights
 from gateway.cache.keys import Key, Namespaces
@@ -148,7 +148,8 @@ def furnish(
         version("feature-gateway"),
         lifecycle,
         None if forwarder is None else open_forwarding(settings, forwarder, gate, telemetry, counters, tasks),
-        settings.auth.paths if settings.auth.store != "none" else None,
+        settings.auth.paths if settings.access_store != "none" else None,
+        gate.admit_metrics if isinstance(gate, KeyTable) and settings.auth.metrics == "role" else None,
     )
 
     def forget() -> None:

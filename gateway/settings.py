@@ -64,6 +64,18 @@ class Server(_Section):
     max_connections_per_client: int = Field(
         0, ge=0, description="Connections at most from one address; 0: any number. Behind a load balancer all clients share its address."
     )
+    tls_certificate_file: Path | None = Field(
+        None,
+        description="PEM file of the certificate, and those between it and its authority, for HTTPS. Unset: HTTP. Another certificate in "
+        "its place is taken up within ten seconds.",
+    )
+    tls_key_file: Path | None = Field(
+        None, description="PEM file of its private key, not encrypted. Unset: it is in the certificate's file."
+    )
+    tls_client_ca_file: Path | None = Field(
+        None,
+        description="PEM file of the authorities one of which must have signed a certificate that clients show. Unset: none is asked for.",
+    )
 
 
 class Origin(_Section):
@@ -220,10 +232,11 @@ class Auth(_Section):
         30.0, description="With `passthrough`: how long one answer of the cluster lets its caller read from the cache."
     )
     keys: dict[str, Key] = Field(default_factory=dict, description="The gateway's own API keys, by name.")
-    store: Literal["none", "sqlite", "postgresql"] = Field(
-        "none",
+    store: Literal["none", "sqlite", "postgresql"] | None = Field(
+        None,
         description="Where principals, their roles and keys, secrets and the audit log are kept, for `keys`: `access.db` in "
-        "`auth.data_dir`, or PostgreSQL for several replicas. `none`: only the settings' keys, and no administrative doors.",
+        "`auth.data_dir`, or PostgreSQL for several replicas. `none`: only the settings' keys, and no administrative doors. "
+        "Unset: `postgresql` with `auth.database`, `none` with `auth.keys`, else `sqlite`.",
     )
     data_dir: Path | None = Field(None, description="Folder of `access.db`. Unset: `feature_server.data_dir`.")
     database: SecretStr | None = Field(None, description="URL of the PostgreSQL database: `postgresql://user:password@host/name`.")
@@ -245,6 +258,21 @@ class Auth(_Section):
     )
     oauth: OAuth = OAuth()
     paths: Paths = Paths()
+    max_copy_age_s: Seconds | None = Field(
+        None,
+        description="While the store cannot be read, what was read last counts for so long; then its keys are refused with 503. "
+        "Unset: until it can be read again.",
+    )
+    admin_key: SecretStr | None = Field(
+        None,
+        description="An API key, as `feature-gateway new-key` makes them, that the service account `admin` has from the next start on. "
+        "Unset: where the store holds no admin, `serve` makes one and prints its key, once.",
+    )
+    metrics: Literal["role", "open"] = Field(
+        "role",
+        description="Who reads `/metrics`, for `keys`. `role`: whoever holds a role, from viewer up, in all workspaces; of the settings' "
+        "keys those of `*`. `open`: everybody.",
+    )
 
 
 class SharedCache(_Section):
@@ -491,6 +519,15 @@ class Settings(_Section):
             return self.auth.mode
         return "passthrough" if self.origin.kind == "tecton" and self.origin.api_key is None else "keys"
 
+    @property
+    def access_store(self) -> Literal["none", "sqlite", "postgresql"]:
+        """Where it is kept who may do what. Keys in the settings are a choice against a store, if nothing else is said."""
+        if self.auth.store is not None:
+            return self.auth.store
+        if self.auth.database is not None:
+            return "postgresql"
+        return "none" if self.auth_mode != "keys" or self.auth.keys else "sqlite"
+
 
 class _Environment(BaseSettings, Settings):
     """Only a table of names for the environment's reader: it is never built."""
@@ -548,14 +585,9 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     yield from _wrong_addresses(origin)
     if origin.key_file is not None and origin.certificate_file is None:
         yield "origin.key_file: is the key of origin.certificate_file, which is not set"
-    if settings.auth_mode == "passthrough" and origin.kind == "embedded":
-        yield "auth.mode: passthrough needs a cluster to judge credentials; use keys or open"
-    if settings.auth_mode == "open" and settings.server.host not in {"127.0.0.1", "::1", "localhost"}:
-        yield "auth.mode: open is for loopback only; set server.host to 127.0.0.1 or use keys"
-    if settings.auth.store != "none" and settings.auth_mode != "keys":
-        yield 'auth.store: is for auth.mode = "keys"; before a cluster that judges callers its own services are forwarded'
-    if (settings.auth.store == "postgresql") != (settings.auth.database is not None):
-        yield 'auth.database: goes with auth.store = "postgresql", and that with it'
+    yield from _wrong_auth(settings)
+    if settings.server.tls_certificate_file is None and (settings.server.tls_key_file or settings.server.tls_client_ca_file):
+        yield "server.tls_certificate_file: needed for server.tls_key_file and server.tls_client_ca_file"
     yield from _wrong_kek(settings.auth)
     yield from _wrong_on_demand(settings)
     server = settings.feature_server
@@ -575,10 +607,24 @@ def _too_many_workers(settings: Settings) -> Iterator[str]:
         yield "server.workers: definitions of `feature-gateway apply` are one process's; more need feature_server.definitions, or a cluster"
 
 
+def _wrong_auth(settings: Settings) -> Iterator[str]:
+    origin = settings.origin
+    if settings.auth_mode == "passthrough" and origin.kind == "embedded":
+        yield "auth.mode: passthrough needs a cluster to judge credentials; use keys or open"
+    if settings.auth_mode == "open" and settings.server.host not in {"127.0.0.1", "::1", "localhost"}:
+        yield "auth.mode: open is for loopback only; set server.host to 127.0.0.1 or use keys"
+    if settings.access_store != "none" and settings.auth_mode != "keys":
+        yield 'auth.store: is for auth.mode = "keys"; before a cluster that judges callers its own services are forwarded'
+    if (settings.access_store == "postgresql") != (settings.auth.database is not None):
+        yield 'auth.database: goes with auth.store = "postgresql", and that with it'
+    if settings.auth.admin_key is not None and settings.access_store == "none":
+        yield "auth.admin_key: is kept in the store, and auth.store is none"
+
+
 def _wrong_kek(auth: Auth) -> Iterator[str]:
     if auth.kek is not None and auth.kek_file is not None:
         yield "auth.kek: is given, and auth.kek_file too; one of them"
-    if auth.store == "postgresql" and auth.kek is None and auth.kek_file is None:
+    if auth.database is not None and auth.kek is None and auth.kek_file is None:
         yield 'auth.kek_file: needed for auth.store = "postgresql", the same for all replicas; `feature-gateway secrets new-kek` makes one'
 
 

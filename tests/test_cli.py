@@ -19,8 +19,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
 from gateway.access.keys import digest, key_id
+from gateway.cli import main
 from gateway.demo import definitions
 from gateway.demo.flights import ROWS
 from gateway.embedded import ONLINE_STORE
@@ -174,7 +176,6 @@ def test_all_mistakes_in_the_settings_are_told_at_once_and_their_values_are_not(
         (["--config", "/nowhere/gateway.toml"], "/nowhere/gateway.toml: No such file or directory"),
         (["--origin", "tecton"], "origin.url: needed for origin.kind"),
         (["--origin", "tecton", "--tecton-url", "mycluster.tecton.ai"], "origin.url: must start with https://"),
-        ([], "auth.keys: there are none, so nobody could read. Make one with: feature-gateway new-key NAME"),
     ],
 )
 def test_what_is_missing_is_told_with_what_to_do(arguments: list[str], text: str) -> None:
@@ -189,6 +190,9 @@ def test_what_is_missing_is_told_with_what_to_do(arguments: list[str], text: str
     [
         ({"AUTH__MODE": "open", "SERVER__HOST": "0.0.0.0"}, "auth.mode: open is for loopback only"),
         ({"AUTH__MODE": "passthrough"}, "auth.mode: passthrough needs a cluster"),
+        ({"AUTH__STORE": "none"}, "auth.keys: there are none, and auth.store is none, so nobody could read."),
+        ({"AUTH__STORE": "none", "AUTH__ADMIN_KEY": "c4n4ry"}, "auth.admin_key: is kept in the store, and auth.store is none"),
+        ({"AUTH__ADMIN_KEY": "c4n4ry"}, "auth.admin_key: not an API key of the gateway's own"),
         ({"AUTH__MODE": "open", "FEATURE_SERVER__DEFINITIONS": "nowhere:REPOSITORY"}, "feature_server.definitions: nowhere:REPOSITORY"),
         ({"AUTH__MODE": "open", "FEATURE_SERVER__DEFINITIONS": "json:dumps"}, "feature_server.definitions: json:dumps is no Repository"),
         ({"AUTH__MODE": "open", "FEATURE_SERVER__DEFINITIONS": "no/where"}, "no/where is neither a folder nor module:attribute"),
@@ -319,7 +323,7 @@ def test_a_terminal_sees_a_progress_bar(tmp_path: Path) -> None:
 
 def test_help_shows_examples_and_the_version_is_the_packages() -> None:
     assert "feature-gateway serve --origin tecton --tecton-url" in run_command("--help").stdout
-    for command in ("demo", "serve", "new-key", "check", "apply", "ingest"):
-        assert "Example" in run_command(command, "-h").stdout
+    for command in ("demo", "serve", "new-key", "check", "apply", "ingest", "keys", "audit"):
+        assert "Example" in CliRunner().invoke(main, [command, "-h"]).stdout
     assert version("feature-gateway") in run_command("--version").stdout
     assert subprocess.run([sys.executable, "-m", "gateway", "--version"], capture_output=True, check=True).stdout

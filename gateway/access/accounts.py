@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import and_, delete, select
+from sqlalchemy import Row, and_, delete, select
 from sqlalchemy.orm import aliased
 
 from gateway.access.administration import Act
@@ -77,19 +77,15 @@ def search(act: Act, text: str, ids: Collection[str] | None) -> Sequence[Found]:
     """The accounts that the actor may see, the oldest first, whose name, description or id contains the text in whatever case. `ids`: only
     of these; None: of all."""
     act.only_judged_by_what_is_shown()
-    maker = aliased(ServiceAccount)
-    rows = act.session.execute(
-        select(ServiceAccount, User, maker)
-        .outerjoin(User, and_(ServiceAccount.creator_kind == PrincipalKind.USER, User.id == ServiceAccount.creator_id))
-        .outerjoin(maker, and_(ServiceAccount.creator_kind == PrincipalKind.SERVICE_ACCOUNT, maker.id == ServiceAccount.creator_id))
-        .order_by(ServiceAccount.created_us, ServiceAccount.id)
-    )
     sought = folded(text)
-    return [
-        Found(account, user or creator)
-        for account, user, creator in rows
-        if act.may(Action.VIEW_ACCOUNT, resource_of(account)) and (ids is None or account.id in ids) and _mentions(account, sought)
+    fitting = [
+        row.id
+        for row in act.session.execute(_LISTED)
+        if (ids is None or row.id in ids)
+        and act.may(Action.VIEW_ACCOUNT, resource_of(row))
+        and (not sought or any(sought in folded(part) for part in (row.name, row.description, row.id)))
     ]
+    return [one for start in range(0, len(fitting), _AT_ONCE) for one in _found(act, fitting[start : start + _AT_ONCE])]
 
 
 def update(
@@ -163,7 +159,7 @@ def add_secret(act: Act, account_id: str, secret_id: str) -> tuple[ClientSecret,
     return row, secret
 
 
-def resource_of(account: ServiceAccount) -> Account:
+def resource_of(account: "ServiceAccount | Row[str, str, str, str | None, str | None]") -> Account:
     creator = None
     if account.creator_kind is not None and account.creator_id is not None:
         creator = Principal(PrincipalKind(account.creator_kind), account.creator_id)
@@ -177,11 +173,27 @@ def is_identifier(text: str) -> bool:
 
 def folded(text: str) -> str:
     """As texts are compared when case does not matter (Unicode, D145: canonical caseless matching)."""
+    if text.isascii():
+        return text.lower()
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", text).casefold())
 
 
-def _mentions(account: ServiceAccount, sought: str) -> bool:
-    return not sought or any(sought in folded(text) for text in (account.name, account.description, account.id))
+_LISTED = select(
+    ServiceAccount.id, ServiceAccount.name, ServiceAccount.description, ServiceAccount.creator_kind, ServiceAccount.creator_id
+).order_by(ServiceAccount.created_us, ServiceAccount.id)
+_AT_ONCE = 500
+
+
+def _found(act: Act, ids: Sequence[str]) -> Sequence[Found]:
+    maker = aliased(ServiceAccount)
+    rows = act.session.execute(
+        select(ServiceAccount, User, maker)
+        .outerjoin(User, and_(ServiceAccount.creator_kind == PrincipalKind.USER, User.id == ServiceAccount.creator_id))
+        .outerjoin(maker, and_(ServiceAccount.creator_kind == PrincipalKind.SERVICE_ACCOUNT, maker.id == ServiceAccount.creator_id))
+        .where(ServiceAccount.id.in_(ids))
+        .order_by(ServiceAccount.created_us, ServiceAccount.id)
+    )
+    return [Found(account, user or creator) for account, user, creator in rows]
 
 
 def _add_key(act: Act, account_id: str) -> str:

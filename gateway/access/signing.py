@@ -7,7 +7,7 @@ used at once, for want of another. Rotation needs no clockwork: whoever is asked
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from joserfc.jwk import ECKey
@@ -64,6 +64,11 @@ class KeyRing:
         self._open: Mapping[str, OpenKey] = {}
         self._newest_us: int | None = None
         self._shut: frozenset[str] = frozenset()
+
+    def reading(self, session: Session) -> Callable[[], None]:
+        """Reads the keys, and says how they are adopted."""
+        stored = read_keys(session)
+        return lambda: self.adopt(stored)
 
     def adopt(self, stored: Sequence[StoredKey]) -> None:
         opened = [one for one in (self._opened(key) for key in stored) if one is not None]

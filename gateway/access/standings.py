@@ -42,7 +42,7 @@ def held_by(session: Session, principal: Principal) -> Sequence[Held]:
 
 
 def all_standings(session: Session) -> Mapping[Principal, Standing]:
-    """Of everybody who holds anything, in two queries. A kind of principal that this release does not know is nobody."""
+    """Of everybody who holds anything, in two queries. Kinds of principals that this release does not know are passed over."""
     direct: defaultdict[Principal, list[Held]] = defaultdict(list)
     for one in session.scalars(select(RoleAssignment).where(RoleAssignment.principal_kind.in_(PrincipalKind))):
         direct[Principal(PrincipalKind(one.principal_kind), one.principal_id)].append(Held(one.resource_kind, one.resource_id, one.role))

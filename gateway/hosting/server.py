@@ -23,6 +23,7 @@ from typing import Any
 import uvicorn
 
 from gateway.app import Gateway
+from gateway.hosting.tls import ListenerTls
 from gateway.lifecycle import Lifecycle
 from gateway.web.edge import Edge, edge
 
@@ -32,6 +33,7 @@ FIRST_REQUEST_S = 0.5
 """How long a new connection is given to begin its first request, once the listener has closed."""
 _TICK_S = 0.1
 _TICKS_PER_DAY = 864_000
+_RENEW_TICKS = 100
 _POLL_S = 0.02
 _LONGEST_QUEUE = 4_096
 _CUT_S = 1.0
@@ -52,10 +54,22 @@ OPTIONS: Mapping[str, Any] = MappingProxyType(
 logger = logging.getLogger(__name__)
 
 
-def configured(app: Gateway, **other: Any) -> uvicorn.Config:
-    """uvicorn's settings for this application. `other` wins."""
+class Config(uvicorn.Config):
+    """uvicorn's settings, and the listener's TLS, where it has any."""
+
+    tls: ListenerTls | None = None
+
+
+def configured(app: Gateway, **other: Any) -> Config:
+    """For this application. `other` wins. Raises SettingsError for certificates that cannot be used."""
     options: dict[str, Any] = {**OPTIONS, "http": edge(app.routes, app.limits, app.counters, app.lifecycle)}
-    return uvicorn.Config(app, **options | other)
+    tls = None if app.limits.tls_certificate_file is None else ListenerTls(app.limits)
+    if tls is not None:
+        context = tls.context
+        options["ssl_context_factory"] = lambda _config, _default: context
+    config = Config(app, **options | other)
+    config.tls = tls
+    return config
 
 
 def spare_collections() -> None:
@@ -85,6 +99,7 @@ class Server(uvicorn.Server):
         self._grace_s = grace_s
         self._tell_started = started
         self._insistent = insistent
+        self._tls = config.tls if isinstance(config, Config) else None
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ticks = 0
@@ -118,7 +133,11 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
-        await super().startup(sockets)
+        await super().startup([])  # its listeners would wait for a TLS handshake for a minute
+        self.servers = [
+            await self._loop.create_server(self._protocol, sock=one, backlog=self.config.backlog, **self._tls_options())
+            for one in sockets or []
+        ]
         spare_collections()
         if self.started and not self.should_exit:
             self._tell_started()
@@ -130,6 +149,8 @@ class Server(uvicorn.Server):
 
     async def _tick(self) -> bool:
         ends = await self.on_tick(self._ticks)
+        if self._tls is not None and self._ticks % _RENEW_TICKS == 0:
+            self._tls.renew()
         self._ticks = (self._ticks + 1) % _TICKS_PER_DAY
         return ends
 
@@ -168,7 +189,10 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         for connection in queued:
             with suppress(OSError):  # it has gone
-                await loop.connect_accepted_socket(self._protocol, connection)
+                await loop.connect_accepted_socket(self._protocol, connection, **self._tls_options())
+
+    def _tls_options(self) -> dict[str, Any]:
+        return {} if self._tls is None else {"ssl": self._tls.context, "ssl_handshake_timeout": self._tls.handshake_s}
 
     def _protocol(self) -> asyncio.Protocol:
         kind: Any = self.config.http_protocol_class

@@ -211,12 +211,17 @@ class Scraped(Protocol):
 
 
 class Scrape:
-    """`/metrics`."""
+    """`/metrics`, for whom `admit` does not refuse; None: for everybody."""
 
-    def __init__(self, metrics: Scraped) -> None:
+    def __init__(self, metrics: Scraped, max_body_bytes: int, admit: Callable[[bytes | None], None] | None = None) -> None:
         self._metrics = metrics
+        self._max_body_bytes = max_body_bytes
+        self._admit = admit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+        if self._admit is not None:
+            authorization, _ = read_headers(scope, self._max_body_bytes)
+            self._admit(authorization)
         body = self._metrics.text()
         headers = [(b"content-type", self._metrics.content_type.encode()), (b"content-length", b"%d" % len(body))]
         await answer(scope, send, 200, headers, body)

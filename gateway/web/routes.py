@@ -11,7 +11,7 @@ forwarded      before a cluster: what else is below /api/, and /oauth2/default/v
 """
 
 import re
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +72,8 @@ class House:
     """Before a cluster: the door to its other endpoints."""
     administered: Paths | None = None
     """Where the administrative doors are, which are put before these; None: there are none."""
+    admit_metrics: Callable[[bytes | None], None] | None = None
+    """Raises what refuses whoever sends this Authorization and may not see the metrics. None: everybody may."""
 
 
 class SharedRoute(Route):
@@ -157,7 +159,7 @@ def routes(house: House) -> Sequence[BaseRoute]:
         purge("/v1/features:purge", whole_purge),
         Route("/livez", Live(), methods=["GET"]),
         Route("/readyz", Ready(house.origin, house.lifecycle), methods=["GET"]),
-        Route("/metrics", Scrape(house.metrics), methods=["GET"]),
+        Route("/metrics", Scrape(house.metrics, house.max_body_bytes, house.admit_metrics), methods=["GET"]),
         Route("/openapi.json", Document(told), methods=["GET"]),
         *docs_routes(),
         *([ForwardedPaths(house.forwarding)] if house.forwarding is not None else []),

@@ -9,8 +9,6 @@ from types import TracebackType
 from typing import Any, Self
 from zlib import crc32
 
-import httpx
-
 from gateway.cache.shared.layout import Keys
 from tests.harness.clock import PATIENCE_S, wait_until
 from tests.harness.cluster import ALICE, Cluster
@@ -111,7 +109,7 @@ class Site:
 
 def counted(house: House, name: str) -> int:
     """A counter of this house, as /metrics has it."""
-    text = httpx.get(f"{house.url}/metrics").text
+    text = house.client.get("/metrics").text
     [line] = [line for line in text.splitlines() if line.startswith(f"feature_gateway_{name}_total ")]
     return int(float(line.rpartition(" ")[2]))
 

@@ -24,6 +24,7 @@ from tests.serving.payments import FRAUD, VIEW_KEYS, payment
 
 READ = post(f"{FRAUD}/features", payment(), authorization(OPERATOR))
 PURGE = post(f"{FRAUD}/features:purge", {}, authorization(OPERATOR))
+METRICS = get("/metrics", authorization(OPERATOR))
 INGEST = post("/ingest", {"workspace_name": "prod", "records": {}}, authorization(OPERATOR))
 
 
@@ -58,7 +59,11 @@ def connected(url: str, count: int, open_: ExitStack) -> list[Line]:
 
     def one_more() -> bool:
         lines.append(open_.enter_context(line(url)))
-        [told] = [row for row in lines[-1].ask(get("/metrics")).splitlines() if row.startswith(b"feature_gateway_worker ")]
+        [told] = [
+            row
+            for row in lines[-1].ask(get("/metrics", authorization(OPERATOR))).splitlines()
+            if row.startswith(b"feature_gateway_worker ")
+        ]
         seen.add(told)
         return len(lines) >= 30 and len(seen) == count
 
@@ -95,7 +100,7 @@ def test_a_purge_has_reached_every_worker_when_it_is_acknowledged(cluster: Clust
         changes_are_seen(cluster, lines, 12)
         for victim in children(served.pid):  # a worker that was killed is told again once it is back, and is not waited for before
             kill(victim)
-        wait_until(lambda: len(children(served.pid)) == 3 and worker_at(served.url) > 0, "others in their place")
+        wait_until(lambda: len(children(served.pid)) == 3 and worker_at(served.url, OPERATOR) > 0, "others in their place")
         with ExitStack() as open_:
             changes_are_seen(cluster, connected(served.url, 3, open_), 3)
 
@@ -139,6 +144,6 @@ def test_each_worker_has_a_request_log_of_its_own(cluster: Cluster, tmp_path: Pa
     app = create_app(checked(tree), Seams(Clock(), environment={}, lifecycle=lifecycle))
     with serve(app) as running, line(running.url) as one:
         assert status_of(one.ask(post(f"{FRAUD}/features", payment(), authorization(ALICE)))) == 200
-        assert b"feature_gateway_worker 2.0" in one.ask(get("/metrics"))
+        assert b"feature_gateway_worker 2.0" in one.ask(METRICS)
     assert (tmp_path / "reads-2.jsonl").exists()
     assert not (tmp_path / "reads.jsonl").exists()

@@ -57,6 +57,6 @@ def metric(reply: httpx.Response, name: str) -> float:
     return float(line.rpartition(" ")[2])
 
 
-def worker_at(url: str) -> int:
+def worker_at(url: str, credential: str | None = None) -> int:
     """The number of the worker that takes a new connection."""
-    return int(metric(httpx.get(f"{url}/metrics"), "feature_gateway_worker"))
+    return int(metric(httpx.get(f"{url}/metrics", headers=authorization(credential)), "feature_gateway_worker"))

@@ -5,6 +5,7 @@ import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -69,8 +70,9 @@ def line(url: str) -> Iterator[Line]:
         yield Line(connection)
 
 
-def get(path: str) -> bytes:
-    return f"GET {path} HTTP/1.1\r\nHost: gateway\r\n\r\n".encode()
+def get(path: str, headers: Mapping[str, str] = MappingProxyType({})) -> bytes:
+    told = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"GET {path} HTTP/1.1\r\nHost: gateway\r\n{told}\r\n".encode()
 
 
 def post(path: str, body: Any, headers: Mapping[str, str]) -> bytes:

@@ -41,8 +41,7 @@ def samples(text: str) -> Samples:
 
 
 def scraped(house: House) -> Samples:
-    with house.as_caller(None) as anybody:
-        reply = anybody.get("/metrics")
+    reply = house.client.get("/metrics")
     assert reply.status_code == 200
     assert reply.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     return samples(reply.text)

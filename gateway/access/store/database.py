@@ -73,7 +73,7 @@ class Database:
         return await self.apart(lambda: self.transact(work, writes=writes))
 
     async def apart(self, job: Callable[[], T]) -> T:
-        """What `job` returns, on a thread of the database's own. Once begun it runs to its end, whoever waits for it."""
+        """What `job` returns, on a thread of the database's own. It runs to its end, whoever waits for it."""
         try:
             running = asyncio.get_running_loop().run_in_executor(self._threads, job)
         except RuntimeError as error:  # the threads have ended: it is closed

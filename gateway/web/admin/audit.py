@@ -24,14 +24,14 @@ class ReadAudit:
         self._administration = administration
 
     async def __call__(self, asked: Asked) -> Told:
-        sought = _sought(asked.query)
+        wanted = sought(asked.query)
 
         def work(act: Act) -> list[dict[str, object]]:
             act.require(Action.READ_AUDIT, EVERYTHING)
-            return [told(entry) for entry in audit.read(act.session, sought)]
+            return [told(entry) for entry in audit.read(act.session, wanted)]
 
         entries = await self._administration.look(asked.actor, work)
-        more = {"next": entries[-1]["id"]} if len(entries) == sought.limit else {}
+        more = {"next": entries[-1]["id"]} if len(entries) == wanted.limit else {}
         return Told(msgspec.json.encode({"entries": entries, **more}))
 
 
@@ -50,7 +50,8 @@ def told(entry: AuditEntry) -> dict[str, object]:
     }
 
 
-def _sought(query: Mapping[str, str]) -> Sought:
+def sought(query: Mapping[str, str]) -> Sought:
+    """Raises InvalidRequest, which names the parameter."""
     unknown = sorted(query.keys() - set(_PARAMETERS))
     if unknown:
         raise InvalidRequest(f"Unknown query parameters; expected some of: {', '.join(_PARAMETERS)}")

@@ -1,10 +1,10 @@
 """The doors for operators and tools: liveness, readiness, metrics, this document, the page that shows it."""
 
-from gateway.web.openapi.parts import ANYONE, Node, operation
+from gateway.web.openapi.parts import ANYONE, WRITERS, Node, operation
 from gateway.web.openapi.problems import problem_refs
 
 _TAG = "Operations"
-TAGS = ({"name": _TAG, "description": "For operators and tools. No credential is asked for."},)
+TAGS = ({"name": _TAG, "description": "For operators and tools. No credential is asked for, but by `/metrics`."},)
 
 
 def paths() -> Node:
@@ -42,9 +42,12 @@ def _metrics() -> Node:
         "metrics",
         tag=_TAG,
         summary="What was counted so far, for Prometheus",
-        description="The text format, version 0.0.4. No join key, value or name out of a request is in it.",
-        security=ANYONE,
-        responses={"200": {"description": "The metrics.", "content": content}},
+        description=(
+            "The text format, version 0.0.4. No join key, value or name out of a request is in it. Where the gateway has keys of its own, "
+            "an API key with a role in all workspaces is needed, unless `auth.metrics` is `open`; OAuth tokens are not taken."
+        ),
+        security=[{}, *WRITERS],
+        responses={"200": {"description": "The metrics.", "content": content}} | problem_refs((401, 403)),
     )
 
 

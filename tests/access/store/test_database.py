@@ -202,7 +202,7 @@ def test_foreign_keys_are_held(database: Database) -> None:
         database.transact(work)
 
 
-async def test_whoever_stops_waiting_does_not_stop_what_was_begun(database: Database) -> None:
+async def test_whoever_stops_waiting_stops_neither_what_was_begun_nor_what_waits_its_turn(database: Database) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
     def work(session: Session) -> None:
@@ -213,13 +213,16 @@ async def test_whoever_stops_waiting_does_not_stop_what_was_begun(database: Data
         session.add(group("two"))
 
     async with asyncio.TaskGroup() as tasks:
-        waiter = tasks.create_task(database.run(work))
+        waiters = [tasks.create_task(database.run(work))]
         await asyncio.to_thread(begun.wait, PATIENCE_S)
-        waiter.cancel()
-    assert waiter.cancelled()
+        waiters.append(tasks.create_task(database.run(lambda session: session.add(group("three")))))
+        await asyncio.sleep(0)
+        for waiter in waiters:
+            waiter.cancel()
+    assert all(waiter.cancelled() for waiter in waiters)
     go_on.set()
     database.close()
-    assert names(database) == ["one", "two"]
+    assert names(database) == ["one", "three", "two"]
 
 
 async def test_it_keeps_nobody_from_the_event_loop(database: Database) -> None:

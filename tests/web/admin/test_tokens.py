@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from gateway.access.principals import Principal, PrincipalKind
 from gateway.access.standings import WORKSPACE
 from gateway.administering import open_file
 from gateway.web.openapi.examples import CONTEXT, JOIN_KEYS, SERVICE
-from tests.harness.houses import House
+from tests.harness.houses import KEYS, House, demo_settings, open_house
 from tests.harness.offices import assign, open_offices
 
 PATH = "/oauth2/default/v1/token"
@@ -60,8 +61,12 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def desk(demo_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    folder = tmp_path_factory.mktemp("access")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("access")
+
+
+@pytest.fixture(scope="module")
+def desk(demo_dir: Path, folder: Path) -> Iterator[Desk]:
     opened = open_offices(demo_dir, folder, ("root", "admin"))
     with opened as (house, keys), house.as_caller(None) as client, house.as_caller(keys["root"]) as root:
 
@@ -200,8 +205,9 @@ def test_what_a_token_did_is_written_down_under_its_secret(desk: Desk) -> None:
 
 def test_tokens_write_nothing_and_see_no_metrics(desk: Desk) -> None:
     token = desk.token()
-    answer = desk.client.post("/ingest", json={"workspaceName": "prod", "records": {}}, headers=desk.bearing(token))
-    assert answer.status_code == 401
+    ingest = desk.client.post("/ingest", json={"workspaceName": "prod", "records": {}}, headers=desk.bearing(token))
+    metrics = desk.client.get("/metrics", headers=desk.bearing(token))
+    assert [answer.status_code for answer in (ingest, metrics)] == [401, 401]
 
 
 def test_a_token_is_over_when_its_account_is_deactivated_and_not_before(desk: Desk) -> None:
@@ -242,3 +248,30 @@ def test_a_token_reads_features_where_its_account_may(desk: Desk) -> None:
     ]
     assert [answer.status_code for answer in answers] == [200, 403]
     assert answers[0].json()["features"]
+
+
+def reopened(folder: Path, demo_dir: Path, **auth: Any) -> AbstractContextManager[House]:
+    """Another gateway at the store that is in a folder already."""
+    return open_house(demo_settings(demo_dir, auth={"keys": KEYS, "store": "sqlite", "data_dir": folder, **auth}))
+
+
+def test_replicas_of_one_store_take_the_tokens_of_one_another(desk: Desk, demo_dir: Path, folder: Path) -> None:
+    with reopened(folder, demo_dir) as other, other.as_caller(None) as client:
+        there = Desk(other, desk.keys, client, desk.id, desk.secret, desk.off_id, desk.off_secret, desk.key_account_id)
+        assert there.mine(desk.token()).status_code == 200
+        assert desk.mine(there.token()).status_code == 200
+        other_issuer = {"oauth": {"issuer": "another"}}
+    with reopened(folder, demo_dir, **other_issuer) as stranger, stranger.as_caller(None) as client:
+        assert client.post(f"{ACCOUNTS}/get-service-account", headers=desk.bearing(desk.token())).status_code == 401
+
+
+def test_without_the_key_that_seals_there_are_no_tokens_and_api_keys_go_on(desk: Desk, demo_dir: Path, folder: Path) -> None:
+    with reopened(folder, demo_dir, kek="1a" * 32) as sealed, sealed.as_caller(desk.keys["root"]) as root, sealed.as_caller(None) as client:
+        answer = client.post(PATH, data={**GRANT, "client_id": desk.id, "client_secret": desk.secret})
+        assert (answer.status_code, answer.json()["error"]) == (503, "temporarily_unavailable")
+        assert set(answer.json()) == {"error", "error_description"}
+        assert client.post(PATH, data={**GRANT, "client_id": desk.id, "client_secret": "wrong"}).status_code == 401
+        assert client.post(f"{ACCOUNTS}/get-service-account", headers=desk.bearing(desk.token())).status_code == 401
+        assert client.get("/oauth2/default/v1/keys").json() == {"keys": []}
+        assert root.post(f"{ACCOUNTS}/get-service-account").status_code == 200
+    assert desk.mine(desk.token()).status_code == 200
