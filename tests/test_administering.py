@@ -1,9 +1,10 @@
 """Access control put together: what the store says is what the gate does, here at once, elsewhere within `auth.refresh_s`."""
 
 import asyncio
+import base64
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from gateway.access.administration import Act
-from gateway.access.directory import read_directory
 from gateway.access.gates import KeyTable
 from gateway.access.principals import shell
-from gateway.access.reach import Directory
 from gateway.access.roles import EVERYTHING, Action
 from gateway.access.store.tables import Change, ServiceAccount
 from gateway.administering import Access, open_file, open_store
@@ -27,9 +26,11 @@ from tests.harness.houses import House
 from tests.harness.offices import open_offices
 from tests.harness.postgresql import PostgreSQL
 
+KEK = base64.b64encode(bytes(range(32))).decode()
+
 
 def settings(**auth: Any) -> Any:
-    return checked({"auth": {"mode": "keys", "store": "sqlite", "refresh_s": 0.01, **auth}})
+    return checked({"auth": {"mode": "keys", "store": "sqlite", "refresh_s": 0.01, "kek": KEK, **auth}})
 
 
 def reader(session: Session) -> str:
@@ -54,6 +55,14 @@ def auth(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, A
         yield {"store": "postgresql", "database": url}
 
 
+@asynccontextmanager
+async def closed(access: Access) -> AsyncIterator[Access]:
+    try:
+        yield access
+    finally:
+        await access.aclose()
+
+
 def opens(gate: KeyTable, key: str) -> bool:
     try:
         return gate.identify(f"Tecton-key {key}".encode()) is not None
@@ -68,23 +77,23 @@ async def passes(condition: Callable[[], bool], what: str) -> None:
 
 async def test_what_another_process_changes_is_followed(auth: dict[str, Any]) -> None:
     gate = KeyTable({})
-    with closing(Access(settings(**auth), gate)) as here, closing(open_store(settings(**auth))) as elsewhere:
+    async with closed(Access(settings(**auth), gate)) as here:
         await here.begin()
         following = asyncio.create_task(here.follow())
-        key = elsewhere.transact(reader)
-        await passes(lambda: opens(gate, key), "the key being known")
-        elsewhere.transact(deactivate)
-        await passes(lambda: not opens(gate, key), "the key being refused")
+        with closing(open_store(settings(**auth))) as elsewhere:
+            key = elsewhere.transact(reader)
+            await passes(lambda: opens(gate, key), "the key being known")
+            elsewhere.transact(deactivate)
+            await passes(lambda: not opens(gate, key), "the key being refused")
         following.cancel()
 
 
 async def test_what_is_changed_here_counts_before_it_is_answered(auth: dict[str, Any]) -> None:
     gate = KeyTable({})
-    with closing(Access(settings(**auth), gate)) as here:
-        await here.begin()
+    async with closed(Access(settings(**auth), gate)) as here:
+        here.database.migrate()
         key = here.database.transact(reader)
-        assert not opens(gate, key)
-        await here.refresh()
+        await here.begin()
         assert opens(gate, key)
 
         def work(act: Act) -> None:
@@ -95,33 +104,14 @@ async def test_what_is_changed_here_counts_before_it_is_answered(auth: dict[str,
         assert not opens(gate, key)
 
 
-class Remembering(KeyTable):
-    """A gate that knows what it was given."""
-
-    def __init__(self) -> None:
-        self.adopted: list[int] = []
-        super().__init__({})
-
-    def adopt(self, directory: Directory) -> None:
-        self.adopted.append(directory.revision)
-        super().adopt(directory)
-
-
-async def test_an_older_answer_never_replaces_a_newer_one(tmp_path: Path) -> None:
-    gate = Remembering()
-    with closing(Access(settings(data_dir=tmp_path), gate)) as here:
-        await here.begin()
-        older = here.database.transact(read_directory, writes=False)
-        here.database.transact(reader)
-        await here.refresh()
-        here.database.transact(deactivate)
-        await asyncio.gather(*(here.refresh() for _ in range(5)))
-        assert gate.adopted == [-1, older.revision, 1, 2]
-
-
 async def test_while_the_store_cannot_be_read_what_was_read_last_counts(postgresql: PostgreSQL, caplog: pytest.LogCaptureFixture) -> None:
+    with postgresql.lend() as url:
+        await unreadable(postgresql, url, caplog)
+
+
+async def unreadable(postgresql: PostgreSQL, url: str, caplog: pytest.LogCaptureFixture) -> None:
     gate = KeyTable({})
-    with postgresql.lend() as url, closing(Access(settings(store="postgresql", database=url), gate)) as here:
+    async with closed(Access(settings(store="postgresql", database=url), gate)) as here:
         key = here.database.transact(reader)
         await here.begin()
         caplog.set_level(logging.WARNING)
@@ -140,11 +130,9 @@ async def test_while_the_store_cannot_be_read_what_was_read_last_counts(postgres
 
 
 async def test_a_store_that_cannot_be_read_at_the_start_is_no_start() -> None:
-    with (
-        closing(Access(settings(store="postgresql", database="postgresql://ada:c4n4ry@127.0.0.1:1/db"), KeyTable({}))) as here,
-        pytest.raises(AccessUnavailable),
-    ):
-        await here.begin()
+    async with closed(Access(settings(store="postgresql", database="postgresql://ada:c4n4ry@127.0.0.1:1/db"), KeyTable({}))) as here:
+        with pytest.raises(AccessUnavailable):
+            await here.begin()
 
 
 def test_settings_that_name_no_store_are_refused_without_being_quoted(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import click
 from gateway.commands.telling import config_option, fail, given, told_plainly
 from gateway.errors import CallerError
 from gateway.settings import Settings, SettingsError
+from gateway.settings import load as load_settings
 
 if TYPE_CHECKING:
     from gateway.access.shell import Shell
