@@ -6,7 +6,6 @@ A part of the composition root, imported only where there is a store: what it st
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from starlette.routing import BaseRoute
@@ -51,10 +50,9 @@ class Access:
         await asyncio.get_running_loop().run_in_executor(None, self.database.migrate)
         try:
             await self.database.run(self.vault.begin)
+            await self.tokens.rotate()
         except Sealed as error:
             logger.error("%s Everything but secrets and access tokens is served.", error.message)  # noqa: TRY400 - the message says it
-        with suppress(Sealed):  # said where it was opened; until then there are no tokens
-            await self.tokens.rotate()
         await self._copy.refresh()
 
     async def follow(self) -> None:

@@ -1,4 +1,4 @@
-"""`python -m loadtests.bench hit` and `miss`: the gateway's hits against a bare ASGI application, in one run, as a ratio.
+"""`python -m loadtests.bench hit`, `miss` and `auth`: the gateway's hits against a bare ASGI application, in one run, as a ratio.
 
 Both are served by uvicorn with the same options and the same reply bytes, pinned to one core, the driver to another; they are driven in
 turn, A B A B …, so that a machine whose speed drifts drifts for both. The gateway runs with authorisation, validation and telemetry on: one
@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from loadtests import misses
+from loadtests import admitting, misses
 from loadtests.drivers import Target, driver_name
 from loadtests.servers import CPUS, measure, running, span_receiver, spread, wait_for
 
@@ -145,6 +145,30 @@ def miss(seconds: float, rounds: int, connections: tuple[int, ...]) -> None:
         fanned = misses.fan_outs()
     told = f"fan-out of 10 calls at once, without a gateway: p50 {fanned['fast']:.2f} ms, over stock httpx {fanned['httpx']:.2f} ms"
     console.print(told, soft_wrap=True)
+
+
+@main.command()
+@click.option("--keys", default=10_000, show_default=True, help="API keys in the directory.")
+@click.option("--rounds", default=15, show_default=True, help="Measurements of each way, in turn.")
+def auth(keys: int, rounds: int) -> None:
+    """What it costs to let a caller have what is cached: identified, and judged by its roles or its grant.
+
+    \b
+    Example:
+      python -m loadtests.bench auth --keys 100000
+    """
+    tried = admitting.ways(keys)
+    costs: dict[str, list[float]] = {name: [] for name in tried}
+    for _ in range(rounds):
+        for name, way in tried.items():
+            costs[name] += admitting.cost_us(way, 1)
+    yardstick = median(next(iter(costs.values())))
+    table = Table("way", "CPU µs per hit: median [min-max]", "of a look-up in a bare dict")
+    for name, taken in costs.items():
+        table.add_row(name, admitting.told(taken), f"{median(taken) / yardstick:.1f}")
+    console = Console()
+    console.print(f"{keys:,} keys in the directory, {rounds} rounds, Python {sys.version.split()[0]}, cores {CPUS}")
+    console.print(table)
 
 
 def _warm(target: Target) -> bytes:

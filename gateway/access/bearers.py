@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_MOST_REMEMBERED = 4096
+_MOST_REMEMBERED, _LONGEST = 16_384, 2_048
+"""Headers, and how many bytes long."""
+_NOTHING = (b"", 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +44,22 @@ class Bearers:
         self._wall_s = wall_s
         self._remembered: dict[bytes, tuple[bytes, float]] = {}
 
-    def key_of(self, token: bytes) -> bytes | None:
-        """None: it is not genuine, or not any more."""
-        remembered = self._remembered.get(token)
-        if remembered is None:
-            said = self._verify(token)
-            if said is None:
-                return None
-            key = account_key(said.account_id) if said.client_secret_id is None else secret_key(said.client_secret_id)
+    def recalled(self, header: bytes) -> bytes:
+        """The directory's key for a header that was verified before, and is good still; else empty."""
+        key, expires_s = self._remembered.get(header, _NOTHING)
+        return key if self._wall_s() < expires_s else b""
+
+    def verified(self, header: bytes, token: bytes) -> bytes | None:
+        """The directory's key for the token that this header brings. None: it is not genuine, or not any more."""
+        self._remembered.pop(header, None)
+        said = self._verify(token)
+        if said is None or self._wall_s() >= said.expires_s:
+            return None
+        key = account_key(said.account_id) if said.client_secret_id is None else secret_key(said.client_secret_id)
+        if len(header) <= _LONGEST:
             if len(self._remembered) >= _MOST_REMEMBERED:
                 del self._remembered[next(iter(self._remembered))]
-            remembered = self._remembered[token] = (key, said.expires_s)
-        key, expires_s = remembered
-        if self._wall_s() >= expires_s:
-            self._remembered.pop(token, None)
-            return None
+            self._remembered[header] = (key, said.expires_s)
         return key
 
     def forget(self) -> None:

@@ -18,7 +18,7 @@ from gateway.access.reach import Directory, Entry, Reach, opens
 from gateway.errors import AccessUnavailable, CallerError, PermissionDenied, Unauthenticated
 from gateway.features import Caller, ServiceRef
 
-_CREDENTIAL = re.compile(rb"\s*(tecton-key|bearer)[ \t]+([\x21-\x7e]{1,8192})\s*", re.IGNORECASE)
+_CREDENTIAL = re.compile(rb"\s*((?i:tecton-key|bearer))[ \t]+([\x21-\x7e]{1,8192})\s*")
 _MOST_SEEN, _LONGEST_SEEN = 16_384, 256
 """Headers that are remembered, and how many bytes long: keys of the gateway's own have 66."""
 _NOT_KNOWN = "Who may do what could not be read for too long; try again later."
@@ -159,20 +159,23 @@ class KeyTable:
         return frozenset(entry.credential for entry in entries if entry.principal is not None)
 
     def identify(self, authorization: bytes | None) -> Caller:
-        caller = self._seen.get(authorization or b"")
+        header = authorization or b""
+        caller = self._seen.get(header)
+        if caller is None and self._bearers is not None:
+            caller = self._callers.get(self._bearers.recalled(header))
         if caller is None:
-            scheme, credential = _read(authorization)
+            scheme, credential = _read(header)
             if scheme == b"tecton-key":
                 caller = self._known(hashlib.sha256(credential).digest())
-                if len(self._seen) < _MOST_SEEN and len(authorization or b"") <= _LONGEST_SEEN:
-                    self._seen[authorization or b""] = caller
+                if len(self._seen) < _MOST_SEEN and len(header) <= _LONGEST_SEEN:
+                    self._seen[header] = caller
             else:
-                caller = self._speaking(credential)
+                caller = self._speaking(header, credential)
         return caller
 
     def identify_either(self, authorization: bytes | None) -> Caller:
         """`identify`, for callers who call every credential Bearer, as identity providers do: an API key is one under either name."""
-        scheme, credential = _read(authorization)
+        scheme, credential = _read(authorization or b"")
         if scheme == b"bearer" and self._callers.get(hashlib.sha256(credential).digest()) is not None:
             return self.identify(b"tecton-key " + credential)
         return self.identify(authorization)
@@ -232,8 +235,8 @@ class KeyTable:
         self._used.add(digest)
         return caller
 
-    def _speaking(self, token: bytes) -> Caller:
-        key = None if self._bearers is None else self._bearers.key_of(token)
+    def _speaking(self, header: bytes, token: bytes) -> Caller:
+        key = None if self._bearers is None else self._bearers.verified(header, token)
         caller = None if key is None else self._callers.get(key)
         if caller is None:
             raise self._unknown()
@@ -243,9 +246,9 @@ class KeyTable:
         return AccessUnavailable(_NOT_KNOWN) if self._lapsed else Unauthenticated()
 
 
-def _read(authorization: bytes | None) -> tuple[bytes, bytes]:
+def _read(header: bytes) -> tuple[bytes, bytes]:
     """A header's scheme, in lower case, and its credential."""
-    match = _CREDENTIAL.fullmatch(authorization or b"")
+    match = _CREDENTIAL.fullmatch(header)
     if match is None:
         raise Unauthenticated
     return match[1].lower(), match[2]

@@ -15,6 +15,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from gateway.access.keys import random_name
+from gateway.access.manifests import begin_manifests
 from gateway.access.sealing import Sealer, context_of
 from gateway.access.store.tables import Change, SigningKey
 from gateway.errors import Sealed
@@ -118,12 +119,15 @@ def read_keys(session: Session) -> Sequence[StoredKey]:
 def renew(session: Session, sealer: Sealer, rotation: Rotation, now_us: int) -> None:
     """Make the next key where the newest is old, or there is none, and drop what is over. Another replica may have been first.
 
-    Raises Sealed where the newest cannot be opened: a key sealed under another key-encryption key would be no use to anybody else.
+    Raises Sealed where the newest cannot be opened, or the vault cannot: a key that was sealed under another key-encryption key would be no
+    use to anybody else.
     """
     rows = session.scalars(select(SigningKey).order_by(SigningKey.created_us.desc())).all()
     if rows and not _is_old(rows[0].created_us, now_us, rotation):
         return
-    if rows:
+    if not rows:
+        begin_manifests(session, sealer)
+    else:
         sealer.open(rows[0].sealed, context_of("signing_key", rows[0].id))
         rows[0].retires_us = now_us + int((_SETTLING_S + rotation.token_life_s + _SLACK_S) * 1_000_000)
     session.execute(delete(SigningKey).where(SigningKey.retires_us <= now_us))

@@ -6,6 +6,7 @@ import pytest
 from joserfc.jwk import ECKey
 from sqlalchemy import select
 
+from gateway.access.manifests import begin_manifests
 from gateway.access.sealing import Sealer, parse_kek
 from gateway.access.signing import KeyRing, Rotation, StoredKey, read_keys, renew
 from gateway.access.store.database import Database
@@ -170,3 +171,12 @@ def test_a_key_that_was_changed_in_the_store_is_refused(replica: Replica) -> Non
     replica.database.transact(lambda session: setattr(session.get_one(SigningKey, stored.id), "sealed", bytes(bent)))
     with pytest.raises(Tampered):
         fresh.renew(DAY)
+
+
+def test_no_key_is_sealed_under_one_that_does_not_open_the_vault(replica: Replica) -> None:
+    replica.database.transact(lambda session: begin_manifests(session, SEALER))
+    with pytest.raises(Sealed):
+        Replica(replica.database, Sealer([OTHER_KEK])).renew(0)
+    assert replica.read() == []
+    replica.renew(0)
+    assert len(replica.read()) == 1

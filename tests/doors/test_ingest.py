@@ -10,6 +10,7 @@ import pytest
 from tests.doors.flights import read_named, sources_by_view
 from tests.harness.cluster import ALICE, Act, Cluster, refuse
 from tests.harness.houses import READER, STRANGER, WRITER, House, cluster_settings, demo_settings, open_house
+from tests.harness.offices import open_offices
 
 COUNT = "airport_departures.flight_count_1h_10m"
 RECORD = {
@@ -131,6 +132,22 @@ def test_who_may_not_write_is_refused_before_the_origin_is_asked(written: House,
     assert reply.status_code == status
     assert set(reply.json()) == {"requestError"}
     assert written.origin.ingests == []
+
+
+def test_by_roles_an_editor_writes_and_a_viewer_may_see_what_would_be_written(demo_copy: Path) -> None:
+    principals = (("editor", "prod=editor"), ("viewer", "prod=viewer"), ("stranger", "dev=owner"))
+    body = {"workspace_name": "prod", "records": {"flights": [{"record": RECORD}]}}
+    with open_offices(demo_copy, demo_copy, *principals) as (house, keys):
+        for who, statuses in (("viewer", (200, 403)), ("stranger", (403, 403)), ("editor", (200, 200))):
+            with house.as_caller(keys[who]) as caller:
+                assert (
+                    caller.post("/ingest", json=body | {"dry_run": True}).status_code,
+                    caller.post("/ingest", json=body).status_code,
+                ) == statuses
+        with house.as_caller(keys["viewer"]) as caller:
+            twice = caller.post("/ingest", json=body | {"dry_run": True, "dryRun": False})
+        assert (twice.status_code, set(twice.json())) == (400, {"requestError"})
+        assert len(house.origin.ingests) == 3
 
 
 def test_a_writer_may_write_to_its_own_workspaces_alone(written: House) -> None:

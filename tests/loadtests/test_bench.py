@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from loadtests import misses
-from loadtests.bench import SCENARIOS
+from loadtests.bench import SCENARIOS, main
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -40,3 +41,13 @@ def test_misses_are_measured_against_nginx_and_over_either_transport() -> None:
     assert set(told) == {misses.DIRECTLY, misses.PROXY} | ours
     assert {name: cells[-1] for name, cells in told.items()} == dict.fromkeys(told, "0")
     assert "fan-out of 10 calls at once" in run.stdout
+
+
+def test_admitting_is_measured_beside_a_bare_look_up() -> None:
+    run = CliRunner().invoke(main, ["auth", "--keys", "100", "--rounds", "1"], env={"COLUMNS": "200"})
+    assert run.exit_code == 0
+    rows = [[cell.strip() for cell in re.split("[│|]", line) if cell.strip()] for line in run.stdout.splitlines()]
+    told = {row[0]: row[1:] for row in rows if len(row) == 3}
+    assert {name for name in told if name.startswith("keys")} == {"keys", "keys, once a minute for each", "keys, tokens"}
+    assert told["a bare dict, by the header"][1] == "1.0"
+    assert all(float(cells[0].split()[0]) > 0 for cells in told.values())

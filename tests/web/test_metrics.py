@@ -17,10 +17,12 @@ from gateway.hosting.lag import LoopLag
 from gateway.serving.plan import timed_out
 from gateway.tasks import Tasks
 from gateway.web.metrics import METRICS, Metrics
-from tests.doors.flights import KEYS, NAMED, named
+from tests.doors.flights import KEYS, NAMED, named, problem
 from tests.harness.clock import Hold
+from tests.harness.cluster import Cluster
 from tests.harness.exchanges import Exchange
-from tests.harness.houses import OPERATOR, House, authorization, demo_settings, open_house
+from tests.harness.houses import KEYS as KEYS_OF_ALL
+from tests.harness.houses import OPERATOR, READER, STRANGER, WRITER, House, authorization, cluster_settings, demo_settings, open_house
 
 Samples = Mapping[tuple[str, str | None], float]
 
@@ -141,3 +143,18 @@ def test_nothing_of_a_request_is_told(house: House) -> None:
 def test_head_gets_the_headers_alone(house: House) -> None:
     reply = house.client.head("/metrics")
     assert (reply.status_code, reply.content) == (200, b"")
+
+
+def test_with_keys_metrics_are_for_who_holds_a_role_everywhere(house: House) -> None:
+    for credential, status in ((None, 401), ("fgk_unknown", 401), (STRANGER, 403), (WRITER, 403), (READER, 200)):
+        with house.as_caller(credential) as caller:
+            for method in ("GET", "HEAD"):
+                assert caller.request(method, "/metrics").status_code == status
+    with house.as_caller(None) as anybody:
+        assert problem(anybody.get("/metrics"))[1] == 16
+
+
+def test_they_can_be_left_open_and_are_where_the_gateway_has_no_keys(demo_dir: Path, cluster: Cluster) -> None:
+    for tree in (demo_settings(demo_dir, auth={"keys": KEYS_OF_ALL, "metrics": "open"}), cluster_settings(cluster.url)):
+        with open_house(tree, None) as opened:
+            assert opened.client.get("/metrics").status_code == 200
