@@ -39,3 +39,11 @@ def database(place: Place) -> Iterator[Database]:
     database = open_database(place)
     yield database
     database.close()
+
+
+@pytest.fixture
+def beside(place: Place) -> Iterator[Database]:
+    """The same store, as another process has it open."""
+    database = open_database(place)
+    yield database
+    database.close()

@@ -34,7 +34,7 @@ def test_active_keys_of_active_accounts_open_what_their_accounts_may(database: D
     assert found.revision == database.transact(revision_of, writes=False) == 5
     prod, none = frozenset({"prod"}), frozenset[str]()
     reaches = {"ada": Reach(prod, prod, prod, prod), "bob": Reach(ALL, none, ALL, none, metrics=True, console=True)}
-    assert found.accounts == {name: Entry(account(name), name, name, reach) for name, reach in reaches.items()}
+    assert found.accounts == {name: Entry(account(name), name, name, reach, is_token=True) for name, reach in reaches.items()}
     assert found.keys == {hashed(keys[name]): Entry(account(name), name, key_id(keys[name]) or "", reaches[name]) for name in reaches}
 
 

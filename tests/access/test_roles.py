@@ -78,11 +78,11 @@ VIEWER = at(DESCRIBED, A.INGEST_DRY_RUN) | at(("everything",), A.READ_METRICS, A
 CONSUMER = VIEWER | at(DESCRIBED, A.READ_FEATURES, A.DESCRIBE_SERVICE)
 OPERATOR = VIEWER | at(DESCRIBED, A.PURGE)
 EDITOR = CONSUMER | OPERATOR | at(DESCRIBED, A.INGEST) | at(("everything",), A.CREATE_SCOPE)
-OWNER = EDITOR | at(("everything",), A.CREATE_ACCOUNT)
+OWNER = EDITOR | at(DESCRIBED, A.ASSIGN_WORKSPACE_ROLES) | at(("everything",), A.CREATE_ACCOUNT)
 SCOPES = ("etl", "another scope")
 ADMIN = (
     OWNER
-    | at(("everything",), A.READ_AUDIT, A.MANAGE_DIRECTORY)
+    | at(("everything",), A.READ_AUDIT, A.MANAGE_DIRECTORY, A.ROTATE_KEK)
     | at(SCOPES, A.VIEW_SCOPE, A.DELETE_SCOPE, A.ASSIGN_SCOPE_ROLES)
     | at(("my creation", "myself", "another's"), A.VIEW_ACCOUNT, A.MANAGE_ACCOUNT)
 )
@@ -186,7 +186,7 @@ def test_more_roles_never_take_a_right_away(held: Standing, more: Standing) -> N
 
 @given(ANY_STANDING)
 def test_a_right_over_everything_is_one_in_every_workspace(held: Standing) -> None:
-    for action in (A.READ_FEATURES, A.DESCRIBE_SERVICE, A.INGEST, A.INGEST_DRY_RUN, A.PURGE):
+    for action in (A.READ_FEATURES, A.DESCRIBE_SERVICE, A.INGEST, A.INGEST_DRY_RUN, A.PURGE, A.ASSIGN_WORKSPACE_ROLES):
         if may(held, action, EVERYTHING):
             assert may(held, action, Workspace("one that nobody has heard of"))
 

@@ -41,13 +41,6 @@ def names(database: Database) -> list[str]:
 
 
 @pytest.fixture
-def beside(place: Place) -> Iterator[Database]:
-    """The same store, as another process has it open."""
-    with closing(open_database(place)) as database:
-        yield database
-
-
-@pytest.fixture
 def postgres(postgresql: PostgreSQL) -> Iterator[tuple[Database, Callable[[str], Any]]]:
     """A store in PostgreSQL, and a way to it past the gateway."""
     with postgresql.lend() as url, closing(open_database(url)) as database:
