@@ -21,7 +21,7 @@ from gateway.access.store.database import Database, open_database
 from gateway.access.tokens import Policy, Verifier
 from gateway.access.vault import SecretVault
 from gateway.errors import CallerError, Sealed
-from gateway.sealing_keys import open_sealer
+from gateway.sealing_keys import access_folder, open_sealer
 from gateway.settings import OAuth, Settings, SettingsError
 from gateway.web.admin.routes import Offices, admin_routes
 
@@ -105,10 +105,6 @@ def open_at(url: str, setting: str) -> Database:
         raise SettingsError(f"{setting}: {error}") from None
     except ModuleNotFoundError:
         raise SettingsError(f"{setting}: needs a driver: pip install 'feature-gateway[postgresql]'") from None
-
-
-def access_folder(settings: Settings) -> Path:
-    return settings.auth.data_dir or settings.feature_server.data_dir
 
 
 def open_file(data_dir: Path) -> Database:

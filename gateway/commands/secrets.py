@@ -1,7 +1,6 @@
 """`feature-gateway secrets`: the key-encryption key, and what is sealed under it. Beside running gateways."""
 
 import fcntl
-import getpass
 import os
 import secrets
 from collections.abc import Iterator, Sequence
@@ -12,13 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.commands.progress import counted
-from gateway.commands.telling import config_option, fail, given, told_plainly
+from gateway.commands.stores import store_settings
+from gateway.commands.telling import config_option, fail, told_plainly
 from gateway.settings import Settings, SettingsError
-from gateway.settings import load as load_settings
 
 if TYPE_CHECKING:
     from gateway.access.rekeying import Survey
-    from gateway.access.sealing import Sealer
     from gateway.access.store.database import Database
 
 data_dir_option = click.option(
@@ -51,10 +49,15 @@ def new_kek_command() -> None:
 @config_option
 def status(data_dir: Path | None, config: Path | None) -> None:
     """How much is sealed, under which key, and whether all of it opens. Exit status 1 where it does not."""
-    with told_plainly(), _opened(_settings(config, data_dir)) as (database, sealer):
-        from gateway.access.rekeying import survey  # noqa: PLC0415
+    from gateway.access.rekeying import survey  # noqa: PLC0415
+    from gateway.access.sealing import Sealer  # noqa: PLC0415
+    from gateway.sealing_keys import keks_of  # noqa: PLC0415
 
-        _tell(database.transact(lambda session: survey(session, sealer), writes=False), sealer.kek_ids)
+    with told_plainly():
+        settings = store_settings(config, data_dir)
+        with _opened(settings) as database:
+            sealer = Sealer(keks_of(settings))
+            _tell(database.transact(lambda session: survey(session, sealer), writes=False), sealer.kek_ids)
 
 
 @secrets_commands.command("rotate-kek")
@@ -71,12 +74,12 @@ def rotate_kek(data_dir: Path | None, config: Path | None, drop_old: bool) -> No
     from gateway.sealing_keys import kek_file  # noqa: PLC0415
 
     with told_plainly():
-        settings = _settings(config, data_dir)
+        settings = store_settings(config, data_dir)
         file = kek_file(settings)
-        with _alone(file), _opened(settings) as (database, sealer):
+        with _alone(file), _opened(settings) as database:
             if file is not None:
                 _prepare(file, database)
-            done, kek_id = _rotate(settings, database, sealer)
+            done, kek_id = _rotate(settings, database)
             if file is not None:
                 _forget(file, keep=1 if drop_old else 2)
     click.echo(f"{done:,} values are sealed under {kek_id}.")
@@ -86,24 +89,15 @@ def rotate_kek(data_dir: Path | None, config: Path | None, drop_old: bool) -> No
         click.echo(f"The key before it stays in {file}, for what a gateway may seal this moment; the next rotation forgets it.")
 
 
-def _rotate(settings: Settings, database: "Database", sealer: "Sealer") -> tuple[int, str]:
-    from gateway.access.administration import Administration  # noqa: PLC0415
-    from gateway.access.principals import shell  # noqa: PLC0415
-    from gateway.access.rekeying import how_many, rewrap_all  # noqa: PLC0415
-    from gateway.access.roles import Action  # noqa: PLC0415
+def _rotate(settings: Settings, database: "Database") -> tuple[int, str]:
+    from gateway.access.rekeying import how_many  # noqa: PLC0415
     from gateway.access.sealing import Sealer  # noqa: PLC0415
+    from gateway.access.shell import Shell  # noqa: PLC0415
     from gateway.sealing_keys import keks_of  # noqa: PLC0415
 
     sealer = Sealer(keks_of(settings))
     with counted("Sealing again", database.transact(how_many, writes=False)) as progress:
-        done = Administration(database).act_at_once(
-            shell(getpass.getuser()),
-            Action.ROTATE_KEK,
-            "vault/kek",
-            lambda act: rewrap_all(act, sealer, progress),
-            changes_access=False,
-        )
-    return done, sealer.kek_id
+        return Shell(database).rewrap(sealer, progress), sealer.kek_id
 
 
 def _prepare(file: Path, database: "Database") -> None:
@@ -140,29 +134,15 @@ def _tell(told: "Survey", kek_ids: Sequence[str]) -> None:
 
 
 @contextmanager
-def _opened(settings: Settings) -> Iterator[tuple["Database", "Sealer"]]:
+def _opened(settings: Settings) -> Iterator["Database"]:
     from gateway.administering import open_store  # noqa: PLC0415 - a third of a second, which other commands need not wait for
-    from gateway.sealing_keys import open_sealer  # noqa: PLC0415
 
     database = open_store(settings)
     try:
         database.migrate()
-        yield database, open_sealer(settings, database)
+        yield database
     finally:
         database.close()
-
-
-def _settings(config: Path | None, data_dir: Path | None) -> Settings:
-    folder = given(data_dir=data_dir)
-    settings = load_settings(config, {"feature_server": folder, "auth": folder | ({"store": "sqlite"} if folder else {})})
-    if settings.auth.store == "none":
-        raise SettingsError("auth.store: these settings have no store of access control. Set it to sqlite, or name one with --data-dir.")
-    from gateway.administering import FILE  # noqa: PLC0415
-
-    where = settings.auth.data_dir or settings.feature_server.data_dir
-    if settings.auth.store == "sqlite" and not (where / FILE).exists():
-        raise SettingsError(f"--data-dir: there is no {FILE} in {where}. Name the gateway's data folder, or its --config.")
-    return settings
 
 
 @contextmanager

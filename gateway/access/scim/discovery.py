@@ -32,8 +32,7 @@ from gateway.access.scim.places import PREFIX, Places
 from gateway.access.scim.queries import LIST, MOST
 from gateway.errors import NotFound
 
-_MODELS: Sequence[type[Resource[Any]]] = (resources.User, resources.TectonGroup, resources.ServiceAccount)
-_SCHEMAS: Sequence[type[Resource[Any]] | type[Extension]] = (*_MODELS, resources.GroupExtension)
+_SCHEMAS: Sequence[type[Resource[Any]] | type[Extension]] = (*resources.MODELS, resources.GroupExtension)
 
 
 def service_provider_config(places: Places) -> Told:
@@ -56,7 +55,7 @@ def service_provider_config(places: Places) -> Told:
 
 
 def resource_types(places: Places) -> Sequence[Told]:
-    return [_resource_type(model, places) for model in _MODELS]
+    return [_resource_type(model, places) for model in resources.MODELS]
 
 
 def schemas(places: Places, *, roles: bool) -> Sequence[Told]:

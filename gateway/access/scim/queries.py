@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from pydantic import ValidationError
-from scim2_models import Path, Resource, ResponseParameters, SCIMException
+from scim2_models import Path, Resource, SCIMException
 from sqlalchemy import ColumnElement, func, select, true
 from sqlalchemy.orm import Session
 
@@ -13,6 +13,7 @@ from gateway.access.scim.filters import Condition, Searchable, condition
 from gateway.access.scim.kinds import Kind, Row, Said, Told
 from gateway.access.scim.places import Places
 from gateway.access.scim.reading import refusal
+from gateway.access.scim.resources import PARAMETERS
 from gateway.access.scim.telling import Wanted, tell, wanted_paths
 from gateway.errors import InvalidScim
 
@@ -62,9 +63,8 @@ def wanted(kind: Kind[Row, Said], query: Mapping[str, object]) -> Wanted:
     given = {name: query[name] for name in ("attributes", "excludedAttributes") if query.get(name) is not None}
     if not given:
         return Wanted()
-    parameters = cast("type[ResponseParameters[Any]]", cast("Any", ResponseParameters)[kind.model])
     try:
-        read = parameters.model_validate(given)
+        read = PARAMETERS[kind.model].model_validate(given)
         only, without = (
             None if paths is None else wanted_paths(cast("type[Resource[Any]]", kind.model), cast("Sequence[Path[Any]]", paths))
             for paths in (read.attributes, read.excluded_attributes)

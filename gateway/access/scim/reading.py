@@ -4,9 +4,9 @@ never what was sent."""
 from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
-from scim2_models import Context, Error, PatchOp, Resource, SCIMException
+from scim2_models import Context, Error, Resource, SCIMException
 
-from gateway.access.scim.resources import LENIENT
+from gateway.access.scim.resources import LENIENT, PATCHES
 from gateway.errors import CallerError, InvalidScim
 from gateway.wire.json import decode_strict
 
@@ -37,9 +37,8 @@ def read_resource(model: type[M], body: bytes) -> M:
 
 def patched(resource: M, body: bytes) -> M:
     """What a resource is after the operations of a PATCH body: all of them, or none. Raises InvalidScim, MalformedBody."""
-    operations = cast("type[PatchOp[M]]", PatchOp.__class_getitem__(type(resource)))
     try:
-        asked = operations.model_validate(decode_strict(body), scim_ctx=Context.RESOURCE_PATCH_REQUEST, scim_policy=LENIENT)
+        asked = PATCHES[type(resource)].model_validate(decode_strict(body), scim_ctx=Context.RESOURCE_PATCH_REQUEST, scim_policy=LENIENT)
         asked.patch(resource, LENIENT)
     except (ValidationError, SCIMException) as error:
         raise refusal(error) from None

@@ -3,6 +3,8 @@
 Only what the store keeps is here; what else an identity provider sends is taken and ignored. Names compare exactly: they are unique so.
 """
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any, Union
 
 from pydantic import Field
@@ -13,9 +15,11 @@ from scim2_models import (
     ComplexAttribute,
     Extension,
     Mutability,
+    PatchOp,
     Reference,
     Required,
     Resource,
+    ResponseParameters,
     ScimPolicy,
     Uniqueness,
 )
@@ -175,3 +179,15 @@ class ServiceAccount(Resource[Any]):
 
 
 TectonGroup = Group[GroupExtension]
+
+MODELS: Sequence[type[Resource[Any]]] = (User, TectonGroup, ServiceAccount)
+
+
+def _made_of(generic: Any) -> Mapping[type[Resource[Any]], Any]:
+    """The library's message for each of the resources. Whole lines: it reads its caller's source for comments on attributes."""
+    return MappingProxyType({model: generic[model] for model in MODELS})
+
+
+PATCHES: "Mapping[type[Resource[Any]], type[PatchOp[Any]]]" = _made_of(PatchOp)
+PARAMETERS: Mapping[type[Resource[Any]], type[ResponseParameters[Any]]] = _made_of(ResponseParameters)
+"""Kept here: the library makes one in some 10 ms, and forgets one that nobody holds."""

@@ -105,7 +105,7 @@ def _left(name: str, value: object, without: frozenset[tuple[str, ...]]) -> obje
 
 def _inside(value: object, keep: Any) -> object:
     if isinstance(value, list):
-        return [_inside(one, keep) for one in value] or None
+        return [kept for one in value if (kept := _inside(one, keep)) is not None] or None
     if isinstance(value, dict):
         return {name: part for name, part in value.items() if keep(name)} or None
     return value

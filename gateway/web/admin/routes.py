@@ -25,7 +25,6 @@ from gateway.web.admin.accounts import AccountOperations
 from gateway.web.admin.audit import ReadAudit
 from gateway.web.admin.authorization import AuthorizationService
 from gateway.web.admin.door import AdminDoor, ByMethod, Operation
-from gateway.web.admin.scim import ScimOffice, scim_routes
 from gateway.web.admin.secrets import SecretsService
 from gateway.web.admin.tokens import KEYS_PATH, PATH, GiveToken, ShowKeys
 
@@ -49,6 +48,8 @@ class Offices:
 
 
 def admin_routes(offices: Offices) -> Sequence[BaseRoute]:
+    from gateway.web.admin.scim import ScimOffice, scim_routes  # noqa: PLC0415 - half a second, which commands beside a server need not wait for
+
     def door(method: str, path: str, operation: Operation) -> Route:
         return Route(path, AdminDoor(offices.gate, operation, offices.max_body_bytes), methods=[method])
 

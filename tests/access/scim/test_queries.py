@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from gateway.access.scim.queries import MOST, Page, sought
+from gateway.access.store.tables import User
 from gateway.errors import InvalidScim
 from tests.access.scim.directories import Directory
 
@@ -104,3 +106,20 @@ def test_what_must_be_text_is_refused_otherwise(name: str) -> None:
     with pytest.raises(InvalidScim, match=name):
         sought({name: 7})
     assert sought({name: None, "unheard-of": 1}) == sought({name: None, "unheard-of": 1})
+
+
+def test_only_what_is_shown_is_read(filled: Directory) -> None:
+    """However many there are: the database looks, sorts and counts."""
+    read: list[object] = []
+
+    def loaded(row: object, _context: object) -> None:
+        read.append(row)
+
+    event.listen(User, "load", loaded)
+    try:
+        assert filled.find("User", filter='userName co "@"', sortBy="name.familyName", startIndex="3", count="2")["totalResults"] == 12
+        assert len(read) == 2
+        assert filled.find("User", count="0")["totalResults"] == 12
+        assert len(read) == 2
+    finally:
+        event.remove(User, "load", loaded)

@@ -4,10 +4,12 @@ import json
 from typing import Any
 
 import pytest
+from scim2_models import PatchOp
 
 from gateway.access.scim.reading import patched, read_resource
-from gateway.access.scim.resources import GROUP_EXTENSION, USER, GroupExtension, TectonGroup, User
+from gateway.access.scim.resources import GROUP_EXTENSION, PARAMETERS, PATCHES, USER, GroupExtension, TectonGroup, User
 from gateway.errors import InvalidScim, MalformedBody
+from tests.access.scim.directories import KINDS
 
 
 def body(**said: Any) -> bytes:
@@ -80,3 +82,24 @@ def test_an_extension_that_is_taken_away_is_empty() -> None:
     named = patched(other, body(Operations=[{"op": "remove", "path": f"{GROUP_EXTENSION}:description"}]))
     assert named[GroupExtension] == GroupExtension(idp_mapping_names=["i"])
     assert USER not in named.schemas
+
+
+def test_every_kind_has_its_messages_and_they_stay() -> None:
+    assert set(PATCHES) == set(PARAMETERS) == {kind.model for kind in KINDS.values()}
+    assert all(PATCHES[model] is PatchOp.__class_getitem__(model) for model in PATCHES)
+
+
+ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+
+
+def test_an_extension_that_is_not_kept_is_no_hindrance() -> None:
+    said = read_resource(User, body(schemas=[USER, ENTERPRISE], userName="u", password="x", **{ENTERPRISE: {"department": "ML"}}))
+    assert said.user_name == "u"
+    operations = [
+        {"op": "Add", "path": f"{ENTERPRISE}:department", "value": "ML"},
+        {"op": "replace", "value": {"displayName": "U", f"{ENTERPRISE}:manager": {"value": "x"}, "name.familyName": "Lee"}},
+    ]
+    named = patched(User(user_name="u"), body(Operations=operations))
+    assert named.name is not None
+    assert named.name.family_name == "Lee"
+    assert named.user_name == "u"

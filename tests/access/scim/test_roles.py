@@ -37,5 +37,5 @@ def test_a_scope_must_be_there(directory: Directory) -> None:
     reader = [{"type": "secret_scope_etl", "value": "secret_scope_reader"}]
     with pytest.raises(InvalidScim, match="secret scope"):
         directory.make("User", "u", userName="u", roles=reader)
-    directory.database.transact(lambda session: session.add(SecretScope(name="etl", created_us=0)))
+    directory.database.transact(lambda session: session.add(SecretScope(name="etl", manifest=b"", created_us=0)))
     assert directory.make("User", "u", userName="u", roles=reader)["roles"] == reader

@@ -12,7 +12,9 @@ import msgspec
 import pytest
 
 from gateway.access.scim.resources import GROUP, GROUP_EXTENSION, SERVICE_ACCOUNT, USER
-from tests.harness.offices import open_offices
+from gateway.access.store.database import open_database
+from tests.harness.offices import enrol, open_offices
+from tests.harness.postgresql import PostgreSQL
 
 PREFIX = "/api/scim/v2"
 ENDPOINTS = ("Users", "Groups", "ServiceAccounts")
@@ -179,6 +181,17 @@ def admin(demo_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield client
 
 
+@pytest.fixture
+def admin_of_postgresql(demo_dir: Path, tmp_path: Path, postgresql: PostgreSQL) -> Iterator[httpx.Client]:
+    with postgresql.lend() as url:
+        database = open_database(url)
+        _, key = enrol(database, "root", "admin")
+        database.close()
+        kept = {"store": "postgresql", "database": url, "kek": "5c" * 32}
+        with open_offices(demo_dir, tmp_path, auth=kept) as (house, _), house.as_caller(key) as client:
+            yield client
+
+
 def survive(admin: httpx.Client, seed: int, cases: int) -> Counter[int]:
     """How many of each status."""
     fuzz, statuses = Fuzz(seed), Counter[int]()
@@ -204,6 +217,11 @@ def survive(admin: httpx.Client, seed: int, cases: int) -> Counter[int]:
 def test_hundreds_of_requests_that_are_nearly_right(admin: httpx.Client) -> None:
     statuses = survive(admin, 1, 400)
     assert {200, 201, 204, 400, 404} <= statuses.keys()
+
+
+def test_hundreds_in_postgresql_which_keeps_less(admin_of_postgresql: httpx.Client) -> None:
+    """It has lengths, and takes no NUL."""
+    assert {200, 201, 204, 400, 404} <= survive(admin_of_postgresql, 3, 400).keys()
 
 
 @pytest.mark.slow
