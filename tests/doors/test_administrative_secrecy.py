@@ -107,7 +107,7 @@ def test_headers_and_query_are_told_to_nobody(stage: Stage, caplog: pytest.LogCa
 def test_what_is_no_name_is_told_to_nobody(stage: Stage, caplog: pytest.LogCaptureFixture, route: str) -> None:
     [ask, *_] = ROUTES[route]
     method, path = route.split(" ")
-    names = (quote(ODD), f"{CANARY}%ff", quote(f"é{CANARY}"), CANARY * 50, f"{CANARY}%22", quote(f"{CANARY}\u2028{CANARY}"))
+    names = (quote(ODD), f"{CANARY}%ff", quote(f"é{CANARY}"), CANARY * 50, quote(f"{CANARY}\u2028{CANARY}"))
     parts = [one for one in ("{scope}", "{key}", "{id}") if one in path]
     sent: dict[str, Any] = {} if method in {"GET", "DELETE"} else {"json": ask.body(stage.things("admin"))}
     replies = []
@@ -122,18 +122,18 @@ def test_what_is_no_name_is_told_to_nobody(stage: Stage, caplog: pytest.LogCaptu
 
 
 def test_secrets_are_told_to_who_may_read_them_alone(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    scope, name = stage.make("scope"), "database"
+    scope, name, value = stage.make("scope"), "database", f"{CANARY} that is secret"
     path = f"/api/v1/secrets-service/scopes/{scope}/keys/{name}"
-    assert stage.send_plainly("manager", "PUT", path, json={"value": ODD}).status_code == 200
-    assert stage.send_plainly("reader", "GET", path).json() == {"value": ODD}
+    assert stage.send_plainly("manager", "PUT", path, json={"value": value}).status_code == 200
+    assert stage.send_plainly("reader", "GET", path).json() == {"value": value}
     others = ("none", "conf", "bare", "lord", "admin", "token", "maker")
     replies = [stage.send_plainly(who, "GET", path) for who in others]
     replies += [stage.send_plainly(who, "GET", one) for who in ("reader", "admin") for one in (path.rpartition("/")[0], "/v1/audit")]
-    assert [reply for reply in replies if CANARY in reply.text] == []
+    assert [reply for reply in replies if value in reply.text] == []
     assert stage.send_plainly("manager", "DELETE", path).status_code == 200
-    assert CANARY not in stage.send_plainly("reader", "GET", path).text
-    held_to_silence(stage, caplog, CANARY)
-    assert not [file for file in stage.files() if CANARY.encode() in file.read_bytes()]
+    assert value not in stage.send_plainly("reader", "GET", path).text
+    held_to_silence(stage, caplog, value)
+    assert not [file for file in stage.files() if value.encode() in file.read_bytes()]
 
 
 def test_credentials_are_told_once(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:

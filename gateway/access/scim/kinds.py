@@ -44,5 +44,5 @@ class Kind(Generic[Row, Said]):
         return ENDPOINTS[self.principal]
 
     def target(self, identity: str) -> str:
-        """What the audit log calls one of them. What could not be an id stays out of it: whoever has a credential could fill it with words."""
+        """What the audit log calls one of them. What could be no id stays out of it, or anybody could write there what they like."""
         return f"{self.principal.value}/{identity if is_identifier(identity) else '?'}"
