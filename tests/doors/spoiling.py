@@ -46,3 +46,8 @@ def spoilt(body: Any, at: Place, change: Callable[[Any], Any]) -> Any:
         holder = holder[step]
     holder[at[-1]] = change(holder[at[-1]])
     return changed
+
+
+def replaced(body: Any, at: Place, value: object) -> Any:
+    """The same, with this there."""
+    return spoilt(body, at, lambda _: value)

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.web.admin.tokens import PATH as TOKENS
 from tests.doors.rights import ROUTES
-from tests.doors.spoiling import ADMINISTRATIVE, examples, places, spoilt
+from tests.doors.spoiling import ADMINISTRATIVE, examples, places, replaced, spoilt
 from tests.doors.stage import Stage, open_stage
 from tests.doors.test_secrecy import told_by
 
@@ -58,10 +58,10 @@ def canaries(route: str) -> Iterator[Any]:
     """Bodies with a canary in each place, as a value, as a value of the wrong type, and as a name."""
     for example in examples(route):
         for place in places(example):
-            yield spoilt(example, place, lambda _: ODD)
-            yield spoilt(example, place, lambda _: [{ODD: ODD}])
+            yield replaced(example, place, ODD)
+            yield replaced(example, place, [{ODD: ODD}])
             if not IDENTIFYING & set(place):
-                yield spoilt(example, place, lambda _: PLAIN)
+                yield replaced(example, place, PLAIN)
                 yield spoilt(example, place, lambda value: {**value, PLAIN: PLAIN} if isinstance(value, dict) else {PLAIN: PLAIN})
     yield from (ODD, [ODD], {ODD: ODD})
 

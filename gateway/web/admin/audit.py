@@ -55,6 +55,9 @@ def sought(query: Mapping[str, str]) -> Sought:
     unknown = sorted(query.keys() - set(_PARAMETERS))
     if unknown:
         raise InvalidRequest(f"Unknown query parameters; expected some of: {', '.join(_PARAMETERS)}")
+    for name, text in query.items():
+        if "\0" in text:  # which PostgreSQL cannot even be asked for
+            raise InvalidRequest(f"{name}: no NUL")
     return Sought(
         query.get("actor"),
         query.get("action"),

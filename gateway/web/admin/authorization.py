@@ -64,7 +64,7 @@ class AuthorizationService:
 
     async def list_roles(self, asked: Asked) -> Told:
         said = said_principal(asked.body)
-        principal = Principal(_known(PRINCIPALS, said.principal_type, "principal_type"), said.principal_id)
+        principal = Principal(_known(PRINCIPALS, said.principal_type, "principal_type"), checked_name(said.principal_id, "principal_id"))
         kind = _known(RESOURCES, said.resource_type, "resource_type")
         roles = {_known(ROLES[kind], role, "roles") for role in said.roles}
 

@@ -74,7 +74,9 @@ def test_nobody_else_does(offices: Offices, who: str | None, status: int) -> Non
     assert set(answer.json()) == {"error", "message", "code"}
 
 
-@pytest.mark.parametrize("query", ["since=yesterday", "limit=0", "limit=-1", "before=x", "limit=1&limit=2", "wanted=1", "actor=%ff"])
+@pytest.mark.parametrize(
+    "query", ["since=yesterday", "limit=0", "limit=-1", "before=x", "limit=1&limit=2", "wanted=1", "actor=%ff", "target=%00"]
+)
 def test_a_query_that_cannot_be_understood_is_refused(offices: Offices, query: str) -> None:
     house, keys = offices
     with house.as_caller(keys["root"]) as root:

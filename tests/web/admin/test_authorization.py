@@ -247,6 +247,7 @@ def test_what_cannot_be_understood_is_refused(opened: Callers, operation: str, b
         ("list-assigned-principals", {"resource_type": SCOPE, "resource_id": "etl", "principal_types": ["USER"]}),
         ("list-assigned-principals", {"resource_type": SCOPE, "resource_id": "etl", "principal_types": "PRINCIPAL_TYPE_USER"}),
         ("list-assigned-roles", {"principal_type": "PRINCIPAL_TYPE_USER", "principal_id": "u1"}),
+        ("list-assigned-roles", {"principal_type": "PRINCIPAL_TYPE_USER", "principal_id": "a\0b", "resource_type": SCOPE}),
         ("list-assigned-roles", {"principal_type": "USER", "principal_id": "u1", "resource_type": SCOPE}),
         ("list-assigned-roles", {"principal_type": "PRINCIPAL_TYPE_USER", "principal_id": "u1", "resource_type": "SCOPE"}),
         (
