@@ -31,6 +31,7 @@ class Stage:
 
     def __init__(self, house: House, folder: Path, keys: Mapping[str, str], open_ones: ExitStack) -> None:
         self.house = house
+        self.keys = keys
         self._folder = folder
         self._numbers = count()
         self._database: Database = open_ones.enter_context(closing(open_file(folder)))
