@@ -18,7 +18,8 @@ from gateway.access.principals import Principal, PrincipalKind
 from gateway.access.roles import EVERYTHING, Action
 from gateway.access.scim import resources
 from gateway.access.scim.kinds import Kind, Row, Said, Told
-from gateway.access.scim.members import join, leave_all
+from gateway.access.scim.member_steps import Step, member_steps
+from gateway.access.scim.members import join, leave_all, step
 from gateway.access.scim.places import Places
 from gateway.access.scim.queries import find, sought, wanted
 from gateway.access.scim.reading import patched, read_resource
@@ -97,6 +98,9 @@ def modify(act: Act, kind: Kind[Row, Said], identity: str, body: bytes, asking: 
     """All of a PATCH's operations, in their order, or none. Raises NotFound, AlreadyExists, InvalidScim."""
     act.require(Action.MANAGE_DIRECTORY, EVERYTHING)
     row = _row(act, kind, identity)
+    steps = member_steps(decode_strict(body)) if kind.principal is PrincipalKind.GROUP else None
+    if steps is not None:
+        return _stepped(act, kind, row, steps, asking)
     [whole] = tell(act.session, kind, [row], asking.places, RELATED)
     before = kind.model.model_validate(whole)
     held = list(getattr(before, "roles", None) or ())
@@ -104,6 +108,15 @@ def modify(act: Act, kind: Kind[Row, Said], identity: str, body: bytes, asking: 
     if not asking.roles and (getattr(said, "roles", None) or []) != held:
         raise InvalidScim("mutability", "roles: cannot be changed over SCIM here")
     return _rewritten(act, kind, row, said, _parts(said, asking, whole=True), asking)
+
+
+def _stepped(act: Act, kind: Kind[Row, Said], row: Row, steps: Sequence[Step], asking: Asking) -> Told:
+    done = step(act.session, row.id, steps)
+    if done:
+        row.updated_us = act.now_us
+    act.detail = " ".join(done)
+    refuse_lockout(act)
+    return _told(act, kind, row, asking)
 
 
 def remove(act: Act, kind: Kind[Row, Said], identity: str) -> None:

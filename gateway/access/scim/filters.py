@@ -109,6 +109,9 @@ class _Sql(FilterVisitor[Condition]):
         if several is None:
             return _compared(_column(self._searched.columns, _dotted(binding)), node.op, value, binding)
         column = _column(several.columns, binding.sub_field_name or "value")
+        if value is None and node.op in {CompareOperator.eq, CompareOperator.ne}:  # no values at all are none, too
+            some = several.holding(_there(column))
+            return some if node.op == CompareOperator.ne else not_(some)
         if node.op == CompareOperator.ne:  # that none is equal, not that one is another
             return not_(several.holding(_compared(column, CompareOperator.eq, value, binding)))
         return several.holding(_compared(column, node.op, value, binding))

@@ -7,6 +7,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from gateway.access.principals import Principal, PrincipalKind
+from gateway.access.scim.member_steps import Step
 from gateway.access.scim.places import ENDPOINTS, NAMES, Places
 from gateway.access.scim.resources import Member
 from gateway.access.scim.texts import fitting
@@ -67,6 +68,42 @@ def join(session: Session, group: str, said: Sequence[Member]) -> Sequence[str]:
         if member not in held:
             session.add(Membership(group_id=group, member_kind=member.kind.value, member_id=member.id, display=display))
     came, went = len(wanted.keys() - held.keys()), len(held.keys() - wanted.keys())
+    return _said(came, went)
+
+
+def step(session: Session, group: str, steps: Sequence[Step]) -> Sequence[str]:
+    """Have these become members, or cease to be, one step after the other. How many did, for the audit log. Raises InvalidScim."""
+    came = went = 0
+    for one in steps:
+        if one.joins:
+            came += _add(session, group, _resolved(session, one.members, {}))
+        else:
+            went += _drop(session, group, sorted({_id_of(member) for member in one.members}))
+        session.flush()
+    return _said(came, went)
+
+
+def _add(session: Session, group: str, wanted: Mapping[Principal, str | None]) -> int:
+    held: set[str] = set()
+    for ids in chunks(sorted(one.id for one in wanted)):
+        held |= set(session.scalars(select(Membership.member_id).where(Membership.group_id == group, Membership.member_id.in_(ids))))
+    new = {member: display for member, display in wanted.items() if member.id not in held}
+    session.add_all(
+        Membership(group_id=group, member_kind=member.kind.value, member_id=member.id, display=display) for member, display in new.items()
+    )
+    return len(new)
+
+
+def _drop(session: Session, group: str, gone: Sequence[str]) -> int:
+    dropped = 0
+    for ids in chunks(gone):
+        for row in session.scalars(select(Membership).where(Membership.group_id == group, Membership.member_id.in_(ids))):
+            session.delete(row)
+            dropped += 1
+    return dropped
+
+
+def _said(came: int, went: int) -> Sequence[str]:
     return [f"members+{came}"] * bool(came) + [f"members-{went}"] * bool(went)
 
 

@@ -147,6 +147,8 @@ def _text(query: Mapping[str, object], name: str) -> str | None:
 
 def _whole(query: Mapping[str, object], name: str) -> int | None:
     value = query.get(name)
+    if value == "":
+        return None
     if isinstance(value, str):
         digits = value.removeprefix("-")
         if not (digits.isascii() and digits.isdigit()):
