@@ -14,15 +14,14 @@ from gateway.access.administration import Administration
 from gateway.access.copying import DirectoryCopy
 from gateway.access.first_start import ensure_admin
 from gateway.access.gates import KeyTable
-from gateway.access.sealing import Sealer, parse_kek, read_kek, write_kek
 from gateway.access.store.database import Database, open_database
-from gateway.access.vault import has_begun
-from gateway.errors import CallerError
-from gateway.settings import Auth, Settings, SettingsError
+from gateway.access.vault import SecretVault
+from gateway.errors import CallerError, Sealed
+from gateway.sealing_keys import open_sealer
+from gateway.settings import Settings, SettingsError
 from gateway.web.admin.routes import Offices, admin_routes
 
 FILE = "access.db"
-KEK_FILE = "access.kek"
 logger = logging.getLogger(__name__)
 
 
@@ -33,6 +32,7 @@ class Access:
     def __init__(self, settings: Settings, gate: KeyTable) -> None:
         self.database = open_store(settings)
         self.sealer = open_sealer(settings, self.database)
+        self.vault = SecretVault(self.sealer)
         self._copy = DirectoryCopy(self.database, gate, max_age_s=settings.auth.max_copy_age_s)
         self.administration = Administration(self.database, changed=self._copy.refresh)
         self._gate = gate
@@ -41,6 +41,10 @@ class Access:
 
     async def begin(self) -> None:
         await asyncio.get_running_loop().run_in_executor(None, self.database.migrate)
+        try:
+            await self.database.run(self.vault.begin)
+        except Sealed as error:
+            logger.error("%s Everything but secrets and access tokens is served.", error.message)  # noqa: TRY400 - the message says it
         await self._copy.refresh()
 
     async def follow(self) -> None:
@@ -48,7 +52,7 @@ class Access:
         await self._copy.follow(self._refresh_s)
 
     def routes(self) -> Sequence[BaseRoute]:
-        return admin_routes(Offices(self._gate, self.administration, self._max_body_bytes))
+        return admin_routes(Offices(self._gate, self.administration, self.vault, self._max_body_bytes))
 
     async def aclose(self) -> None:
         await self._copy.flush()
@@ -97,37 +101,3 @@ def open_file(data_dir: Path) -> Database:
         return open_database(data_dir / FILE)
     except OSError as error:
         raise SettingsError(f"auth.data_dir: {data_dir} cannot be used ({error.strerror})") from error
-
-
-def open_sealer(settings: Settings, database: Database) -> Sealer:
-    """What seals, under the keys that the settings name. A key that cannot be had leaves secrets sealed, and everything else as it is: the
-    features that are served are not the worse for it."""
-    auth = settings.auth
-    try:
-        newest = _newest_kek(auth, access_folder(settings) / KEK_FILE, database)
-    except ValueError as error:
-        logger.error("Secrets are sealed: %s", error)  # noqa: TRY400 - where it came from is no help
-        return Sealer()
-    keks = [newest]
-    for file in auth.kek_previous_files:
-        try:
-            keks.append(read_kek(file))
-        except ValueError as error:
-            logger.error("auth.kek_previous_files: %s: %s", file, error)  # noqa: TRY400
-    return Sealer(keks)
-
-
-def _newest_kek(auth: Auth, beside: Path, database: Database) -> bytes:
-    """Raises ValueError, which says what is wrong with which setting."""
-    name, file = ("auth.kek_file", auth.kek_file) if auth.kek_file is not None else (KEK_FILE, beside)
-    try:
-        if auth.kek is not None:
-            name = "auth.kek"
-            return parse_kek(auth.kek.get_secret_value())
-        if auth.kek_file is None and not file.exists() and not has_begun(database):
-            write_kek(file)
-        return read_kek(file)
-    except OSError as error:
-        raise ValueError(f"{name}: cannot be written ({error.strerror})") from None
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None

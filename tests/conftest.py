@@ -10,6 +10,7 @@ from gateway.embedded import ONLINE_STORE, open_engine
 from gateway.settings import checked
 from tests.harness.cluster import Cluster
 from tests.harness.houses import House, demo_settings, open_house
+from tests.harness.postgresql import LACKING, PostgreSQL, binaries
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +55,13 @@ def cluster() -> Iterator[Cluster]:
     """A Tecton cluster that does as it is told."""
     with Cluster() as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A server of its own for every process of the suite that asks for one."""
+    programs = binaries()
+    if programs is None:
+        pytest.skip(LACKING)
+    with PostgreSQL(programs) as server:
+        yield server

@@ -83,6 +83,7 @@ FLOORS = (
         "origins.guard",
         "feature_server.faults",
         "feature_server.origin",
+        "sealing_keys",
         "simulation",
     ),
     ("serving",),

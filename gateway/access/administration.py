@@ -21,9 +21,10 @@ from gateway.access.roles import NOBODY, SHELL, Action, Resource, Standing, may
 from gateway.access.standings import standing_of
 from gateway.access.store.database import Database
 from gateway.access.store.tables import Change, ServiceAccount, User
-from gateway.errors import CallerError, InternalError, PermissionDenied
+from gateway.errors import AccessUnavailable, CallerError, GatewayError, InternalError, PermissionDenied, Sealed
 
 T = TypeVar("T")
+_DONE = "The change was made, but the store of access control cannot be read any more: this gateway follows it once it can be."
 
 
 @dataclass(slots=True)
@@ -71,15 +72,14 @@ class Administration:
 
     async def act(self, actor: Actor, action: Action, target: str, work: Work[T], *, changes_access: bool = True) -> T:
         """What the work returns, once it is committed. `action` and `target` are what the audit log says; `changes_access`: whether who
-        may do what is another afterwards. Raises what the work raises, and AccessUnavailable."""
-        try:
-            done = await self.database.run(lambda session: self._done(session, actor, action, target, work, changes_access=changes_access))
-        except CallerError as error:
-            why = type(error)
-            await self.database.run(lambda session: self._refused(session, actor, action, target, why))
-            raise
+        may do what is another afterwards. Raises what the work raises, and AccessUnavailable. Whoever stops waiting for it stops nothing:
+        it is done, or refused, and written down."""
+        done = await self.database.apart(lambda: self.act_at_once(actor, action, target, work, changes_access=changes_access))
         if changes_access and self.changed is not None:
-            await self.changed()
+            try:
+                await self.changed()
+            except AccessUnavailable as error:
+                raise AccessUnavailable(_DONE) from error
         return done
 
     async def look(self, actor: Actor, work: Work[T]) -> T:
@@ -95,7 +95,7 @@ class Administration:
         """`act` without an event loop, for commands."""
         try:
             return self.database.transact(lambda session: self._done(session, actor, action, target, work, changes_access=changes_access))
-        except CallerError as error:
+        except (CallerError, Sealed) as error:
             why = type(error)
             self.database.transact(lambda session: self._refused(session, actor, action, target, why))
             raise
@@ -108,7 +108,7 @@ class Administration:
         audit.write(session, act.now_us, actor, action, target, audit.DONE, act.detail)
         return done
 
-    def _refused(self, session: Session, actor: Actor, action: Action, target: str, why: type[CallerError]) -> None:
+    def _refused(self, session: Session, actor: Actor, action: Action, target: str, why: type[GatewayError]) -> None:
         outcome = audit.DENIED if issubclass(why, PermissionDenied) else audit.REFUSED
         audit.write(session, self._now_us(), actor, action, target, outcome, why.__name__)
 

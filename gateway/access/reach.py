@@ -49,10 +49,12 @@ def opens(places: frozenset[str], workspace: str) -> bool:
 
 
 def reach_of(standing: Standing) -> Reach:
+    """A role in a workspace that is called `*` opens none: here that would be all of them."""
+
     def where(action: Action) -> frozenset[str]:
         if may(standing, action, EVERYTHING):
             return ALL
-        return frozenset(name for name in standing.workspaces if may(standing, action, Workspace(name)))
+        return frozenset(name for name in standing.workspaces if may(standing, action, Workspace(name))) - ALL
 
     return Reach(
         where(Action.READ_FEATURES),

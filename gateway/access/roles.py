@@ -58,6 +58,7 @@ class Action(StrEnum):
     PURGE = "cache.purge"
     READ_METRICS = "metrics.read"
     VIEW_CONSOLE = "console.view"
+    ASSIGN_WORKSPACE_ROLES = "workspace.assign_roles"
     READ_AUDIT = "audit.read"
     MANAGE_DIRECTORY = "directory.manage"
     CREATE_ACCOUNT = "service_account.create"
@@ -71,6 +72,7 @@ class Action(StrEnum):
     READ_SECRET = "secret.read"  # noqa: S105 - an action, not a password
     WRITE_SECRET = "secret.write"  # noqa: S105
     DELETE_SECRET = "secret.delete"  # noqa: S105
+    ROTATE_KEK = "vault.rotate_kek"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,7 @@ _IN_WORKSPACES: Mapping[Action, WorkspaceRole] = MappingProxyType(
         Action.INGEST: _W.EDITOR,
         Action.INGEST_DRY_RUN: _W.VIEWER,
         Action.PURGE: _W.OPERATOR,
+        Action.ASSIGN_WORKSPACE_ROLES: _W.OWNER,
     }
 )
 """Needed in the workspace; over everything, in all workspaces."""
@@ -156,7 +159,7 @@ _ON_SCOPES: Mapping[Action, ScopeRole] = MappingProxyType(
     }
 )
 _ADMINS_ON_SCOPES = frozenset({Action.VIEW_SCOPE, Action.DELETE_SCOPE, Action.ASSIGN_SCOPE_ROLES})
-_ADMINS_ALONE = frozenset({Action.READ_AUDIT, Action.MANAGE_DIRECTORY})
+_ADMINS_ALONE = frozenset({Action.READ_AUDIT, Action.MANAGE_DIRECTORY, Action.ROTATE_KEK})
 
 
 def may(standing: Standing, action: Action, resource: Resource) -> bool:

@@ -15,7 +15,8 @@ import binascii
 import hmac
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -36,30 +37,30 @@ _NO_KEK = "not a key of 32 bytes in base64 or hex; `feature-gateway secrets new-
 
 
 class Sealer:
-    """Seals under the first of its KEKs, opens what any of them sealed. Without one everything stays sealed: it raises Sealed."""
+    """Seals under the first of its KEKs, opens what any of them sealed. Without the right one everything stays sealed: it raises Sealed.
 
-    def __init__(self, keks: Sequence[bytes] = ()) -> None:
-        """`keks`: 32 bytes each, the newest first."""
-        self._keks = {_id_of(kek): kek for kek in keks}
-        self._wrapping = {identity: AESGCM(kek) for identity, kek in self._keks.items()}
-        self._authentic = {identity: _derived(kek, b"authentication") for identity, kek in self._keks.items()}
-        self._newest = next(iter(self._keks), None)
+    Before it does it looks again whether the key is there by now, so that a key which came late, or is another since a rotation, needs no
+    new start."""
+
+    def __init__(self, keks: Sequence[bytes] = (), again: Callable[[], Sequence[bytes]] | None = None) -> None:
+        """`keks`: 32 bytes each, the newest first. `again`: reads them anew; none where they cannot be had."""
+        self._ring = _Ring(keks)
+        self._again = again
 
     @property
     def kek_id(self) -> str:
         """Of the KEK that seals: a public name, from which the key cannot be had. Raises Sealed."""
-        return self._sealing().hex()
+        return self._holding(None).newest.hex()
 
     @property
     def kek_ids(self) -> Sequence[str]:
         """Of all, the newest first."""
-        return [identity.hex() for identity in self._keks]
+        return [identity.hex() for identity in self._ring.wrapping]
 
     def seal(self, plaintext: bytes, context: bytes) -> bytes:
         """Raises Sealed where there is no KEK."""
         data_key, nonce = AESGCM.generate_key(256), secrets.token_bytes(_NONCE)
-        wrapped = self._wrap(data_key, context)
-        return wrapped + nonce + AESGCM(data_key).encrypt(nonce, plaintext, _FORMAT + b"value" + context)
+        return self._wrap(data_key, context) + nonce + AESGCM(data_key).encrypt(nonce, plaintext, _FORMAT + b"value" + context)
 
     def open(self, sealed: bytes, context: bytes) -> bytes:
         """Raises Sealed where the KEK is not at hand, Tampered where this is not what was sealed under this context."""
@@ -71,42 +72,55 @@ class Sealer:
 
     def rewrap(self, sealed: bytes, context: bytes) -> bytes:
         """The same value under the newest KEK; itself where it is so already. The value is not decrypted. Raises as `open`."""
-        if sealed[:_HEAD] == _FORMAT + self._sealing():
+        if sealed[:_HEAD] == _FORMAT + self._holding(None).newest:
             return sealed
         return self._wrap(self._unwrap(sealed, context), context) + sealed[_BODY:]
 
     def authenticate(self, message: bytes) -> bytes:
         """A tag that only a holder of the newest KEK can make: its id, and an HMAC-SHA-256 under a key derived from it."""
-        newest = self._sealing()
-        return newest + hmac.digest(self._authentic[newest], message, "sha256")
+        ring = self._holding(None)
+        return ring.newest + hmac.digest(ring.authentic[ring.newest], message, "sha256")
 
     def authentic(self, message: bytes, tag: bytes) -> bool:
         """Whether the tag was made of this message. Raises Sealed where the KEK that it says made it is not at hand."""
-        key = self._authentic.get(tag[:_ID])
-        if key is None:
-            raise Sealed
+        key = self._holding(tag[:_ID]).authentic[tag[:_ID]]
         return hmac.compare_digest(tag[_ID:], hmac.digest(key, message, "sha256"))
 
     def _wrap(self, data_key: bytes, context: bytes) -> bytes:
-        newest, nonce = self._sealing(), secrets.token_bytes(_NONCE)
-        return _FORMAT + newest + nonce + self._wrapping[newest].encrypt(nonce, data_key, _FORMAT + b"key" + newest + context)
+        ring, nonce = self._holding(None), secrets.token_bytes(_NONCE)
+        head = _FORMAT + ring.newest + nonce
+        return head + ring.wrapping[ring.newest].encrypt(nonce, data_key, _FORMAT + b"key" + ring.newest + context)
 
     def _unwrap(self, sealed: bytes, context: bytes) -> bytes:
         if len(sealed) < _SHORTEST or not sealed.startswith(_FORMAT):
             raise Tampered
         identity, nonce = sealed[len(_FORMAT) : _HEAD], sealed[_HEAD : _HEAD + _NONCE]
-        kek = self._wrapping.get(identity)
-        if kek is None:
-            raise Sealed
+        kek = self._holding(identity).wrapping[identity]
         try:
             return kek.decrypt(nonce, sealed[_HEAD + _NONCE : _BODY], _FORMAT + b"key" + identity + context)
         except InvalidTag:
             raise Tampered from None
 
-    def _sealing(self) -> bytes:
-        if self._newest is None:
+    def _holding(self, identity: bytes | None) -> "_Ring":
+        """The keys, this one among them; None: any. Raises Sealed."""
+        if not self._ring.holds(identity) and self._again is not None:
+            self._ring = _Ring(self._again())
+        if not self._ring.holds(identity):
             raise Sealed
-        return self._newest
+        return self._ring
+
+
+class _Ring:
+    """KEKs, and what is derived from them, by id. Never changed: threads share it."""
+
+    def __init__(self, keks: Sequence[bytes]) -> None:
+        named = {_derived(kek, b"id")[:_ID]: kek for kek in keks}
+        self.wrapping = {identity: AESGCM(kek) for identity, kek in named.items()}
+        self.authentic = {identity: _derived(kek, b"authentication") for identity, kek in named.items()}
+        self.newest = next(iter(named), b"")
+
+    def holds(self, identity: bytes | None) -> bool:
+        return bool(self.newest) if identity is None else identity in self.wrapping
 
 
 def context_of(kind: str, *parts: str | int) -> bytes:
@@ -137,40 +151,48 @@ def parse_kek(text: str) -> bytes:
     return key
 
 
-def read_kek(file: Path) -> bytes:
-    """Raises ValueError, also for what cannot be read."""
+def read_keks(file: Path) -> Sequence[bytes]:
+    """The KEKs in a file, one a line, the newest first: at least one. Raises ValueError, also for what cannot be read."""
     try:
-        return parse_kek(file.read_text("ascii"))
+        lines = file.read_text("ascii").split("\n")
     except UnicodeDecodeError:
         raise ValueError(_NO_KEK) from None
     except OSError as error:
         raise ValueError(f"cannot be read ({error.strerror})") from error
+    return [parse_kek(line) for line in lines if line.strip()] or [parse_kek("")]
 
 
-def write_kek(file: Path) -> None:
-    """Put a fresh KEK into a file that only its owner reads. Whole and on the disk before it has its name; one that is there stays."""
+def create_keks(file: Path) -> None:
+    """Put a fresh KEK into a file that only its owner reads. Whole, and on the disk, before it has its name; one that is there stays."""
+    _write(file, [new_kek()], lambda draft: _linked(draft, file))
+
+
+def replace_keks(file: Path, keks: Sequence[bytes]) -> None:
+    """Put these, the newest first, in the place of those that the file held, at once."""
+    _write(file, [base64.b64encode(kek).decode() for kek in keks], lambda draft: draft.replace(file))
+
+
+def _write(file: Path, lines: Sequence[str], name: Callable[[Path], object]) -> None:
     draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as fresh:
-            fresh.write(f"{new_kek()}\n")
+            fresh.writelines(f"{line}\n" for line in lines)
             fresh.flush()
             os.fsync(fresh.fileno())
-        try:
-            file.hardlink_to(draft)
-        except FileExistsError:
-            return
-        folder = os.open(file.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        name(draft)
     finally:
         draft.unlink(missing_ok=True)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
-def _id_of(kek: bytes) -> bytes:
-    return _derived(kek, b"id")[:_ID]
+def _linked(draft: Path, file: Path) -> None:
+    with suppress(FileExistsError):
+        file.hardlink_to(draft)
 
 
 def _derived(kek: bytes, purpose: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=b"feature-gateway " + purpose).derive(kek)
+    return HKDF(algorithm=SHA256(), length=KEK_BYTES, salt=None, info=b"feature-gateway " + purpose).derive(kek)

@@ -2,18 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text, update
-from sqlalchemy.orm import Session
 
 from gateway.access import copying
 from gateway.access.copying import FLUSH_EVERY_S, DirectoryCopy
 from gateway.access.gates import KeyTable
 from gateway.access.store.database import Database
 from gateway.access.store.tables import ApiKey, Change, ServiceAccount
-from gateway.administering import open_file
 from gateway.errors import AccessUnavailable, Unauthenticated
 from gateway.features import ServiceRef
 from tests.harness.clock import Clock
@@ -51,19 +48,17 @@ def break_store(database: Database) -> Callable[[], None]:
     """What is asked of it fails, until what is returned is called."""
 
     def rename(before: str, after: str) -> None:
-        def work(session: Session) -> None:
+        with database.engine.begin() as connection:
             for name in ("change", "service_account", "api_key"):
-                session.execute(text(f"ALTER TABLE {name}{before} RENAME TO {name}{after}"))
-
-        database.transact(work)
+                connection.execute(text(f"ALTER TABLE {name}{before} RENAME TO {name}{after}"))
 
     rename("", "_gone")
     return lambda: rename("_gone", "")
 
 
-async def test_what_another_process_changes_is_known_after_the_next_look(copied: Copied, tmp_path: Path) -> None:
+async def test_what_another_process_changes_is_known_after_the_next_look(copied: Copied, beside: Database) -> None:
     await copied.copy.refresh()
-    other = open_file(tmp_path)
+    other = beside
     account, key = enrol(other, "etl", "live=consumer")
     assert not copied.reads(key)
     await copied.turn()
@@ -75,7 +70,6 @@ async def test_what_another_process_changes_is_known_after_the_next_look(copied:
     other.transact(lambda session: session.execute(update(Change).values(revision=Change.revision + 1)))
     await copied.turn()
     assert not copied.reads(key)
-    other.close()
 
 
 async def test_a_store_that_was_put_back_is_copied_as_it_is_now(copied: Copied) -> None:

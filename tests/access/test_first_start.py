@@ -1,7 +1,6 @@
 """A store without an admin gets one, once, whoever starts; and nobody becomes admin by a name."""
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from threading import Barrier
 
 import pytest
@@ -16,10 +15,10 @@ from gateway.access.first_start import ADMIN_ID, ensure_admin
 from gateway.access.keys import digest, key_id, new_key
 from gateway.access.reach import Directory
 from gateway.access.standings import all_standings
-from gateway.access.store.database import Database
+from gateway.access.store.database import Database, open_database
 from gateway.access.store.tables import ApiKey, RoleAssignment, ServiceAccount
-from gateway.administering import open_file
 from gateway.errors import InvalidRequest
+from tests.access.conftest import Place
 from tests.harness.offices import enrol
 
 
@@ -64,8 +63,8 @@ def test_no_key_is_in_the_audit_log(database: Database) -> None:
     assert digest(key) not in told
 
 
-def test_two_that_start_at_once_make_one(database: Database, tmp_path: Path) -> None:
-    others = [open_file(tmp_path) for _ in range(4)]
+def test_two_that_start_at_once_make_one(database: Database, place: Place) -> None:
+    others = [open_database(place) for _ in range(4)]
     together = Barrier(len(others))
 
     def start(one: Database) -> str | None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.access.sealing import Sealer, context_of, new_kek, parse_kek, read_kek, sealed_under, write_kek
+from gateway.access.sealing import Sealer, context_of, create_keks, new_kek, parse_kek, read_keks, replace_keks, sealed_under
 from gateway.errors import Sealed, Tampered
 
 OLD, NEW = bytes(range(32)), bytes(range(1, 33))
@@ -123,10 +123,10 @@ def test_what_is_no_key_is_refused_and_not_quoted(text: str) -> None:
 
 def test_a_fresh_key_is_its_owners_alone_and_stays(tmp_path: Path) -> None:
     file = tmp_path / "access.kek"
-    write_kek(file)
-    key = read_kek(file)
-    write_kek(file)
-    assert read_kek(file) == key != parse_kek(new_kek())
+    create_keks(file)
+    [key] = read_keks(file)
+    create_keks(file)
+    assert read_keks(file) == [key] != [parse_kek(new_kek())]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert list(tmp_path.iterdir()) == [file]
 
@@ -135,8 +135,9 @@ def test_of_many_that_make_a_key_at_once_one_does(tmp_path: Path) -> None:
     file = tmp_path / "access.kek"
 
     def made(_: int) -> bytes:
-        write_kek(file)
-        return read_kek(file)
+        create_keks(file)
+        [key] = read_keks(file)
+        return key
 
     with ThreadPoolExecutor(8) as threads:
         assert len(set(threads.map(made, range(64)))) == 1
@@ -145,7 +146,33 @@ def test_of_many_that_make_a_key_at_once_one_does(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there_or_holds_none_says_so(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="No such file"):
-        read_kek(tmp_path / "absent")
+        read_keks(tmp_path / "absent")
     (tmp_path / "binary").write_bytes(b"\xff" * 32)
     with pytest.raises(ValueError, match="32 bytes"):
-        read_kek(tmp_path / "binary")
+        read_keks(tmp_path / "binary")
+    (tmp_path / "empty").write_text("\n")
+    with pytest.raises(ValueError, match="32 bytes"):
+        read_keks(tmp_path / "empty")
+
+
+def test_keys_take_the_place_of_those_before(tmp_path: Path) -> None:
+    file = tmp_path / "access.kek"
+    create_keks(file)
+    replace_keks(file, [NEW, OLD])
+    assert read_keks(file) == [NEW, OLD]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_key_that_came_later_is_looked_for_when_it_is_needed() -> None:
+    there: list[bytes] = []
+    sealer = Sealer(again=lambda: there)
+    with pytest.raises(Sealed):
+        sealer.seal(b"value", b"here")
+    there[:] = [OLD]
+    sealed = sealer.seal(b"value", b"here")
+    there[:] = [NEW, OLD]
+    assert sealer.open(sealed, b"here") == b"value"
+    again = Sealer([NEW, OLD]).rewrap(sealed, b"here")
+    assert sealer.open(again, b"here") == b"value"
+    assert sealer.kek_id == Sealer([NEW]).kek_id

@@ -1,7 +1,8 @@
 """One database, and the only way to it: a whole transaction, or nothing.
 
-SQLite (a file of its own, beside a running server too: WAL, every commit on the disk before it is acknowledged, one writer at a time)
-or PostgreSQL (serializable, tried again where two of them met). Transactions run on threads of the database's own, off the event loop.
+SQLite (a file of its own, beside a running server too: WAL, every commit on the disk before it is acknowledged) or PostgreSQL
+(serializable, tried again where two of them met). Both have one writer at a time, who waits for the one before. Transactions run on
+threads of the database's own, off the event loop.
 """
 
 import asyncio
@@ -26,6 +27,8 @@ _BUSY_MS = 5_000
 _MET_ANOTHER = frozenset({"40001", "40P01"})
 """PostgreSQL's states of a transaction that met another: serialization failure, deadlock."""
 _STATEMENT_MS = 10_000
+_PERHAPS = "The store of access control was lost while a change was written: look whether it was made before you ask for it again."
+"""The connection took the answer to COMMIT with it. Trying again could do it twice."""
 
 
 class Database:
@@ -33,8 +36,9 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._one_writer = engine.dialect.name == "sqlite"
-        self._threads = ThreadPoolExecutor(1 if self._one_writer else 4, thread_name_prefix="access")
+        self._writing = engine.execution_options(writes=True)
+        self._reading = engine.execution_options(writes=False, postgresql_readonly=True)
+        self._threads = ThreadPoolExecutor(1 if engine.dialect.name == "sqlite" else 4, thread_name_prefix="access")
 
     def migrate(self) -> None:
         """Bring the tables to this version's shape. Raises AccessUnavailable, also where they are of a later version."""
@@ -44,13 +48,20 @@ class Database:
             raise AccessUnavailable from error
 
     def transact(self, work: Callable[[Session], T], *, writes: bool = True) -> T:
-        """What `work` returns, its changes committed; none of them where it raises. It may be run more than once."""
+        """What `work` returns, its changes committed; none of them where it raises. It may be run more than once. What writes although it
+        said that it would not is AccessUnavailable."""
         for tried in range(1, _TRIES + 1):
+            worked = False
             try:
-                with Session(self._for(writes=writes), expire_on_commit=False) as session, session.begin():
-                    return work(session)
+                with Session(self._writing if writes else self._reading, expire_on_commit=False) as session, session.begin():
+                    done = work(session)
+                    session.flush()
+                    worked = True
+                return done  # noqa: TRY300 - once it is committed
             except DBAPIError as error:
-                if not _worth_another(error) or tried == _TRIES:
+                if worked and error.connection_invalidated:
+                    raise AccessUnavailable(_PERHAPS) from error
+                if tried == _TRIES or not _worth_another(error):
                     raise AccessUnavailable from error
                 time.sleep(random.uniform(0.005, 0.02) * tried)  # noqa: S311 - so that two do not meet again
             except SQLAlchemyError as error:
@@ -58,16 +69,22 @@ class Database:
         raise AccessUnavailable
 
     async def run(self, work: Callable[[Session], T], *, writes: bool = True) -> T:
-        """`transact`, off the event loop. Once begun it runs to its end, whoever waits for it."""
-        loop = asyncio.get_running_loop()
-        return await asyncio.shield(loop.run_in_executor(self._threads, lambda: self.transact(work, writes=writes)))
+        """`transact`, off the event loop."""
+        return await self.apart(lambda: self.transact(work, writes=writes))
+
+    async def apart(self, job: Callable[[], T]) -> T:
+        """What `job` returns, on a thread of the database's own. It runs to its end, whoever waits for it."""
+        try:
+            running = asyncio.get_running_loop().run_in_executor(self._threads, job)
+        except RuntimeError as error:  # the threads have ended: it is closed
+            raise AccessUnavailable from error
+        running.add_done_callback(_seen)
+        return await asyncio.shield(running)
 
     def close(self) -> None:
+        """What was begun is done first."""
         self._threads.shutdown()
         self.engine.dispose()
-
-    def _for(self, *, writes: bool) -> Engine:
-        return self.engine if writes else self.engine.execution_options(reads_only=True)
 
 
 def open_database(url: str | Path) -> Database:
@@ -90,7 +107,9 @@ def open_database(url: str | Path) -> Database:
 
 
 def _sqlite(url: URL) -> Engine:
-    engine = create_engine(url, connect_args={"check_same_thread": False, "isolation_level": None, "timeout": _BUSY_MS / 1000})
+    engine = create_engine(
+        url, connect_args={"check_same_thread": False, "isolation_level": None, "timeout": _BUSY_MS / 1000}, hide_parameters=True
+    )
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _: object) -> None:
@@ -100,15 +119,16 @@ def _sqlite(url: URL) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         """Writers wait for one another before they read, so that what they have read is still so when they write."""
-        reads = connection.get_execution_options().get("reads_only", False)
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+        writes = connection.get_execution_options().get("writes", True)
+        connection.exec_driver_sql(f"PRAGMA query_only={'OFF' if writes else 'ON'}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
 
 
 def _postgresql(url: URL) -> Engine:
     options = f"-c statement_timeout={_STATEMENT_MS} -c lock_timeout={_BUSY_MS}"
-    return create_engine(
+    engine = create_engine(
         url,
         isolation_level="SERIALIZABLE",
         pool_pre_ping=True,
@@ -119,8 +139,23 @@ def _postgresql(url: URL) -> Engine:
         connect_args={"connect_timeout": 3, "options": options, "application_name": "feature-gateway"},
     )
 
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        """As in SQLite: all of them count up one row, so without it most would meet another, and be done again and again. To lock a table
+        is no read yet: what is seen afterwards is what the writer before has left."""
+        if connection.get_execution_options().get("writes", False):
+            connection.exec_driver_sql("LOCK TABLE change IN SHARE ROW EXCLUSIVE MODE")
+
+    return engine
+
+
+def _seen(done: asyncio.Future[Any]) -> None:
+    """Where nobody waits any more, the event loop would log the failure as lost, with what the database said of it, values included."""
+    if not done.cancelled():
+        done.exception()
+
 
 def _worth_another(error: DBAPIError) -> bool:
-    """Whether it failed because another transaction was first. One whose look for a name found none, and that then could not have it, looks
-    again and says so itself."""
+    """Whether it failed because another transaction was first, or on a connection that was lost before. One whose look for a name found
+    none, and that then could not have it, looks again and says so itself."""
     return getattr(error.orig, "sqlstate", None) in _MET_ANOTHER or isinstance(error, IntegrityError) or error.connection_invalidated

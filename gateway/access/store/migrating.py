@@ -24,8 +24,10 @@ def migrate(engine: Engine) -> None:
     from alembic.util.exc import CommandError  # noqa: PLC0415
 
     config = configured()
-    with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
+    postgresql = engine.dialect.name == "postgresql"
+    # not serializable there: who has waited for the lock must see what the one before it has made
+    with (engine.execution_options(isolation_level="READ COMMITTED") if postgresql else engine).begin() as connection:
+        if postgresql:
             connection.execute(text("SELECT pg_advisory_xact_lock(7164112)"))
         config.attributes["connection"] = connection
         try:

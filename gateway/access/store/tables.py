@@ -133,38 +133,35 @@ class RoleAssignment(Table):
 
 
 class SecretScope(Table):
-    """A named set of secrets, to which roles are given."""
+    """A named set of secrets, to which roles are given. `manifest`: what its secrets together must be (see `access.manifests`)."""
 
     __tablename__ = "secret_scope"
 
     name: Mapped[str] = mapped_column(_Name, primary_key=True)
+    manifest: Mapped[bytes] = mapped_column(LargeBinary)
     created_us: Mapped[int] = mapped_column(BigInteger)
 
 
 class Secret(Table):
-    """A secret's value, sealed under a data key of its own, which is wrapped with the key-encryption key `kek_id`. `version` counts up with
-    each value."""
+    """A secret's value, sealed. `version`: the vault's generation that it was written in; no two values ever had the same."""
 
     __tablename__ = "secret"
 
     scope: Mapped[str] = mapped_column(ForeignKey("secret_scope.name"), primary_key=True)
     name: Mapped[str] = mapped_column(_Name, primary_key=True)
     version: Mapped[int] = mapped_column(BigInteger)
-    kek_id: Mapped[str] = mapped_column(_Id)
-    wrapped_key: Mapped[bytes] = mapped_column(LargeBinary)
     sealed: Mapped[bytes] = mapped_column(LargeBinary)
     created_us: Mapped[int] = mapped_column(BigInteger)
     updated_us: Mapped[int] = mapped_column(BigInteger)
 
 
 class Vault(Table):
-    """One row: by what the right key-encryption key is known, and what all secrets together must be (see `access.vault`)."""
+    """One row. `generation`: how often anything was written to the vault; `manifest`: what all its scopes together must be."""
 
     __tablename__ = "vault"
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    kek_id: Mapped[str] = mapped_column(_Id)
-    check: Mapped[bytes] = mapped_column(LargeBinary)
+    generation: Mapped[int] = mapped_column(BigInteger)
     manifest: Mapped[bytes] = mapped_column(LargeBinary)
 
 

@@ -56,6 +56,7 @@ def upgrade() -> None:
     op.create_table(
         "secret_scope",
         sa.Column("name", sa.String(length=512), nullable=False),
+        sa.Column("manifest", sa.LargeBinary(), nullable=False),
         sa.Column("created_us", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
@@ -98,8 +99,7 @@ def upgrade() -> None:
     op.create_table(
         "vault",
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("kek_id", sa.String(length=64), nullable=False),
-        sa.Column("check", sa.LargeBinary(), nullable=False),
+        sa.Column("generation", sa.BigInteger(), nullable=False),
         sa.Column("manifest", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
@@ -144,8 +144,6 @@ def upgrade() -> None:
         sa.Column("scope", sa.String(length=512), nullable=False),
         sa.Column("name", sa.String(length=512), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
-        sa.Column("kek_id", sa.String(length=64), nullable=False),
-        sa.Column("wrapped_key", sa.LargeBinary(), nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.Column("created_us", sa.BigInteger(), nullable=False),
         sa.Column("updated_us", sa.BigInteger(), nullable=False),
