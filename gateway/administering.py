@@ -11,14 +11,18 @@ from pathlib import Path
 from starlette.routing import BaseRoute
 
 from gateway.access.administration import Administration
+from gateway.access.bearers import Bearers
 from gateway.access.copying import DirectoryCopy
 from gateway.access.first_start import ensure_admin
 from gateway.access.gates import KeyTable
+from gateway.access.issuing import TokenIssuer
+from gateway.access.signing import KeyRing, Rotation
 from gateway.access.store.database import Database, open_database
+from gateway.access.tokens import Policy, Verifier
 from gateway.access.vault import SecretVault
 from gateway.errors import CallerError, Sealed
-from gateway.sealing_keys import open_sealer
-from gateway.settings import Settings, SettingsError
+from gateway.sealing_keys import access_folder, open_sealer
+from gateway.settings import OAuth, Settings, SettingsError
 from gateway.web.admin.routes import Offices, admin_routes
 
 FILE = "access.db"
@@ -33,16 +37,20 @@ class Access:
         self.database = open_store(settings)
         self.sealer = open_sealer(settings, self.database)
         self.vault = SecretVault(self.sealer)
-        self._copy = DirectoryCopy(self.database, gate, max_age_s=settings.auth.max_copy_age_s)
+        self._ring, self.tokens = self._open_tokens(settings.auth.oauth, gate)
+        self._copy = DirectoryCopy(self.database, gate, max_age_s=settings.auth.max_copy_age_s, beside=[self._ring.reading])
         self.administration = Administration(self.database, changed=self._copy.refresh)
         self._gate = gate
+        self._paths = settings.auth.paths
         self._refresh_s = settings.auth.refresh_s
         self._max_body_bytes = settings.server.max_body_bytes
+        self._scim_roles = settings.auth.scim_roles
 
     async def begin(self) -> None:
         await asyncio.get_running_loop().run_in_executor(None, self.database.migrate)
         try:
             await self.database.run(self.vault.begin)
+            await self.tokens.rotate()
         except Sealed as error:
             logger.error("%s Everything but secrets and access tokens is served.", error.message)  # noqa: TRY400 - the message says it
         await self._copy.refresh()
@@ -52,7 +60,15 @@ class Access:
         await self._copy.follow(self._refresh_s)
 
     def routes(self) -> Sequence[BaseRoute]:
-        return admin_routes(Offices(self._gate, self.administration, self.vault, self._max_body_bytes))
+        return admin_routes(
+            Offices(self._gate, self.administration, self.vault, self._max_body_bytes, self.tokens, self._paths, self._scim_roles)
+        )
+
+    def _open_tokens(self, oauth: OAuth, gate: KeyTable) -> tuple[KeyRing, TokenIssuer]:
+        rotation, policy = Rotation(oauth.token_life_s, oauth.key_life_s), Policy(oauth.issuer, oauth.audience, oauth.token_life_s)
+        ring = KeyRing(self.sealer, rotation)
+        gate.believe(Bearers(Verifier(ring, policy)))
+        return ring, TokenIssuer(self.database, self.sealer, ring, rotation, policy)
 
     async def aclose(self) -> None:
         await self._copy.flush()
@@ -89,10 +105,6 @@ def open_at(url: str, setting: str) -> Database:
         raise SettingsError(f"{setting}: {error}") from None
     except ModuleNotFoundError:
         raise SettingsError(f"{setting}: needs a driver: pip install 'feature-gateway[postgresql]'") from None
-
-
-def access_folder(settings: Settings) -> Path:
-    return settings.auth.data_dir or settings.feature_server.data_dir
 
 
 def open_file(data_dir: Path) -> Database:

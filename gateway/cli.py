@@ -18,6 +18,7 @@ from gateway.commands.check import check
 from gateway.commands.discover import discover
 from gateway.commands.ingest import ingest
 from gateway.commands.keys import keys
+from gateway.commands.secrets import secrets_commands
 from gateway.commands.simulate import simulate
 from gateway.commands.telling import given, told_plainly
 from gateway.demo import definitions
@@ -53,6 +54,7 @@ main.add_command(discover)
 main.add_command(simulate)
 main.add_command(keys)
 main.add_command(audit)
+main.add_command(secrets_commands)
 
 
 @main.command()

@@ -5,16 +5,20 @@
      │   ├─ InvalidRequest     the request does not fit the schema or the contract
      │   │   ├─ MalformedBody  the body is not the JSON that is asked for
      │   │   ├─ MalformedHttp  the bytes are no HTTP/1.1 request (RFC 9112), or could be read in two ways
-     │   │   └─ TooManyResults a query has more results than one answer may carry
+     │   │   ├─ InvalidScim    a SCIM request is refused for one of the reasons of RFC 7644
+     │   │   ├─ TooManyResults a query has more results than one answer may carry
+     │   │   └─ TokenRefused   the token endpoint cannot give what it is asked for
      │   ├─ BodyTooLarge
      │   ├─ HeadTooLarge       the request line and the headers, together
      │   ├─ TargetTooLong
      │   ├─ ExpectationFailed  it expects something other than 100-continue
      │   ├─ RequestTooSlow     it did not come in within its time
      │   ├─ Unauthenticated
+     │   │   └─ ClientUnknown  at the token endpoint
      │   ├─ PermissionDenied
      │   ├─ NotFound
-     │   │   └─ UnknownRoute
+     │   │   ├─ UnknownRoute
+     │   │   └─ Unseen         it is there, and not for this caller to know
      │   ├─ AlreadyExists      a name that must be the only one is taken
      │   ├─ FailedPrecondition what is asked for cannot be done to this thing as it is now
      │   └─ MethodNotAllowed
@@ -103,10 +107,26 @@ class MalformedHttp(InvalidRequest):
         super().__init__(f"Malformed HTTP request: {what}.")
 
 
+class InvalidScim(InvalidRequest):
+    """A SCIM request cannot be done as it stands. `scim_type`: why, by RFC 7644's table of keywords (§3.12)."""
+
+    def __init__(self, scim_type: str, message: str) -> None:
+        super().__init__(message)
+        self.scim_type = scim_type
+
+
 class TooManyResults(InvalidRequest):
     """A query has more results than one answer may carry, and its caller did not allow for some to be left out."""
 
     code = Code.FAILED_PRECONDITION
+
+
+class TokenRefused(InvalidRequest):
+    """The token endpoint cannot give what it is asked for. `reason`: as RFC 6749 §5.2 names it."""
+
+    def __init__(self, message: str, reason: str = "invalid_request") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class BodyTooLarge(CallerError):
@@ -148,6 +168,13 @@ class Unauthenticated(CallerError):
         super().__init__(message)
 
 
+class ClientUnknown(Unauthenticated):
+    """Whoever asks for a token did not show an id and a secret that belong together, or showed none."""
+
+    def __init__(self) -> None:
+        super().__init__("The client is not known, or its secret is not the right one.")
+
+
 class PermissionDenied(CallerError):
     code = Code.PERMISSION_DENIED
 
@@ -162,6 +189,10 @@ class NotFound(CallerError):
 class UnknownRoute(NotFound):
     def __init__(self) -> None:
         super().__init__("Not Found: no such path. /openapi.json lists the paths that exist.")
+
+
+class Unseen(NotFound):
+    """It is there, and the caller may not know: the same answer as where it is not. Only the audit log tells the two apart."""
 
 
 class AlreadyExists(CallerError):

@@ -29,7 +29,12 @@ def kek_file(settings: Settings) -> Path | None:
     """The file of the gateway's own making, where the settings name no key."""
     if settings.auth.kek is not None or settings.auth.kek_file is not None:
         return None
-    return (settings.auth.data_dir or settings.feature_server.data_dir) / KEK_FILE
+    return access_folder(settings) / KEK_FILE
+
+
+def access_folder(settings: Settings) -> Path:
+    """Where `access.db` is, and the key beside it."""
+    return settings.auth.data_dir or settings.feature_server.data_dir
 
 
 def keks_of(settings: Settings) -> Sequence[bytes]:

@@ -186,6 +186,40 @@ class Key(_Section):
     purge: bool = Field(default=False, description="Whether it may purge the cache, in its workspaces; with `*` also all of it.")
 
 
+_ApiPath = Annotated[str, Field(pattern=r"^/api(/[A-Za-z0-9_-]{1,64}){1,6}$")]
+
+
+class OAuth(_Section):
+    """Access tokens for the client credentials of service accounts."""
+
+    token_life_s: int = Field(3600, ge=60, le=86_400, description="How long a token is good for.")
+    key_life_s: float = Field(
+        86_400.0,
+        ge=300,
+        le=31_536_000,
+        description="How old a signing key gets before another takes its place. It verifies until its last token is over.",
+    )
+    issuer: str = Field(
+        "feature-gateway",
+        pattern=r"^[!-~]{1,256}$",
+        description="What tokens say of who made them (`iss`). The same for all replicas of one store, and unlike that of another.",
+    )
+    audience: str = Field("feature-gateway", pattern=r"^[!-~]{1,256}$", description="What tokens say of whom they are for (`aud`).")
+
+
+class Paths(_Section):
+    """Where the administrative doors are that no public source confirms."""
+
+    service_accounts: _ApiPath = Field(
+        "/api/v1/metadata-service",
+        description="Before `/create-service-account`, `/get-service-account` and so on. They are below /api/v1/service-accounts-service "
+        "too.",
+    )
+    service_account_secrets: _ApiPath = Field(
+        "/api/v1/service-accounts-service", description="Before `/create-service-account-secret` and the four others."
+    )
+
+
 class Auth(_Section):
     """Who may read."""
 
@@ -218,6 +252,12 @@ class Auth(_Section):
     refresh_s: float = Field(
         1.0, gt=0, le=5, description="How often the store is asked whether another process has changed who may do what."
     )
+    scim_roles: bool = Field(
+        default=True,
+        description="Whether roles can be given and taken over SCIM. false: what SCIM clients say of roles counts for nothing.",
+    )
+    oauth: OAuth = OAuth()
+    paths: Paths = Paths()
     max_copy_age_s: Seconds | None = Field(
         None,
         description="While the store cannot be read, what was read last counts for so long; then its keys are refused with 503. "

@@ -1,4 +1,5 @@
-"""Access control put together: what the store says is what the gate does, here at once, elsewhere within `auth.refresh_s`."""
+"""Access control put together: which store, who is the first in it, and that what it says is what the gate does, here at once, elsewhere
+within `auth.refresh_s`."""
 
 import asyncio
 import base64
@@ -27,6 +28,10 @@ from tests.harness.houses import House
 from tests.harness.offices import open_offices
 from tests.harness.postgresql import PostgreSQL
 
+CLUSTER = {"kind": "tecton", "url": "https://acme.tecton.ai"}
+KEYED = CLUSTER | {"api_key": "of-the-gateway"}
+ONE_KEY = {"keys": {"one": {"digest": "0" * 64}}}
+POSTGRESQL = {"database": "postgresql://me:c4n4ry@127.0.0.1:1/db", "kek": "0" * 64}
 KEK = base64.b64encode(bytes(range(32))).decode()
 
 
@@ -163,12 +168,6 @@ def test_a_key_that_is_revoked_elsewhere_opens_nothing_any_more(offices: tuple[H
 
         elsewhere.transact(revoke)
         wait_until(lambda: caller.get(f"{NAMED}/schema").status_code == 401, "the key being refused")
-
-
-CLUSTER = {"kind": "tecton", "url": "https://acme.tecton.ai"}
-KEYED = CLUSTER | {"api_key": "of-the-gateway"}
-ONE_KEY = {"keys": {"one": {"digest": "0" * 64}}}
-POSTGRESQL = {"database": "postgresql://me:c4n4ry@127.0.0.1:1/db", "kek": "0" * 64}
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,7 @@ def test_it_counts_what_a_model_counts(steps: list[tuple[int, list[str]]], ttl_s
     assert outcome.view_reads == sum(len(keys) for _, keys in rows)
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("seed", [1, 7, 2013])
 def test_a_sample_of_the_keys_tells_of_all_of_them(seed: int) -> None:
     """SHARDS: a quarter of the keys against a quarter of the size comes close to all keys against all of it, whether or not the few keys

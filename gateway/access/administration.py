@@ -21,7 +21,7 @@ from gateway.access.roles import NOBODY, SHELL, Action, Resource, Standing, may
 from gateway.access.standings import standing_of
 from gateway.access.store.database import Database
 from gateway.access.store.tables import Change, ServiceAccount, User
-from gateway.errors import AccessUnavailable, CallerError, GatewayError, InternalError, PermissionDenied, Sealed
+from gateway.errors import AccessUnavailable, CallerError, GatewayError, InternalError, PermissionDenied, Sealed, Unseen
 
 T = TypeVar("T")
 _DONE = "The change was made, but the store of access control cannot be read any more: this gateway follows it once it can be."
@@ -109,7 +109,7 @@ class Administration:
         return done
 
     def _refused(self, session: Session, actor: Actor, action: Action, target: str, why: type[GatewayError]) -> None:
-        outcome = audit.DENIED if issubclass(why, PermissionDenied) else audit.REFUSED
+        outcome = audit.DENIED if issubclass(why, PermissionDenied | Unseen) else audit.REFUSED
         audit.write(session, self._now_us(), actor, action, target, outcome, why.__name__)
 
     def _begin(self, session: Session, actor: Actor) -> Act:

@@ -7,13 +7,14 @@ also where the store was put back to an older state.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from gateway.access.directory import read_directory, revision_of
 from gateway.access.gates import KeyTable
+from gateway.access.reach import Directory
 from gateway.access.store.database import Database
 from gateway.access.store.tables import ApiKey
 from gateway.errors import AccessUnavailable
@@ -22,9 +23,13 @@ FLUSH_EVERY_S = 60.0
 _AT_ONCE = 1_000
 logger = logging.getLogger(__name__)
 
+Reading = Callable[[Session], Callable[[], None]]
+"""Reads something of the store, and says how it is put in the place of what was read before."""
+
 
 class DirectoryCopy:
-    """`max_age_s` None: what was read last counts until something else can be read. `wall_s`: the time of day, in seconds since 1970."""
+    """`max_age_s` None: what was read last counts until something else can be read. `wall_s`: the time of day, in seconds since 1970.
+    `beside`: what else is copied, as of the same moment, whenever the store's revision is another."""
 
     def __init__(
         self,
@@ -34,9 +39,11 @@ class DirectoryCopy:
         max_age_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_s: Callable[[], float] = time.time,
+        beside: Sequence[Reading] = (),
     ) -> None:
         self._database = database
         self._gate = gate
+        self._beside = beside
         self._max_age_s = max_age_s
         self._clock = clock
         self._wall_s = wall_s
@@ -57,8 +64,10 @@ class DirectoryCopy:
             if self._answered >= asked:
                 return  # by a reading that began after this was asked for
             answers, began_s = self._asked, self._clock()
-            directory = await self._database.run(read_directory, writes=False)
+            directory, adoptions = await self._database.run(self._read, writes=False)
             if directory.revision != self._revision:
+                for adopt in adoptions:
+                    adopt()
                 self._gate.adopt(directory)
             self._revision, self._like_s, self._answered = directory.revision, began_s, answers
 
@@ -95,6 +104,9 @@ class DirectoryCopy:
             except AccessUnavailable:
                 return
             self._used = frozenset()
+
+    def _read(self, session: Session) -> tuple[Directory, Sequence[Callable[[], None]]]:
+        return read_directory(session), [read(session) for read in self._beside]
 
     def _left_s(self) -> float | None:
         """Until the copy is too old. One that is so already waits no longer for a reading than one that is new."""

@@ -55,9 +55,13 @@ class Manifests:
         others = {name: manifest for name, manifest in self.scopes.items() if name != scope}
         manifest = b"" if versions is None else self._sealer.authenticate(_scope_told(scope, versions))
         self.scopes = others if versions is None else {**others, scope: manifest}
+        self.vouch()
+        return manifest
+
+    def vouch(self) -> None:
+        """Make the root manifest again, of what there is."""
         self._vault.manifest = self._sealer.authenticate(_root_told(self._vault.generation, self.scopes))
         self._session.add(self._vault)
-        return manifest
 
 
 def open_manifests(session: Session, sealer: Sealer) -> Manifests:

@@ -163,35 +163,42 @@ def read_keks(file: Path) -> Sequence[bytes]:
 
 
 def create_keks(file: Path) -> None:
-    """Put a fresh KEK into a file that only its owner reads. Whole, and on the disk, before it has its name; one that is there stays."""
-    _write(file, [new_kek()], lambda draft: _linked(draft, file))
+    """Put a fresh KEK into a file that only its owner reads. Whole, and on the disk, before it has its name; one that is there stays.
+    Several may do it at once."""
+    draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
+    try:
+        _write(draft, [new_kek()])
+        with suppress(FileExistsError):
+            file.hardlink_to(draft)
+    finally:
+        draft.unlink(missing_ok=True)
+    _settle(file.parent)
 
 
 def replace_keks(file: Path, keks: Sequence[bytes]) -> None:
-    """Put these, the newest first, in the place of those that the file held, at once."""
-    _write(file, [base64.b64encode(kek).decode() for kek in keks], lambda draft: draft.replace(file))
+    """Put these, the newest first, in the place of those that the file held, at once. One may do it at a time; what one that was
+    interrupted left behind goes with the next."""
+    draft = file.with_name(f"{file.name}.next")
+    draft.unlink(missing_ok=True)
+    _write(draft, [base64.b64encode(kek).decode() for kek in keks])
+    draft.replace(file)
+    _settle(file.parent)
 
 
-def _write(file: Path, lines: Sequence[str], name: Callable[[Path], object]) -> None:
-    draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
+def _write(draft: Path, lines: Sequence[str]) -> None:
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as fresh:
+        fresh.writelines(f"{line}\n" for line in lines)
+        fresh.flush()
+        os.fsync(fresh.fileno())
+
+
+def _settle(folder: Path) -> None:
+    """Names in a folder reach the disk with the folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as fresh:
-            fresh.writelines(f"{line}\n" for line in lines)
-            fresh.flush()
-            os.fsync(fresh.fileno())
-        name(draft)
+        os.fsync(descriptor)
     finally:
-        draft.unlink(missing_ok=True)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _linked(draft: Path, file: Path) -> None:
-    with suppress(FileExistsError):
-        file.hardlink_to(draft)
+        os.close(descriptor)
 
 
 def _derived(kek: bytes, purpose: bytes) -> bytes:

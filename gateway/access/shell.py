@@ -14,7 +14,9 @@ from gateway.access.audit import Sought
 from gateway.access.keyholders import Grant, Listed, Made
 from gateway.access.keys import key_id
 from gateway.access.principals import shell
+from gateway.access.rekeying import rewrap_all
 from gateway.access.roles import EVERYTHING, Action
+from gateway.access.sealing import Sealer
 from gateway.access.store.database import Database
 from gateway.access.store.tables import AuditEntry
 
@@ -57,6 +59,14 @@ class Shell:
             return audit.read(act.session, sought)
 
         return asyncio.run(self._administration.look(self._actor, work))
+
+    def rewrap(self, sealer: Sealer, progress: Callable[[int], None]) -> int:
+        """Everything that is sealed, under the sealer's newest key."""
+
+        def work(act: Act) -> int:
+            return rewrap_all(act, sealer, progress)
+
+        return self._administration.act_at_once(self._actor, Action.ROTATE_KEK, "vault/kek", work, changes_access=False)
 
     def _change_roles(self, account: str, change: Callable[[Act], str]) -> Sequence[str]:
         return self._act(Action.MANAGE_DIRECTORY, self._id_of(account), lambda act: keyholders.roles_of(act.session, change(act)))

@@ -38,7 +38,7 @@ def opened(config: Path | None, data_dir: Path | None, database: str | None, *, 
         from gateway.access.shell import Shell  # noqa: PLC0415 - a third of a second, which the other commands need not wait for
         from gateway.administering import open_at, open_store  # noqa: PLC0415
 
-        store = open_at(database, "--database") if database is not None else open_store(_settings(config, data_dir, new=new))
+        store = open_at(database, "--database") if database is not None else open_store(store_settings(config, data_dir, new=new))
         try:
             store.migrate()
             yield Shell(store)
@@ -48,8 +48,10 @@ def opened(config: Path | None, data_dir: Path | None, database: str | None, *, 
             store.close()
 
 
-def _settings(config: Path | None, data_dir: Path | None, *, new: bool) -> Settings:
-    from gateway.administering import FILE, access_folder  # noqa: PLC0415
+def store_settings(config: Path | None, data_dir: Path | None, *, new: bool = False) -> Settings:
+    """Settings that name a store. Raises SettingsError."""
+    from gateway.administering import FILE  # noqa: PLC0415
+    from gateway.sealing_keys import access_folder  # noqa: PLC0415
 
     folder = given(data_dir=data_dir)
     chosen = folder | ({"mode": "keys", "store": "sqlite"} if folder else {})

@@ -48,4 +48,5 @@ class Problems:
     async def _tell(error: GatewayError, scope: Scope, send: Send) -> None:
         if not scope.get(STARTED):
             begin(scope)
-            await answer(scope, send, *problem(error, scope["path"]))
+            accept = next((value for name, value in scope["headers"] if name == b"accept"), b"")
+            await answer(scope, send, *problem(error, scope["path"], accept))

@@ -6,6 +6,7 @@ ingest         POST /ingest, /v2/ingest
 named          POST /v1/workspaces/{w}/feature-services/{fs}/features, …/features:batch, …/features:query, GET …/schema
 purge          POST …/{fs}/features:purge, DELETE …/{fs}/features, POST /v1/workspaces/{w}/features:purge, /v1/features:purge
 operations     GET /livez, /readyz, /metrics, /openapi.json, /docs
+administration where there is a store (`auth.store`): `gateway/web/admin/routes.py`, before all of these
 forwarded      before a cluster: what else is below /api/, and /oauth2/default/v1/token (`gateway/origins/targets.py`)
 """
 
@@ -25,6 +26,7 @@ from gateway.serving.desk import DecodePurge, Desk
 from gateway.serving.doors import Doors
 from gateway.serving.querying import WildcardReader
 from gateway.serving.reader import FeatureReader
+from gateway.settings import Paths
 from gateway.web.docs import docs_routes
 from gateway.web.endpoints import (
     DescribeService,
@@ -68,6 +70,8 @@ class House:
     lifecycle: Lifecycle
     forwarding: Forwarding | None = None
     """Before a cluster: the door to its other endpoints."""
+    administered: Paths | None = None
+    """Where the administrative doors are, which are put before these; None: there are none."""
     admit_metrics: Callable[[bytes | None], None] | None = None
     """Raises what refuses whoever sends this Authorization and may not see the metrics. None: everybody may."""
 
@@ -134,6 +138,7 @@ def routes(house: House) -> Sequence[BaseRoute]:
 
     forwarded = house.forwarding.groups if house.forwarding is not None else ()
     metadata = DescribeService(house.desk, house.tecton.locator, as_metadata, house.max_body_bytes)
+    told = document(version=house.version, forwarded=forwarded, administered=house.administered)
     schema = DescribeService(house.desk, house.tecton.locator, as_schema, house.max_body_bytes)
     return [
         *[read(f"{prefix}/get-features", "tecton_single") for prefix in V1],
@@ -155,7 +160,7 @@ def routes(house: House) -> Sequence[BaseRoute]:
         Route("/livez", Live(), methods=["GET"]),
         Route("/readyz", Ready(house.origin, house.lifecycle), methods=["GET"]),
         Route("/metrics", Scrape(house.metrics, house.max_body_bytes, house.admit_metrics), methods=["GET"]),
-        Route("/openapi.json", Document(document(version=house.version, forwarded=forwarded)), methods=["GET"]),
+        Route("/openapi.json", Document(told), methods=["GET"]),
         *docs_routes(),
         *([ForwardedPaths(house.forwarding)] if house.forwarding is not None else []),
     ]

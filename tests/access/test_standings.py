@@ -89,7 +89,7 @@ def test_a_kind_of_principal_that_nobody_knows_is_nobody(database: Database) -> 
         give(session, account("ada"), ADMIN)
         add_group(session, "group")
         session.execute(text("INSERT INTO role_assignment VALUES ('robot', 'ada', 'account_type', '', 'admin')"))
-        session.execute(text("INSERT INTO membership VALUES ('group', 'robot', 'ada')"))
+        session.execute(text("INSERT INTO membership VALUES ('group', 'robot', 'ada', NULL)"))
 
     database.transact(work)
     assert database.transact(all_standings) == {account("ada"): Standing(account("ada"), admin=True)}

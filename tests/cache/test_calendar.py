@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.cache.calendar import _RINGS, Calendar, early_s
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
 BINS = 50
 JITTER = 0.75
 FEW = 7

@@ -61,9 +61,8 @@ LOOKALIKES: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("left", "right"), list(combinations(LOOKALIKES, 2)))
-def test_values_that_only_look_alike_never_share_a_part(left: Any, right: Any) -> None:
-    assert part(left) != part(right)
+def test_values_that_only_look_alike_never_share_a_part() -> None:
+    assert not [(left, right) for left, right in combinations(LOOKALIKES, 2) if part(left) == part(right)]
 
 
 @pytest.mark.parametrize("value", LOOKALIKES)

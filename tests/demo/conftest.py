@@ -1,10 +1,11 @@
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import copy
 
 import pytest
 
 from gateway.demo.definitions import AS_OF_NS, REPOSITORY
-from gateway.demo.load import load
+from gateway.embedded import ONLINE_STORE
 from gateway.feature_server.engine import Engine
 from gateway.feature_server.online.sqlite import SqliteStore
 
@@ -19,9 +20,10 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def demo(demo_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """The demo, loaded once for all tests that only read."""
-    engine = open_demo(tmp_path_factory.mktemp("demo") / "features.db")
-    assert load(engine, lambda _stored: None) == 12_004
+    path = tmp_path_factory.mktemp("demo") / "features.db"
+    copy(demo_dir / ONLINE_STORE, path)
+    engine = open_demo(path)
     yield engine
     engine.close()

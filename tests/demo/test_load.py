@@ -28,6 +28,7 @@ class Interrupted(Exception):
     pass
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_an_interrupted_load_goes_on_where_it_stopped(tmp_path: Path, demo: Engine) -> None:
     calls = itertools.count(1)
 

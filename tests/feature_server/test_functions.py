@@ -154,7 +154,7 @@ def test_the_model_knows_every_function() -> None:
 
 
 @pytest.mark.parametrize(("name", "dtype"), CASES)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)  # for each function and type, which makes a thousand
 @given(data=st.data())
 def test_any_tiles_in_any_order_of_arrival_give_what_all_events_at_once_give(name: str, dtype: DataType, data: st.DataObject) -> None:
     parameters = data.draw(given_parameters(FUNCTIONS[name]))
@@ -190,7 +190,7 @@ def kinds_of(value: Any) -> set[Kind]:
 
 
 @pytest.mark.parametrize(("name", "dtype"), CASES)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(data=st.data())
 def test_merging_leaves_what_it_merged_as_it_was_also_when_the_result_grows(name: str, dtype: DataType, data: st.DataObject) -> None:
     tiles = in_tiles(data.draw(arrivals(dtype)), 10)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.access.administration import Administration
-from gateway.access.principals import Actor, Principal, PrincipalKind
+from gateway.access.administration import Act, Administration
+from gateway.access.principals import Actor, Principal, PrincipalKind, shell
+from gateway.access.rekeying import rewrap_all
 from gateway.access.roles import Action
 from gateway.access.sealing import Sealer
 from gateway.access.store.database import Database
@@ -40,7 +41,7 @@ class Vaulted:
         )
 
     def put(self, scope: str, name: str, value: str) -> None:
-        def work(act: Any) -> None:
+        def work(act: Act) -> None:
             self.vault.put(act, scope, name, value)
 
         self.administration.act_at_once(self.actor, Action.WRITE_SECRET, f"secret/{scope}/{name}", work, changes_access=False)
@@ -55,7 +56,7 @@ class Vaulted:
         )
 
     def delete(self, scope: str, name: str) -> None:
-        def work(act: Any) -> None:
+        def work(act: Act) -> None:
             self.vault.delete(act, scope, name)
 
         self.administration.act_at_once(self.actor, Action.DELETE_SECRET, f"secret/{scope}/{name}", work, changes_access=False)
@@ -65,6 +66,12 @@ class Vaulted:
 
     def scopes(self) -> list[str]:
         return list(self.administration.act_at_once(self.actor, Action.VIEW_SCOPE, "", self.vault.scopes))
+
+    def rotate(self, sealer: Sealer) -> int:
+        def work(act: Act) -> int:
+            return rewrap_all(act, sealer, lambda _: None)
+
+        return self.administration.act_at_once(shell("ada"), Action.ROTATE_KEK, "vault/kek", work, changes_access=False)
 
     def under(self, sealer: Sealer) -> "Vaulted":
         """The same, with other keys."""

@@ -15,7 +15,7 @@ from loadtests.bench import SCENARIOS, main
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-@pytest.mark.parametrize("way", [[], ["--asgi"]], ids=["edge", "asgi"])
+@pytest.mark.parametrize("way", [[], pytest.param(["--asgi"], marks=pytest.mark.slow)], ids=["edge", "asgi"])
 def test_hits_are_measured_against_a_bare_application(way: list[str], tmp_path: Path) -> None:
     name = next(iter(SCENARIOS))
     command = [sys.executable, "-m", "loadtests.bench", "hit", "--rounds", "1", "--seconds", "1", "--connections", "2", "--scenario", name]
@@ -30,6 +30,7 @@ def test_hits_are_measured_against_a_bare_application(way: list[str], tmp_path: 
     assert float(cells[2].split()[0]) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(misses.nginx_binary() is None, reason="nginx is the yardstick: apt-get install nginx-light")
 def test_misses_are_measured_against_nginx_and_over_either_transport() -> None:
     command = [sys.executable, "-m", "loadtests.bench", "miss", "--rounds", "1", "--seconds", "1", "--connections", "2"]

@@ -375,14 +375,16 @@ EVERYTHING = {"origin", "cache", "stale", "computed", "default", "timeout", "inc
 """What a run must have come upon: one that met nothing stale has shown nothing of it."""
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_no_interleaving_breaks_a_promise() -> None:
     SEEN.clear()
-    chosen = settings(max_examples=150, stateful_step_count=50, deadline=None, derandomize=True, database=None, suppress_health_check=QUIET)
+    chosen = settings(max_examples=60, stateful_step_count=50, deadline=None, derandomize=True, database=None, suppress_health_check=QUIET)
     run_state_machine_as_test(CacheMachine, settings=chosen)
     assert not EVERYTHING - SEEN.keys()
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unmeasured")
 def test_no_interleaving_breaks_a_promise_for_long() -> None:
     chosen = settings(max_examples=600, stateful_step_count=60, deadline=None, suppress_health_check=QUIET)
     run_state_machine_as_test(CacheMachine, settings=chosen)

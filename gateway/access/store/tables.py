@@ -35,6 +35,7 @@ class User(Table):
     family_name: Mapped[str | None] = mapped_column(_Name)
     email: Mapped[str | None] = mapped_column(_Name)
     email_type: Mapped[str | None] = mapped_column(_Kind)
+    email_primary: Mapped[bool | None]
     external_id: Mapped[str | None] = mapped_column(_Name)
     created_us: Mapped[int] = mapped_column(BigInteger)
     updated_us: Mapped[int] = mapped_column(BigInteger)
@@ -52,6 +53,7 @@ class ServiceAccount(Table):
     credentials: Mapped[str] = mapped_column(_Kind)
     creator_kind: Mapped[str | None] = mapped_column(_Kind)
     creator_id: Mapped[str | None] = mapped_column(_Id)
+    external_id: Mapped[str | None] = mapped_column(_Name)
     created_us: Mapped[int] = mapped_column(BigInteger)
     updated_us: Mapped[int] = mapped_column(BigInteger)
 
@@ -110,13 +112,14 @@ class Group(Table):
 
 
 class Membership(Table):
-    """That a user or service account belongs to a group."""
+    """That a user or service account belongs to a group. `display`: what whoever said so calls the member; None: its own name."""
 
     __tablename__ = "membership"
 
     group_id: Mapped[str] = mapped_column(ForeignKey("principal_group.id", ondelete="CASCADE"), primary_key=True)
     member_kind: Mapped[str] = mapped_column(_Kind, primary_key=True)
     member_id: Mapped[str] = mapped_column(_Id, primary_key=True, index=True)
+    display: Mapped[str | None] = mapped_column(_Name)
 
 
 class RoleAssignment(Table):

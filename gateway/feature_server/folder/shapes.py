@@ -205,12 +205,12 @@ def read_shape(shape: type[S], data: object) -> S | list[tuple[Path, str]]:
 
 
 def _told(shape: type[Shape], error: ErrorDetails) -> tuple[Path, str]:
-    path: Path = tuple(step for step in error["loc"] if step != "[key]")
     kind = error["type"]
+    if kind == "extra_forbidden":
+        return error["loc"], _unknown(shape, error["loc"])
+    path: Path = tuple(step for step in error["loc"] if step != "[key]")  # pydantic's mark behind a name that is wrong itself
     if kind == "value_error":
         return path, str(error["ctx"]["error"])
-    if kind == "extra_forbidden":
-        return path, _unknown(shape, path)
     if error["input"] is Nothing.NOTHING and kind != "missing":
         return path, "has no value: give it one, or leave it out."
     return path, _WANTED.get(kind) or f"is not valid: {error['msg']}."

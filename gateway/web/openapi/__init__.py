@@ -2,7 +2,7 @@
 by it.
 
 One module per group of doors (`tecton`, `named`, `wildcards`, `purges`, `ingest`, `operations`), each with `paths()` and `schemas()`;
-`forwarding` tells of the cluster's endpoints that are passed on;
+`admin_…`, of which there is an administration, and `forwarding` of the cluster's endpoints that are passed on;
 `parts` holds what every operation is made of, `problems` the errors they share, `examples` the demo's answer in both spellings.
 """
 
@@ -11,25 +11,46 @@ from copy import deepcopy
 from typing import Any
 
 from gateway.origins.targets import Group
-from gateway.web.openapi import forwarding, ingest, named, operations, problems, purges, tecton, types, wildcards
+from gateway.settings import Paths
+from gateway.web.openapi import (
+    admin_accounts,
+    admin_audit,
+    admin_scim,
+    admin_secrets,
+    admin_tokens,
+    forwarding,
+    ingest,
+    named,
+    operations,
+    problems,
+    purges,
+    tecton,
+    types,
+    wildcards,
+)
 from gateway.web.openapi.parts import Node
 
 _DOORS = (tecton, named, wildcards, purges, ingest, operations)
+_OFFICES = (admin_accounts, admin_tokens, admin_scim, admin_secrets, admin_audit)
 
 
-def document(*, server_url: str = "/", version: str, forwarded: Sequence[Group] = ()) -> dict[str, Any]:
+def document(*, server_url: str = "/", version: str, forwarded: Sequence[Group] = (), administered: Paths | None = None) -> dict[str, Any]:
     """A new document, ready to be encoded. `server_url` is where callers reach the gateway; "/" means: where this document came from.
-    `forwarded`: the groups of the cluster's endpoints that are passed on."""
+    `forwarded`: the groups of the cluster's endpoints that are passed on. `administered`: where the administrative doors are; None: there
+    are none."""
+    offices = _OFFICES if administered is not None else ()
     parts = {
         "openapi": "3.1.0",
         "info": _info(version),
         "servers": [{"url": server_url}],
-        "tags": [*[tag for door in _DOORS for tag in door.TAGS], *forwarding.tags(forwarded)],
-        "paths": _paths() | forwarding.paths(forwarded),
+        "tags": [*[tag for door in (*_DOORS, *offices) for tag in door.TAGS], *forwarding.tags(forwarded)],
+        "paths": _paths() | forwarding.paths(forwarded) | _administrative(administered),
         "components": {
-            "securitySchemes": _security_schemes() | forwarding.security_schemes(forwarded),
+            "securitySchemes": _security_schemes()
+            | forwarding.security_schemes(forwarded)
+            | (admin_tokens.security_schemes() if offices else {}),
             "responses": problems.responses(),
-            "schemas": {name: schema for room in (*_DOORS, types, problems) for name, schema in room.schemas().items()},
+            "schemas": {name: schema for room in (*_DOORS, *offices, types, problems) for name, schema in room.schemas().items()},
         },
     }
     return deepcopy(parts)  # its parts are partly constants of the modules, which the caller must not be able to change
@@ -42,6 +63,10 @@ def _paths() -> Node:
         for path, item in door.paths().items():
             paths[path] = paths.get(path, {}) | item
     return paths
+
+
+def _administrative(places: Paths | None) -> Node:
+    return {path: item for office in _OFFICES for path, item in office.paths(places).items()} if places is not None else {}
 
 
 def _info(version: str) -> Node:

@@ -10,6 +10,13 @@ from tests.feature_server.folder.shop import mistakes, shop, spoiled
 SPOILED = [
     ("    ttl: 2w\n", "    tll: 2w\n", ["27: feature_views.by_user.tll: is not a field here; did you mean ttl?"]),
     (
+        "workspace: shop\n",
+        "workspace: shop\n'[key]': 1\n",
+        [
+            "2: [key]: is not a field here; there are workspace, entities, sources, context, feature_views, on_demand_views, feature_services."
+        ],
+    ),
+    (
         "    entities: [user]\n    interval: 10m",
         "    entities: [user]\n    aggregation_interval: 10m",
         ["26: feature_views.by_user.aggregation_interval: is not a field here; did you mean interval?"],

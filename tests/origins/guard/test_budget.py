@@ -26,6 +26,7 @@ def test_no_schedule_gets_more_than_the_share_what_was_saved_up_and_the_floor(st
         assert taken <= share * earned + 3 * (1 + clock() - began_s) + 3
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("rate", [50, 500, 5_000])
 def test_where_every_call_fails_there_are_six_attempts_for_five_calls_at_most(rate: int) -> None:
     clock = Clock()

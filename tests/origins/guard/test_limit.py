@@ -10,6 +10,7 @@ from gateway.origins.guard.limit import GradientLimit
 from tests.harness.clock import Clock
 from tests.origins.guard.stores import Load, Store
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
 STORES = [(4, 0.005), (10, 0.02), (32, 0.05), (64, 0.1)]
 
 

@@ -6,11 +6,13 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import copy
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from gateway.embedded import ONLINE_STORE
 from loadtests.hostile import flood, good_load, never_read, noise, slow_body, slow_header
 from tests.doors.flights import tecton
 from tests.harness.clock import wait_until
@@ -54,9 +56,11 @@ class Gateway:
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def gateway(demo_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     limits = {f"FEATURE_GATEWAY_SERVER__{name}_TIMEOUT_S": str(LIMIT_S) for name in ("HEADER", "BODY", "WRITE")}
     folder = tmp_path_factory.mktemp("hostile")
+    (folder / "data").mkdir()
+    copy(demo_dir / ONLINE_STORE, folder / "data" / ONLINE_STORE)
     environment = plain_environment(FEATURE_GATEWAY_CACHE__TTL_S="3600", **limits)
     with Command(folder / "log", "demo", "--port", "0", "--data-dir", str(folder / "data"), environment=environment) as command:
         one = Gateway(command)

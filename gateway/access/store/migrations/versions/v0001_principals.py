@@ -69,6 +69,7 @@ def upgrade() -> None:
         sa.Column("credentials", sa.String(length=32), nullable=False),
         sa.Column("creator_kind", sa.String(length=32), nullable=True),
         sa.Column("creator_id", sa.String(length=64), nullable=True),
+        sa.Column("external_id", sa.String(length=512), nullable=True),
         sa.Column("created_us", sa.BigInteger(), nullable=False),
         sa.Column("updated_us", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
@@ -90,6 +91,7 @@ def upgrade() -> None:
         sa.Column("family_name", sa.String(length=512), nullable=True),
         sa.Column("email", sa.String(length=512), nullable=True),
         sa.Column("email_type", sa.String(length=32), nullable=True),
+        sa.Column("email_primary", sa.Boolean(), nullable=True),
         sa.Column("external_id", sa.String(length=512), nullable=True),
         sa.Column("created_us", sa.BigInteger(), nullable=False),
         sa.Column("updated_us", sa.BigInteger(), nullable=False),
@@ -135,6 +137,7 @@ def upgrade() -> None:
         sa.Column("group_id", sa.String(length=64), nullable=False),
         sa.Column("member_kind", sa.String(length=32), nullable=False),
         sa.Column("member_id", sa.String(length=64), nullable=False),
+        sa.Column("display", sa.String(length=512), nullable=True),
         sa.ForeignKeyConstraint(["group_id"], ["principal_group.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("group_id", "member_kind", "member_id"),
     )
