@@ -162,7 +162,7 @@ class KeyTable:
         header = authorization or b""
         caller = self._seen.get(header)
         if caller is None and self._bearers is not None:
-            caller = self._callers.get(self._bearers.recalled(header))
+            caller = self._caller(self._bearers.recalled(header))
         if caller is None:
             scheme, credential = _read(header)
             if scheme == b"tecton-key":
@@ -176,7 +176,7 @@ class KeyTable:
     def identify_either(self, authorization: bytes | None) -> Caller:
         """`identify`, for callers who call every credential Bearer, as identity providers do: an API key is one under either name."""
         scheme, credential = _read(authorization or b"")
-        if scheme == b"bearer" and self._callers.get(hashlib.sha256(credential).digest()) is not None:
+        if scheme == b"bearer" and hashlib.sha256(credential).digest() in self._entries:
             return self.identify(b"tecton-key " + credential)
         return self.identify(authorization)
 
@@ -223,13 +223,19 @@ class KeyTable:
 
     def _replace(self, entries: Mapping[bytes, Entry]) -> None:
         self._entries = {**entries, **self._settled}
-        self._callers = {key: Caller(key, self._upstream) for key in self._entries}
-        self._seen = {}
+        self._callers, self._seen = {}, {}
         if self._bearers is not None:
             self._bearers.forget()
 
+    def _caller(self, key: bytes) -> Caller | None:
+        """Made when it comes, and kept: a new directory takes the event loop's time for as many as come, not for all there are."""
+        caller = self._callers.get(key)
+        if caller is None and key in self._entries:
+            caller = self._callers[key] = Caller(key, self._upstream)
+        return caller
+
     def _known(self, digest: bytes) -> Caller:
-        caller = self._callers.get(digest)
+        caller = self._caller(digest)
         if caller is None:
             raise self._unknown()
         self._used.add(digest)
@@ -237,7 +243,7 @@ class KeyTable:
 
     def _speaking(self, header: bytes, token: bytes) -> Caller:
         key = None if self._bearers is None else self._bearers.verified(header, token)
-        caller = None if key is None else self._callers.get(key)
+        caller = None if key is None else self._caller(key)
         if caller is None:
             raise self._unknown()
         return caller
