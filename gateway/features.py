@@ -248,13 +248,18 @@ class Priority(IntEnum):
     HIGH = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True, gc=False):
     """Who asks. `key` is a keyed hash that stands for the credential inside the gateway; `authorization` is the header value that an
     origin is shown on the caller's behalf (None where the gateway has nothing to pass on)."""
 
     key: bytes
-    authorization: str | None = field(default=None, repr=False)
+    authorization: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Caller(key={self.key!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("key", self.key)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ NEUTRAL = "origins.base"
 """The Protocol between them."""
 THIRD_PARTIES = {
     "alembic": ("access.store",),
-    "cachetools": ("access.grants", "serving.schemas"),
+    "cachetools": ("serving.schemas",),
     "click": ("cli", "commands"),
     "cryptography": ("access.sealing",),
     "datasketches": ("feature_server.sketches",),

@@ -103,6 +103,7 @@ def test_a_service_prints_as_it_was_named(service: ServiceRef, text: str) -> Non
 
 def test_a_caller_prints_no_credential() -> None:
     assert "t0ken" not in repr(Caller(b"key", "Tecton-key t0ken-7731"))
+    assert "t0ken" not in str(Caller(b"key", "Tecton-key t0ken-7731").__rich_repr__())
 
 
 def test_a_plain_read_has_no_variant() -> None:

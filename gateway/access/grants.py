@@ -5,13 +5,15 @@ joined, only under a grant: the origin itself answered this credential, for this
 A grant to read comes from an answered read alone; a grant to see the schema from answered metadata (or a read).
 """
 
+from collections import OrderedDict
+from collections.abc import Hashable
 from enum import Enum
 from math import inf
-
-from cachetools import LRUCache
+from typing import TypeVar
 
 from gateway.features import Caller, ServiceRef
 
+K = TypeVar("K", bound=Hashable)
 _KEPT = 100_000
 
 
@@ -23,12 +25,13 @@ class May(Enum):
 
 
 class Grants:
-    """Bounded, least recently used first to go; times in seconds on the caller's clock. Never stored anywhere, never shared."""
+    """Bounded, the oldest first to go, which is the first to end; times in seconds on the caller's clock. Never stored anywhere, never
+    shared. Asking is a look into a dictionary, for every hit does."""
 
     def __init__(self, life_s: float) -> None:
         self._life_s = life_s
-        self._until: LRUCache[tuple[bytes, ServiceRef, May], float] = LRUCache(maxsize=_KEPT)
-        self._refused_s: LRUCache[tuple[bytes, ServiceRef], float] = LRUCache(maxsize=_KEPT)
+        self._until: OrderedDict[tuple[bytes, ServiceRef, May], float] = OrderedDict()
+        self._refused_s: OrderedDict[tuple[bytes, ServiceRef], float] = OrderedDict()
 
     def holds(self, caller: Caller, service: ServiceRef, now_s: float, may: May = May.READ) -> bool:
         until = self._until.get((caller.key, service, may))
@@ -39,12 +42,18 @@ class Grants:
         caller, and answered after that, gives nothing: the refusal may be what it thinks now."""
         if answered_s < self._refused_s.get((caller.key, service), -inf):
             return
-        self._until[caller.key, service, may] = answered_s + self._life_s
-        if may is May.READ:
-            self._until[caller.key, service, May.DESCRIBE] = answered_s + self._life_s
+        for given in May if may is May.READ else (may,):
+            _put(self._until, (caller.key, service, given), answered_s + self._life_s)
 
     def revoke(self, caller: Caller, service: ServiceRef, now_s: float) -> None:
         """The origin refused this caller: nothing cached is shown to it from now on."""
-        self._refused_s[caller.key, service] = now_s
+        _put(self._refused_s, (caller.key, service), now_s)
         for may in May:
             self._until.pop((caller.key, service, may), None)
+
+
+def _put(kept: OrderedDict[K, float], key: K, value: float) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    if len(kept) > _KEPT:
+        kept.popitem(last=False)

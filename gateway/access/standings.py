@@ -42,17 +42,28 @@ def held_by(session: Session, principal: Principal) -> Sequence[Held]:
 
 
 def all_standings(session: Session) -> Mapping[Principal, Standing]:
-    """Of everybody who holds anything, in two queries. Kinds of principals that this release does not know are passed over."""
-    direct: defaultdict[Principal, list[Held]] = defaultdict(list)
-    for one in session.scalars(select(RoleAssignment).where(RoleAssignment.principal_kind.in_(PrincipalKind))):
-        direct[Principal(PrincipalKind(one.principal_kind), one.principal_id)].append(Held(one.resource_kind, one.resource_id, one.role))
-    held: defaultdict[Principal, list[Held]] = defaultdict(list)
-    for principal, roles in direct.items():
-        held[principal] += roles
-    for member in session.scalars(select(Membership).where(Membership.member_kind.in_(PrincipalKind))):
-        through = direct.get(Principal(PrincipalKind.GROUP, member.group_id), ())
-        held[Principal(PrincipalKind(member.member_kind), member.member_id)] += through
-    return {principal: standing_from(principal, roles) for principal, roles in held.items()}
+    """Of everybody who holds anything, or belongs to a group."""
+    return {principal: standing_from(principal, held) for principal, held in all_held(session).items()}
+
+
+def all_held(session: Session) -> Mapping[Principal, frozenset[Held]]:
+    """The roles of everybody who holds anything, or belongs to a group, however they came by them; in two queries, which make no objects of
+    their rows. Kinds of principals that this release does not know are passed over."""
+    kinds = {kind.value: kind for kind in PrincipalKind}
+    one = RoleAssignment
+    assigned = session.execute(select(one.principal_kind, one.principal_id, one.resource_kind, one.resource_id, one.role))
+    roles: dict[tuple[str, str, str], Held] = {}
+    direct: defaultdict[Principal, set[Held]] = defaultdict(set)
+    for kind, identity, resource_kind, resource_id, role in assigned:
+        if kind in kinds:
+            what = (resource_kind, resource_id, role)
+            direct[Principal(kinds[kind], identity)].add(roles.setdefault(what, Held(*what)))
+    held = {principal: set(own) for principal, own in direct.items()}
+    for group_id, kind, identity in session.execute(select(Membership.group_id, Membership.member_kind, Membership.member_id)):
+        if kind in kinds:
+            through = direct.get(Principal(PrincipalKind.GROUP, group_id), set())
+            held.setdefault(Principal(kinds[kind], identity), set()).update(through)
+    return {principal: frozenset(own) for principal, own in held.items()}
 
 
 def standing_from(principal: Principal, held: Iterable[Held]) -> Standing:

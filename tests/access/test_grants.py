@@ -100,13 +100,16 @@ def test_revoking_what_was_never_given_is_nothing(grants: Grants) -> None:
     assert not grants.holds(ANNE, FRAUD, START_S)
 
 
-def test_grants_are_bounded_and_the_least_recently_used_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_grants_are_bounded_and_the_oldest_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.access.grants._KEPT", 4)
     grants = Grants(LIFE_S)
     callers = [Caller(b"%d" % number) for number in range(3)]
     for caller in callers:
         grants.give(caller, FRAUD, START_S)
     assert [grants.holds(caller, FRAUD, START_S) for caller in callers] == [False, True, True]
+    grants.give(callers[1], FRAUD, START_S + 1)  # given again, it is the younger of the two
+    grants.give(callers[0], FRAUD, START_S + 2)
+    assert [grants.holds(caller, FRAUD, START_S + 2) for caller in callers] == [True, True, False]
 
 
 @given(

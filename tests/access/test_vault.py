@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.access.sealing import Sealer
-from gateway.access.vault import checked_name
+from gateway.access.vault import checked_name, place_of
 from gateway.errors import AlreadyExists, FailedPrecondition, InvalidRequest, NotFound, Sealed, Tampered
 from tests.harness.vaults import KEK, Vaulted, open_vault
 
@@ -189,6 +189,19 @@ def test_an_older_version_put_back_is_refused(vaulted: Vaulted, again: str, exte
     vaulted.tamper(*older)
     with pytest.raises(Tampered):
         vaulted.read("etl", "a")
+
+
+def test_an_older_value_under_the_newer_version_is_refused(vaulted: Vaulted) -> None:
+    [(older,)] = vaulted.rows("SELECT sealed FROM secret WHERE scope = 'etl' AND name = 'a'")
+    vaulted.put("etl", "a", "newer")
+    vaulted.tamper(("UPDATE secret SET sealed = ? WHERE scope = 'etl' AND name = 'a'", (older,)))
+    with pytest.raises(Tampered):
+        vaulted.read("etl", "a")
+
+
+def test_a_value_is_bound_to_all_of_its_place() -> None:
+    places = [place_of(scope, name, version) for scope in ("a", "b") for name in ("a", "b") for version in (1, 2)]
+    assert len(set(places)) == len(places)
 
 
 def test_only_the_whole_vault_as_it_once_was_is_taken_for_what_it_is(vaulted: Vaulted) -> None:

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from gateway.access.keys import digest, key_id
 from gateway.cli import main
+from tests.commands.terminals import said_on_a_terminal
 from tests.doors.flights import NAMED, named
 from tests.harness.clock import wait_until
 from tests.harness.houses import House, authorization
@@ -176,3 +177,12 @@ def test_settings_name_the_store_too(tmp_path: Path) -> None:
     config.write_text('[auth]\nstore = "none"\n')
     refused = CliRunner().invoke(main, ["keys", "list", "--config", str(config)])
     assert (refused.exit_code, "auth.store: these settings have no store" in refused.stderr) == (2, True)
+
+
+def test_a_terminal_gets_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran(tmp_path, "create", "[red]one", "--role", "prod=owner")
+    for command in (["keys", "list"], ["audit"]):
+        arguments = [*command, "--data-dir", str(tmp_path)]
+        said = said_on_a_terminal("stdout", monkeypatch, lambda given=arguments: main(given, standalone_mode=False))  # type: ignore[misc]
+        assert "┃" in said
+        assert "prod=owner" in said

@@ -93,10 +93,15 @@ def open_vault(folder: Path, sealer: Sealer | None = None) -> Iterator[Vaulted]:
     database = open_file(folder)
     try:
         database.migrate()
-        account, _ = enrol(database, "root", "admin")
-        actor = Actor(Principal(PrincipalKind.SERVICE_ACCOUNT, account), "root", "key-of-root")
-        vault = SecretVault(sealer or Sealer([KEK]))
-        database.transact(vault.begin)
-        yield Vaulted(folder, database, Administration(database), vault, actor)
+        yield vault_in(database, sealer or Sealer([KEK]), folder)
     finally:
         database.close()
+
+
+def vault_in(database: Database, sealer: Sealer, folder: Path) -> Vaulted:
+    """With an admin, whom the database does not know yet."""
+    account, _ = enrol(database, "root", "admin")
+    vault = SecretVault(sealer)
+    database.transact(vault.begin)
+    actor = Actor(Principal(PrincipalKind.SERVICE_ACCOUNT, account), "root", "key-of-root")
+    return Vaulted(folder, database, Administration(database), vault, actor)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from gateway.access.keys import key_id
+from gateway.access.keys import key_id, new_key
 from gateway.cli import main
 from tests.harness.clock import wait_until
 from tests.harness.cluster import ALICE, Cluster
@@ -36,6 +36,9 @@ def test_workers_make_one_admin_and_all_know_when_its_key_is_good_no_longer(clus
         wait_until(lambda: {status_of(one.ask(read)) for one in lines} == {401}, "the end of the key")
         assert key not in served.stderr
 
-    with serving(tmp_path / "second", cluster, "--data-dir", str(folder), ORIGIN__API_KEY=ALICE) as again:
-        assert again.url
+    own = new_key()
+    with serving(tmp_path / "second", cluster, "--data-dir", str(folder), ORIGIN__API_KEY=ALICE, AUTH__ADMIN_KEY=own) as again:
+        with line(again.url) as one:
+            assert status_of(one.ask(post(READ, payment(), authorization(own)))) == 200
         assert again.stdout.startswith("Serving on ")
+        assert own not in again.stdout + again.stderr

@@ -1,6 +1,8 @@
 """The Secrets service, through the door: who may do what, what is answered, what is written down, and what never leaves."""
 
+import base64
 import logging
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -212,3 +214,29 @@ def test_sealed_is_told_and_features_are_served_all_the_same(demo_dir: Path, tmp
         assert offices.ask(None, "GET", "/readyz").status_code == 200
         (tmp_path / "elsewhere").rename(tmp_path / KEK_FILE)
         assert ask(offices, "root", "GET", "/etl/keys/a").json() == {"value": "kept"}
+
+
+def test_nothing_that_opens_anything_is_in_the_stores_files(demo_dir: Path, tmp_path: Path) -> None:
+    """100 secrets, the keys of accounts and their client secrets, a token, and the key that everything is sealed under."""
+    kinds = ("API_KEY", "OAUTH_CLIENT_CREDENTIALS")
+    with open_offices(demo_dir, tmp_path, ("root", "admin")) as (house, keys), calling(house, keys) as offices:
+        ask(offices, "root", "POST", "/etl")
+        planted = [base64.b64encode(secrets.token_bytes(24)).decode() for _ in range(100)]
+        for number, value in enumerate(planted):
+            assert ask(offices, "root", "PUT", f"/etl/keys/s{number % 90}", {"value": value}).status_code == 200
+        made: dict[str, str] = {}
+        for number in range(10):
+            body = {"name": f"account {number}", "credentials_type": f"SERVICE_ACCOUNT_CREDENTIALS_TYPE_{kinds[number % 2]}"}
+            made = offices.ask("root", "POST", "/api/v1/metadata-service/create-service-account", body).json()
+            planted.append(made.get("api_key") or made["client_secret"])
+        form = {"grant_type": "client_credentials", "client_id": made["id"], "client_secret": planted[-1]}
+        planted.append(httpx.post(f"{house.url}/oauth2/default/v1/token", data=form).json()["access_token"])
+        planted += [keys["root"], (tmp_path / KEK_FILE).read_text().strip()]
+        files = {file.name: file.read_bytes() for file in tmp_path.glob("access.db*")}
+    assert {"access.db", "access.db-wal"} <= set(files)
+    held = b"".join(files.values())
+    assert b"account 9" in held
+    assert len(planted) == 113
+    assert not [place for place, one in enumerate(planted) if one.encode() in held]
+    assert b"PRIVATE KEY" not in held
+    assert base64.b64decode(planted[-1]) not in held
