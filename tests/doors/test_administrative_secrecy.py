@@ -85,7 +85,7 @@ def test_a_body_is_told_to_nobody(stage: Stage, caplog: pytest.LogCaptureFixture
     held_to_silence(stage, caplog, CANARY)
 
 
-@pytest.mark.parametrize("route", ADMINISTRATIVE)
+@pytest.mark.parametrize("route", [route for route, asks in ROUTES.items() if asks[0].line not in {"open", "token"}])
 def test_headers_and_query_are_told_to_nobody(stage: Stage, caplog: pytest.LogCaptureFixture, route: str) -> None:
     [ask, *_] = ROUTES[route]
     method = route.split(" ", maxsplit=1)[0]
@@ -101,6 +101,20 @@ def test_headers_and_query_are_told_to_nobody(stage: Stage, caplog: pytest.LogCa
     replies += [stage.send_plainly(who, method, f"{path}?{query}", **sent) for who in ("admin", "bare") for query in (*queries, *more)]
     refused_in_silence(replies)
     held_to_silence(stage, caplog, CANARY)
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if "{workspace}" in route])
+def test_places_that_do_not_exist_are_in_no_metric(stage: Stage, caplog: pytest.LogCaptureFixture, route: str) -> None:
+    """Their caller is told of them by name (contract §1.5), and so are who looks into a span."""
+    [ask, *_] = ROUTES[route]
+    method, path = route.split(" ")
+    sent: dict[str, Any] = {} if method in {"GET", "DELETE"} else {"json": ask.body(stage.things("lord"))}
+    spelled = path.replace("{workspace}", PLAIN).replace("{feature_service}", PLAIN)
+    replies = [stage.send_plainly(who, method, spelled, **sent) for who in ("lord", "bare", "none")]
+    assert [reply.status_code for reply in replies] in ([404, 403, 401], [200, 403, 401])
+    assert CANARY not in stage.send_plainly("conf", "GET", "/metrics").text
+    assert CANARY not in logged(caplog)
+    stage.house.exporter.clear()
 
 
 @pytest.mark.parametrize("route", [route for route in ADMINISTRATIVE if "{" in route])

@@ -1,13 +1,14 @@
 """Every door, tried by everybody: what each may and may not, as the table in `rights` says; and what may not be leaves no trace but in the
 audit log."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
 import pytest
 from starlette.routing import Route
 
+from gateway.web.admin.authorization import ROLES
 from gateway.web.admin.routes import ACCOUNTS_TOO, AUTHORIZATION, SCOPES
 from tests.doors.rights import COLUMNS, RIGHTS, ROUTES, Ask
 from tests.doors.stage import Stage, open_stage
@@ -73,6 +74,49 @@ def test_whoever_looks_about_is_shown_what_is_theirs(stage: Stage, who: str, acc
     asked = {"principal_type": "PRINCIPAL_TYPE_SERVICE_ACCOUNT", "principal_id": "sa-viewer", "resource_type": "RESOURCE_TYPE_WORKSPACE"}
     shown = stage.told(who, "POST", f"{AUTHORIZATION}/list-assigned-roles", asked)["assignments"]
     assert roles == {one["resource_id"] for one in shown}
+
+
+PLACES = {"workspace": ("prod", "lab", "lord"), "secret_scope": ("etl", "other")}
+GIVERS: Mapping[str, set[str]] = {
+    "owner": {"prod"},
+    "lab": {"lab"},
+    "lord": {"prod", "lab", "lord"},
+    "manager": {"etl"},
+    "admin": {"prod", "lab", "lord", "etl", "other"},
+    **{who: set() for who in ("bare", "viewer", "editor", "seer", "reader", "writer", "maker", "small")},
+}
+"""Who may give roles where."""
+
+
+@pytest.mark.parametrize("who", GIVERS)
+def test_nobody_gives_more_than_they_may(stage: Stage, who: str) -> None:
+    """Every role in every place, each in a request by itself; then all of those that may not be given, beside one that may."""
+    stage.send_plainly("admin", "POST", f"{SCOPES}/other")
+    account, before = stage.make("account"), stage.kept()["role_assignment"]
+    asked = [
+        {
+            "principal_type": "PRINCIPAL_TYPE_SERVICE_ACCOUNT",
+            "principal_id": account,
+            "resource_type": f"RESOURCE_TYPE_{kind.upper()}",
+            "resource_id": place,
+            "role": role,
+        }
+        for kind, places in PLACES.items()
+        for place in places
+        for role in ROLES[kind]
+    ]
+    path = f"{AUTHORIZATION}/assign-roles"
+    given = [one for one in asked if stage.send_plainly(who, "POST", path, json={"assignments": [one]}).status_code == 200]
+    assert given == [one for one in asked if one["resource_id"] in GIVERS[who]]
+    after = stage.kept()["role_assignment"]
+    added = {(kind, place) for _, principal, kind, place, _ in set(after) - set(before) if principal == account}
+    assert added == {(kind, place) for kind, places in PLACES.items() for place in places if place in GIVERS[who]}
+    assert len(after) - len(before) == len(given)
+    for one in asked:
+        if one not in given:
+            beside = [two for two in given if two["resource_type"] == one["resource_type"]][:1]
+            assert stage.send_plainly(who, "POST", path, json={"assignments": [*beside, one]}).status_code == 403
+    assert stage.kept()["role_assignment"] == after
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.startswith("GET ")])
