@@ -19,7 +19,6 @@ from tests.harness.measuring import measured_at_first
 from tests.harness.measuring import unmeasured as nothing_measured
 from tests.harness.postgresql import LACKING, PostgreSQL, binaries
 
-
 hypothesis.settings.register_profile("suite", deadline=None)  # how long one example takes is the machine's business
 hypothesis.settings.load_profile("suite")
 
