@@ -197,6 +197,8 @@ class Server(uvicorn.Server):
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks, timeout=_CUT_S)
+        for waited in self._connections():
+            waited.give_up()
         for connection in list(self.server_state.connections):
             connection.transport.close()
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from opentelemetry.trace import Span
 
+from gateway.cache.flights import Flight
 from gateway.cache.fragments import Fragment
 from gateway.cache.keys import Key
 from gateway.errors import GatewayError
@@ -70,7 +71,8 @@ def of_row(row: RowWork) -> Key:
 class Errand(msgspec.Struct, frozen=True):
     """For whom and how to gather. `deadline_s` is on the event loop's clock; `partial_at_deadline`: serve TIME_OUT instead of failing.
     `max_age_s`: a flight that has been in the air for longer brings nothing that is wanted. `rows_may_fail`: a row that the origin refuses
-    must not take the others along. `needs_labels`: the reply shows what only the origin can tell."""
+    must not take the others along. `needs_labels`: the reply shows what only the origin can tell. `own`: a flight that was launched for it
+    before, as its leader."""
 
     plan: Plan
     service: ServiceRef
@@ -86,6 +88,7 @@ class Errand(msgspec.Struct, frozen=True):
     span: Span | None = None
     traceparent: bytes | None = None
     priority: Priority = Priority.NORMAL
+    own: Flight[Landed] | None = None
 
     def takes(self, view: StoredView, fragment: Fragment, now_s: float) -> bool:
         """Whether what was asked for earlier, by whomever, will do."""

@@ -41,6 +41,11 @@ class Slots:
     def queued(self) -> int:
         return self._turnstile.queued
 
+    @property
+    def free(self) -> bool:
+        """Whether `spare` has one."""
+        return self._turnstile.free
+
     def spare(self, priority: Priority) -> Ticket | None:
         """A slot that nobody waits for, if there is one."""
         return self._turnstile.enter(priority)

@@ -43,9 +43,14 @@ class Turnstile:
         self.under_way = 0
         self.queued = 0
 
+    @property
+    def free(self) -> bool:
+        """Whether there is a slot at once."""
+        return not self.queued and self.under_way < self._limit
+
     def enter(self, priority: Priority) -> Ticket | None:
         """A slot, if there is one at once; None: `wait` for it."""
-        if self.queued or self.under_way >= self._limit:
+        if not self.free:
             return None
         ticket = Ticket(priority, None, None)
         self._admit(ticket)

@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 from starlette.routing import BaseRoute, Route
 
-from gateway.features import ServiceRef
+from gateway import request_ids
+from gateway.features import Priority, ServiceRef
 from gateway.web.edge.framing import Head
 from gateway.web.endpoints import ReadFeatures
+from gateway.web.exchange import priority_of
 
 _HELD_BACK = frozenset({b"expect", b"upgrade", b"connection"})
-_SAID_ONCE = (b"authorization", b"traceparent")
+_SAID_ONCE = (b"authorization", b"traceparent", request_ids.HEADER)
 
 
 class Lane(NamedTuple):
@@ -21,6 +23,8 @@ class Lane(NamedTuple):
     path: ServiceRef | None
     authorization: bytes | None
     traceparent: bytes | None
+    request_id: str | None
+    priority: Priority
 
 
 class Lanes:
@@ -56,4 +60,15 @@ class Lanes:
         found = self.find(head.target)
         if found is None or not _HELD_BACK.isdisjoint(fields) or head.repeats(_SAID_ONCE):
             return None
-        return Lane(*found, fields.get(b"authorization"), fields.get(b"traceparent"))
+        endpoint, path = found
+        named = endpoint.priority_header
+        if named is not None and head.repeats((named,)):
+            return None
+        return Lane(
+            endpoint,
+            path,
+            fields.get(b"authorization"),
+            fields.get(b"traceparent"),
+            request_ids.taken(fields.get(request_ids.HEADER)),
+            priority_of(None if named is None else fields.get(named)),
+        )
