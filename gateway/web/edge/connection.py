@@ -313,13 +313,15 @@ class Edge(Limited):
             _, head, _, call = awaited
             Context().run(self._pass_on, head, call, {LAUNCHED: launched})
 
-    def give_up(self) -> None:
-        """The process ends: whoever waits on the lean road is told so."""
-        if self._awaited is not None:
-            _, head, _, call = self._awaited
-            self._awaited = None
-            told = [(request_ids.HEADER, (call.request_id or "").encode("ascii"))]
-            self._say_last(last_words(Draining(), head.raw, self.server_state.default_headers, told))
+    def give_up(self) -> bool:
+        """The process ends: whoever waits on the lean road is told so. Whether anybody did."""
+        awaited, self._awaited = self._awaited, None
+        if awaited is None:
+            return False
+        _, head, _, call = awaited
+        told = [(request_ids.HEADER, (call.request_id or "").encode("ascii"))]
+        self._say_last(last_words(Draining(), head.raw, self.server_state.default_headers, told))
+        return True
 
     def _busy(self) -> bool:
         return self._awaited is not None or super()._busy()
