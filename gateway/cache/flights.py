@@ -25,7 +25,7 @@ class Flight(Generic[Cargo]):
     """One fetch. `keys` are the fragments it was started for, `leader` the credential key it flies under, `started_s` when it began,
     `lease` the store's at that time: what it brings is stored under it. `landing`: done when it has landed or crashed."""
 
-    __slots__ = ("keys", "landing", "leader", "lease", "started_s")
+    __slots__ = ("keys", "landing", "leader", "lease", "sought", "started_s")
 
     def __init__(
         self, keys: tuple[Key, ...], leader: bytes, started_s: float, lease: int, landing: "asyncio.Future[Mapping[Key, Cargo]]"
@@ -35,6 +35,8 @@ class Flight(Generic[Cargo]):
         self.started_s = started_s
         self.lease = lease
         self.landing = landing
+        self.sought = False
+        """Whether anybody has found it, who may be waiting for it."""
 
     def cargo(self) -> Mapping[Key, Cargo]:
         """What a landed flight brought. Raises what crashed it."""
@@ -53,9 +55,11 @@ class Flights(Generic[Cargo]):
     def find(self, key: Key, caller: bytes, *, granted: bool) -> Flight[Cargo] | None:
         """The flight that fetches this key, if this caller may join it."""
         flight = self._by_key.get(key)
-        if granted or (flight is not None and flight.leader == caller):
-            return flight
-        return self._beside.get((key, caller)) if self._beside else None
+        if not granted and (flight is None or flight.leader != caller):
+            flight = self._beside.get((key, caller)) if self._beside else None
+        if flight is not None:
+            flight.sought = True
+        return flight
 
     def lead(
         self, keys: Iterable[Key], caller: bytes, started_s: float, lease: int, fetch: Coroutine[Any, Any, Mapping[Key, Cargo]]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from opentelemetry.trace import Span
 
 from gateway.access.gates import Gate
+from gateway.cache.fragments import Fragment
 from gateway.cache.keys import Key
 from gateway.cache.sharing import Seen
 from gateway.errors import GatewayError, InvalidRequest, PermissionDenied, SchemaDisagreement, Unauthenticated
@@ -23,7 +24,7 @@ from gateway.serving.checking import OnDemandChecks
 from gateway.serving.keeping import Keeper
 from gateway.serving.plan import Plan
 from gateway.serving.second_level import SecondLevel
-from gateway.serving.work import Cargo, Errand, Lack, Landed, of_row
+from gateway.serving.work import Cargo, Errand, Lack, Landed, RowWork, of_row
 from gateway.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
@@ -166,6 +167,22 @@ class Fetcher:
         cargo = self._receive(errand, chunk, fetched, asked_s, lease, seen)
         self._check(errand.plan, chunk, fetched)
         return cargo
+
+    def receive_row(self, errand: Errand, row: RowWork, fetched: Fetched, asked_s: float, lease: int) -> list[Fragment] | None:
+        """`receive` for one row, of a reply that has all views of the plan, in order, whole, and nothing beside: nearly all do. Its
+        fragments; None where it is another kind of reply, of which nothing has been done yet."""
+        plan, [answer] = errand.plan, fetched.rows
+        stored, views = plan.stored, answer.views
+        if answer.partial or plan.computed or fetched.labels is not None or len(views) != len(stored):
+            return None
+        for view, values in zip(stored, views, strict=True):
+            if values.layout is not view.layout or not values.complete:
+                return None
+        self._gate.answered(errand.caller, errand.service, asked_s)
+        fragments = self._keeper.row(stored, views, asked_s)
+        if errand.options.stored:
+            self._keeper.keep_row(stored, row.keys, fragments, lease)
+        return fragments
 
     def _check(self, plan: Plan, chunk: Sequence[Lack], fetched: Fetched) -> None:
         """Hold the on-demand values of a cluster against the gateway's own. Raises SchemaDisagreement, so that the read begins again with

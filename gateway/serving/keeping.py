@@ -1,7 +1,7 @@
 """From an origin's answer to a fragment in the store: how long it lives, when it is fetched again, whether it may be kept at all."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import inf
 
@@ -57,6 +57,18 @@ class Keeper:
             life=life,
             early_s=early_s(fetch_s, self._beta, 1.0 - _luck.random()) if self._beta else 0.0,
         )
+
+    def row(self, views: Sequence[StoredView], answered: Sequence[ViewValues], asked_s: float) -> list[Fragment]:
+        """`fragment` for the views of a row that came together."""
+        lives: dict[float, float] = {}
+        return [self.fragment(view, values, asked_s, lives) for view, values in zip(views, answered, strict=True)]
+
+    def keep_row(self, views: Sequence[StoredView], keys: Sequence[Key], fragments: Sequence[Fragment], lease: int) -> None:
+        """`keep` for each of them."""
+        put = self.store.put
+        for view, key, fragment in zip(views, keys, fragments, strict=True):
+            if view.terms.life_s(negative=fragment.negative) > 0:
+                put(key, fragment, lease)
 
     def shared(self, view: StoredView, values: ViewValues, stored_at: float) -> Fragment:
         """The same with its whole life, of what another replica fetched at `stored_at`: it is not known what that took."""

@@ -22,6 +22,7 @@ from gateway.cache.flights import Flight, Flights
 from gateway.errors import Draining, GatewayError
 from gateway.features import PLAIN, Caller, Priority, Source
 from gateway.incidents import incident
+from gateway.origins.base import Fetched
 from gateway.serving.fetching import Begun, Fetcher
 from gateway.serving.keeping import Keeper
 from gateway.serving.plan import Plan, Projection
@@ -187,6 +188,37 @@ class LeanRead:
         if fetched is None:
             self._go_on()
             return
+        if not self._arrive(fetched):
+            self._receive(fetched)
+
+    def _arrive(self, fetched: Fetched) -> bool:
+        """With a reply like nearly all of them. False: it is not one, or it cannot be given as it is."""
+        reads, errand, flight, row = self._reads, self.errand, self._flight, self.lack[0]
+        try:
+            fragments = reads.fetcher.receive_row(errand, row, fetched, self._begun.asked_s, flight.lease)
+        except Exception:  # noqa: BLE001 - met again below, where it is told
+            return False
+        if fragments is None:
+            return False
+        slo = fetched.rows[0].slo
+        cargo: Cargo = {}
+        if flight.sought:
+            cargo = {key: Landed(fragment, slo=slo) for key, fragment in zip(row.keys, fragments, strict=True)}
+            cargo[of_row(row)] = Landed(slo=slo)
+        reads.flights.land(flight, cargo)
+        known = row.found, row.sources
+        row.found, row.sources, row.slo = list(fragments), [Source.ORIGIN] * len(fragments), slo
+        try:
+            reply = self._spell(self)
+        except Exception:  # noqa: BLE001 - the other road meets it again
+            row.found, row.sources = known
+            self._waiter.hand_over(self, self._launched())
+        else:
+            self._waiter.answer(self, reply)
+        return True
+
+    def _receive(self, fetched: Fetched) -> None:
+        """Any reply."""
         reads, flight = self._reads, self._flight
         try:
             cargo = reads.fetcher.receive(self.errand, [self.lack], fetched, self._begun.asked_s, flight.lease)

@@ -160,8 +160,10 @@ class FeatureReader:
         vector = assemble(missed.projection, row.found, row.sources, row.context, now_s)
         answers = Answers([vector], time.perf_counter() - missed.started_s, [row.slo])
         reply = call.door.encode(missed.request, answers)
-        self._note(missed.plan, [[row.keys[index] for index in missed.projection.needed]], now_s)
-        self._count(answers)
+        if self._request_log is not None:
+            self._note(missed.plan, [[row.keys[index] for index in missed.projection.needed]], now_s)
+        self._counters.views_origin += missed.projection.views_kept
+        self._counters.views_computed += missed.projection.views_computed
         return reply
 
     def _inline(
