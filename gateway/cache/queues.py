@@ -33,7 +33,8 @@ def _key_bytes(key: Key) -> int:
 def _text_bytes(part: object) -> int:
     size_bytes = sys.getsizeof(part)
     if type(part) is tuple:
-        size_bytes += sum([sys.getsizeof(one) for one in part])
+        for one in part:
+            size_bytes += sys.getsizeof(one)
     return size_bytes - _SHORT_BYTES if size_bytes > _SHORT_BYTES else 0
 
 

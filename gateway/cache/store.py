@@ -63,9 +63,9 @@ class FragmentStore:
     def put(self, key: Key, fragment: Fragment, lease: int | None = None) -> None:
         """Keep a fragment, unless what is kept was asked for later (an older flight may land after a newer one), or the key was purged
         since the lease was taken."""
-        if lease is not None and self._leases.void(key, lease):
+        if lease is not None and lease != self._leases.newest and self._leases.void(key, lease):
             return
-        queue = self._queue_of(key)
+        queue = self._main if key in self._in_main else self._small if key in self._in_small else None
         known = None if queue is None else queue.held[key]
         if known is not None and not _supersedes(fragment, known):
             return
@@ -81,7 +81,8 @@ class FragmentStore:
             queue.replace(key, fragment, size_bytes)
             self._make_room(0)
         else:
-            trusted = self._make_room(size_bytes) or key in self._ghosts
+            has_room = self._small.charged_bytes + self._main.charged_bytes + size_bytes <= self.max_bytes
+            trusted = has_room or self._make_room(size_bytes) or key in self._ghosts
             (self._main if trusted else self._small).append(key, fragment, size_bytes)
 
     def drop(self, key: Key) -> None:

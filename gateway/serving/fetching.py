@@ -197,10 +197,11 @@ class Fetcher:
 
     def _request(self, errand: Errand, chunk: Sequence[Lack], span: Span | None) -> Fetch:
         plan = errand.plan
-        names = [field.name for field in plan.schema.join_keys]
         return Fetch(
             errand.service,
-            tuple(FetchRow(dict(zip(names, row.values, strict=True)), row.context, plan.view_names(missing)) for row, missing in chunk),
+            tuple(
+                [FetchRow(dict(zip(plan.key_names, row.values, strict=True)), row.context, plan.view_names(miss)) for row, miss in chunk]
+            ),
             errand.caller,
             max(asyncio.get_running_loop().time() + self._patience_s, errand.deadline_s + 2 * GRACE_S),
             errand.options,
@@ -252,3 +253,7 @@ class Fetcher:
             raise SchemaDisagreement("The feature store's reply lacks features that its metadata has.")
         complete = values.complete and not answer.partial
         return Landed(self._keeper.fragment(view, values, asked_s, lives), complete, answer.slo, answer.partial)
+
+
+def _asked_row(plan: Plan, row: RowWork, missing: Sequence[int]) -> FetchRow:
+    return FetchRow(dict(zip(plan.key_names, row.values, strict=True)), row.context, plan.view_names(missing))

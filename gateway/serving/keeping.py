@@ -40,10 +40,10 @@ class Keeper:
     def fragment(self, view: StoredView, values: ViewValues, asked_s: float, lives: dict[float, float] | None = None) -> Fragment:
         """These values, asked for at `asked_s`, as a fragment of this view. `lives`, by TTL, is filled by the first of several that only
         come together: they end together too, since fetching one again brings them all."""
-        ttl_s = view.terms.life_s(negative=is_negative(values.statuses))
+        terms = view.terms
+        ttl_s = terms.negative_ttl_s if is_negative(values.statuses) else terms.ttl_s
         if ttl_s <= 0:
             return self.shared(view, values, asked_s)
-        fetch_s, terms = self._clock() - asked_s, view.terms
         life = None if lives is None else lives.get(ttl_s)
         if life is None:
             life = self._calendar.life(view.namespace, asked_s, ttl_s)
@@ -55,19 +55,20 @@ class Keeper:
             terms,
             effective_at=self._effective_at(values) if self._by_age else inf,
             life=life,
-            early_s=early_s(fetch_s, self._beta, 1.0 - _luck.random()) if self._beta else 0.0,
+            early_s=early_s(self._clock() - asked_s, self._beta, 1.0 - _luck.random()) if self._beta else 0.0,
         )
 
     def row(self, views: Sequence[StoredView], answered: Sequence[ViewValues], asked_s: float) -> list[Fragment]:
         """`fragment` for the views of a row that came together."""
         lives: dict[float, float] = {}
-        return [self.fragment(view, values, asked_s, lives) for view, values in zip(views, answered, strict=True)]
+        make = self.fragment
+        return [make(view, values, asked_s, lives) for view, values in zip(views, answered, strict=True)]
 
     def keep_row(self, views: Sequence[StoredView], keys: Sequence[Key], fragments: Sequence[Fragment], lease: int) -> None:
         """`keep` for each of them."""
         put = self.store.put
         for view, key, fragment in zip(views, keys, fragments, strict=True):
-            if view.terms.life_s(negative=fragment.negative) > 0:
+            if (view.terms.negative_ttl_s if fragment.negative else view.terms.ttl_s) > 0:
                 put(key, fragment, lease)
 
     def shared(self, view: StoredView, values: ViewValues, stored_at: float) -> Fragment:

@@ -38,7 +38,7 @@ def look_up(
     values = plan.schema.join_values(row.join_keys)
     context = plan.schema.context_values(row.context, ignore_extra_fields=options.ignore_extra_request_context_fields)
     variant = None if options is PLAIN else options.variant
-    keys = [view.key(values, context, variant) for view in plan.stored]
+    keys = plan.keys(values, context, variant)
     work = RowWork(values, context, keys, [None] * len(keys), [Source.CACHE] * len(keys))
     revalidating = revalidating and options.stored
     for index in projection.needed if use_cache else ():

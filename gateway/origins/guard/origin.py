@@ -72,16 +72,30 @@ class _Call(Generic[T]):
 class _Begun:
     """A read under way that nobody waits for (`base.Asked`): the attempt itself, and what it has taken here."""
 
-    __slots__ = ("_guard", "asked", "began_s", "due_s", "era", "fetch", "ticket")
+    __slots__ = ("_guard", "asked", "began_s", "due_s", "era", "fetch", "latencies", "shape", "ticket")
 
-    def __init__(self, guard: "GuardedOrigin", fetch: Fetch, asked: Asked, era: int, ticket: Ticket | None, began_s: float) -> None:
+    def __init__(
+        self,
+        guard: "GuardedOrigin",
+        fetch: Fetch,
+        asked: Asked,
+        era: int,
+        ticket: Ticket | None,
+        shape: int,
+        latencies: Latencies,
+        began_s: float,
+        *,
+        hedging: bool,
+    ) -> None:
         self._guard = guard
         self.fetch = fetch
         self.asked = asked
         self.era = era
         self.ticket = ticket
+        self.shape = shape
+        self.latencies = latencies
         self.began_s = began_s
-        hedge_s = guard.hedge_after_s(fetch)
+        hedge_s = latencies.hedge_after_s if hedging else None
         self.due_s = asked.due_s if hedge_s is None else min(asked.due_s, asyncio.get_running_loop().time() + hedge_s)
 
     def fetched(self) -> Fetched | None:
@@ -147,19 +161,19 @@ class GuardedOrigin:
             return None
         self._counters.guard_calls += 1
         self._policies.budget.earn()
-        return _Begun(self, fetch, asked, era, None if slots is None else slots.spare(fetch.priority), self._clock())
-
-    def hedge_after_s(self, fetch: Fetch) -> float | None:
-        """How long an attempt at this may take before a second one is sent beside it; None: none will be."""
-        known = self._latencies.get(_shape(fetch)) if self._policies.hedging else None
-        return None if known is None else known.hedge_after_s
+        ticket = None if slots is None else slots.spare(fetch.priority)
+        shape = _shape(fetch)
+        return _Begun(self, fetch, asked, era, ticket, shape, self._latencies_of(shape), self._clock(), hedging=self._policies.hedging)
 
     def succeeded(self, begun: "_Begun") -> None:
         """An attempt that nobody had to wait for."""
-        if begun.ticket is not None and self._policies.slots is not None:
-            self._policies.slots.give_back(begun.ticket)
+        took_s = self._clock() - begun.began_s
+        slots, latencies = self._policies.slots, begun.latencies
+        if slots is not None and begun.ticket is not None:
+            slots.answered(begun.shape, took_s)
+            slots.give_back(begun.ticket)
         self._policies.reads.tell(begun.era)
-        self._answered(_shape(begun.fetch), self._clock() - begun.began_s)
+        latencies.add(took_s)
 
     async def go_on(self, begun: "_Begun") -> Fetched:
         """Wait for an attempt that was begun, and do about it what there is to do."""

@@ -59,8 +59,8 @@ class Slots:
         self._turnstile.leave(ticket)
 
     def answered(self, shape: int, took_s: float) -> None:
-        self._limit.answered(shape, took_s, self._turnstile.under_way)
-        self._turnstile.resize(self._limit.current)
+        if self._limit.answered(shape, took_s, self._turnstile.under_way):
+            self._turnstile.resize(self._limit.current)
 
     def throttled(self) -> None:
         self._limit.throttled()
