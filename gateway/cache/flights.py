@@ -61,6 +61,10 @@ class Flights(Generic[Cargo]):
             flight.sought = True
         return flight
 
+    def free(self, keys: Iterable[Key]) -> bool:
+        """Whether no flight is in the air for any of these, whoever leads it."""
+        return self._by_key.keys().isdisjoint(keys) and not self._beside
+
     def lead(
         self, keys: Iterable[Key], caller: bytes, started_s: float, lease: int, fetch: Coroutine[Any, Any, Mapping[Key, Cargo]]
     ) -> Flight[Cargo]:

@@ -6,8 +6,9 @@ from functools import lru_cache
 from math import inf
 
 from gateway.cache.calendar import Calendar, early_s
-from gateway.cache.fragments import Fragment, is_negative
+from gateway.cache.fragments import Fragment, patterns
 from gateway.cache.keys import Key
+from gateway.cache.queues import PLAIN_KEY, key_bytes_of
 from gateway.cache.store import FragmentStore
 from gateway.features import ViewValues
 from gateway.serving.plan import StoredView
@@ -41,7 +42,7 @@ class Keeper:
         """These values, asked for at `asked_s`, as a fragment of this view. `lives`, by TTL, is filled by the first of several that only
         come together: they end together too, since fetching one again brings them all."""
         terms = view.terms
-        ttl_s = terms.negative_ttl_s if is_negative(values.statuses) else terms.ttl_s
+        ttl_s = terms.negative_ttl_s if patterns(values.statuses)[2] else terms.ttl_s
         if ttl_s <= 0:
             return self.shared(view, values, asked_s)
         life = None if lives is None else lives.get(ttl_s)
@@ -66,10 +67,13 @@ class Keeper:
 
     def keep_row(self, views: Sequence[StoredView], keys: Sequence[Key], fragments: Sequence[Fragment], lease: int) -> None:
         """`keep` for each of them."""
-        put = self.store.put
+        put, key_bytes = self.store.put, 0
+        weighed: object = keys  # no part of any
         for view, key, fragment in zip(views, keys, fragments, strict=True):
             if (view.terms.negative_ttl_s if fragment.negative else view.terms.ttl_s) > 0:
-                put(key, fragment, lease)
+                if len(key) > PLAIN_KEY or key[1] is not weighed:  # views of the same join keys share their values (`Plan.keys`)
+                    weighed, key_bytes = key[1], key_bytes_of(key)
+                put(key, fragment, lease, fragment.size_bytes + key_bytes)
 
     def shared(self, view: StoredView, values: ViewValues, stored_at: float) -> Fragment:
         """The same with its whole life, of what another replica fetched at `stored_at`: it is not known what that took."""

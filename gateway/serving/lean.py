@@ -14,7 +14,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextvars import Context
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from gateway import request_ids
 from gateway.access.gates import Gate
@@ -26,7 +26,7 @@ from gateway.origins.base import Fetched
 from gateway.serving.fetching import Begun, Fetcher
 from gateway.serving.keeping import Keeper
 from gateway.serving.plan import Plan, Projection
-from gateway.serving.rows import look_up
+from gateway.serving.rows import take_up
 from gateway.serving.work import Cargo, Errand, Lack, Landed, RowWork, of_row
 from gateway.wire.requests import ReadRequest
 
@@ -34,12 +34,14 @@ logger = logging.getLogger(__name__)
 
 
 class Missed(NamedTuple):
-    """A read that is no hit, as far as the look for one has come."""
+    """A read that is no hit, as far as the look for one has come: `values` and `context` are those of the row that missed."""
 
     caller: Caller
     request: ReadRequest
     plan: Plan
     projection: Projection
+    values: tuple[Any, ...]
+    context: dict[str, Any]
     use_cache: bool
     started_s: float
 
@@ -103,12 +105,12 @@ class LeanReads:
         self, missed: Missed, spell: Spell, waiter: Waiter, request_id: str, traceparent: bytes | None, priority: Priority
     ) -> "LeanRead | None":
         """Ask for what one row lacks; None where it cannot be done so. Raises what is wrong with the request."""
-        caller, request, plan, projection, use_cache, started_s = missed
+        caller, request, plan, projection, values, context, use_cache, started_s = missed
         self._gate.admit(caller, request.service.workspace)
         now_s, loop = self._clock(), asyncio.get_running_loop()
-        row = look_up(self._store, plan, projection, request, request.rows[0], now_s, use_cache=use_cache, revalidating=True)
-        missing = row.missing(projection.needed)
-        if not missing or row.due or Source.STALE in row.sources or self._in_the_air(row, missing, caller, granted=use_cache):
+        row = take_up(self._store, plan, projection, request, values, context, now_s, use_cache=use_cache, revalidating=True)
+        missing = [index for index in projection.needed if row.found[index] is None]
+        if not missing or row.due or Source.STALE in row.sources or not self.flights.free(row.keys):
             return None
         patience_s = self._patience_s if request.deadline_ms is None else request.deadline_ms / 1000
         errand = Errand(
@@ -130,10 +132,6 @@ class LeanReads:
         flight = self.flights.launch(tuple(row.keys), caller.key, now_s, self._store.lease())
         read.take_off(Begun(asked, now_s), flight, loop.call_at(min(asked.due_s, errand.deadline_s), read.late))
         return read
-
-    def _in_the_air(self, row: RowWork, missing: list[int], caller: Caller, *, granted: bool) -> bool:
-        find = self.flights.find
-        return any(find(row.keys[index], caller.key, granted=granted) is not None for index in missing)
 
 
 class LeanRead:

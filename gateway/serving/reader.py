@@ -112,10 +112,15 @@ class FeatureReader:
             vectors: list[Vector | GatewayError] = []
             read: list[list[Key]] | None = None if self._request_log is None else []
             due: list[RowInput] = []
+            schema, looks = plan.schema, use_cache and projection.kept
             for row in request.rows:
-                vector = self._cached_vector(plan, projection, request, row, now_s, read, due) if use_cache and projection.kept else None
+                values = schema.join_values(row.join_keys)
+                context = schema.context_values(row.context, ignore_extra_fields=request.options.ignore_extra_request_context_fields)
+                vector = None
+                if looks:
+                    vector = self._cached_vector(plan, projection, request, row, values, context, now_s, read, due)
                 if vector is None:
-                    call.missed = Missed(caller, request, plan, projection, use_cache, started_s)
+                    call.missed = Missed(caller, request, plan, projection, values, context, use_cache, started_s)
                     return self._inline(call, request, plan, projection, caller, started_s, use_cache=use_cache)
                 vectors.append(vector)
         except GatewayError:
@@ -199,15 +204,15 @@ class FeatureReader:
         projection: Projection,
         request: ReadRequest,
         row: RowInput,
+        values: tuple[Any, ...],
+        context: dict[str, Any],
         now_s: float,
         read: list[list[Key]] | None,
         due: list[RowInput],
     ) -> Vector | None:
-        """One row, if all it needs is at hand and fresh; where `read` is a list, its keys are added there, and the row to `due`, where
-        something of it should be fetched again. Raises InvalidRequest and OnDemandFailed."""
+        """One row, of these typed values, if all it needs is at hand and fresh; where `read` is a list, its keys are added there, and the
+        row to `due`, where something of it should be fetched again. Raises OnDemandFailed."""
         options = request.options
-        values = plan.schema.join_values(row.join_keys)
-        context = plan.schema.context_values(row.context, ignore_extra_fields=options.ignore_extra_request_context_fields)
         variant = None if options is PLAIN else options.variant
         found = plan.timed_out.copy()
         lookup, max_age_s, is_due = self._store.lookup, request.max_age_s, False

@@ -7,7 +7,6 @@ ValueError (whose text holds no value) says what is wrong; the origin turns it i
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -28,7 +27,7 @@ from gateway.features import (
     split_views,
 )
 from gateway.wire.types import decode_type
-from gateway.wire.values import Reader, compile_plain, compile_reader, is_timestamp
+from gateway.wire.values import Reader, compile_plain, compile_reader, is_timestamp, plain_array
 
 T = TypeVar("T")
 _encode = msgspec.json.encode
@@ -75,6 +74,11 @@ class _Metadata(msgspec.Struct, rename="camel"):
 
 
 class _Result(msgspec.Struct, rename="camel"):
+    features: msgspec.Raw
+    join_keys: list[msgspec.Raw] = []
+
+
+class _QueryResult(msgspec.Struct, rename="camel"):
     features: list[msgspec.Raw]
     join_keys: list[msgspec.Raw] = []
 
@@ -98,7 +102,7 @@ class _QueryMetadata(msgspec.Struct, rename="camel"):
 
 class _QueryReply(msgspec.Struct):
     metadata: _QueryMetadata
-    results: list[_Result] = []
+    results: list[_QueryResult] = []
 
 
 class _Key(msgspec.Struct):
@@ -121,6 +125,7 @@ class _ErrorReply(msgspec.Struct):
 
 
 _decode_items = msgspec.json.Decoder(list[_Item]).decode
+_decode_values = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_single = msgspec.json.Decoder(_SingleReply).decode
 _decode_batch = msgspec.json.Decoder(_BatchReply).decode
 _decode_query = msgspec.json.Decoder(_QueryReply).decode
@@ -231,56 +236,95 @@ def read_error(body: bytes) -> str | None:
     return (reply.message or reply.error)[:1000] or None
 
 
+class _Run(NamedTuple):
+    """Neighbouring values of one view. `named`: a template of the members of the named door's object; `quoted`: the places of int64s, which
+    it has without quotes."""
+
+    layout: ViewLayout
+    places: slice
+    readers: list[tuple[Reader, bytes]]
+    named: bytes
+    quoted: tuple[int, ...]
+
+    @classmethod
+    def of(cls, layout: ViewLayout, start: int) -> "_Run":
+        names = [_encode(name) + b":" for name in layout.names]
+        return cls(
+            layout,
+            slice(start, start + len(layout)),
+            [(compile_reader(feature.dtype), name) for feature, name in zip(layout.features, names, strict=True)],
+            b",".join([name.replace(b"%", b"%%") + b"%b" for name in names]),
+            tuple([place for place, feature in enumerate(layout.features) if feature.dtype.kind is Kind.INT64]),
+        )
+
+    def read(self, values: Sequence[bytes]) -> tuple[bytes, bytes]:
+        """(positional, named) of any values. Raises ValueError."""
+        positional: list[bytes] = []
+        named: list[bytes] = []
+        for (read, name), value in zip(self.readers, values[self.places], strict=True):
+            by_place, by_name = read(bytes(value))
+            positional.append(by_place)
+            named.append(name + by_name)
+        return b",".join(positional), b",".join(named)
+
+
 class _Shape:
-    """How the values of a reply with certain names and types are read: one reader per value, one layout per view."""
+    """How the values of a reply with certain names and types are read: one layout per view, and one pattern for all values."""
 
     def __init__(self, items: Sequence[_Item]) -> None:
         features = tuple(Feature(item.name, decode_type(msgspec.json.decode(item.data_type))) for item in items)
         self.layouts = split_views(features)
-        readers: list[tuple[bytes, Reader, int]] = [
-            (_encode(feature.name) + b":", compile_reader(feature.dtype), _PLAIN.get(feature.dtype.kind, 0)) for feature in features
-        ]
-        self._runs: list[tuple[ViewLayout, slice, list[tuple[bytes, Reader, int]]]] = []
-        start = 0
+        self._width = len(features)
+        self._plain = plain_array([feature.dtype for feature in features])
+        self._runs: list[_Run] = []
         for layout in self.layouts:
-            run = slice(start, start + len(layout))
-            self._runs.append((layout, run, readers[run]))
-            start += len(layout)
+            self._runs.append(_Run.of(layout, self._runs[-1].places.stop if self._runs else 0))
 
     def per_view(self, told: Sequence[T]) -> tuple[tuple[T, ...], ...]:
         """One thing per feature → for each view those of its features."""
-        return tuple([tuple(told[run]) for _, run, _ in self._runs])
+        return tuple([tuple(told[run.places]) for run in self._runs])
 
-    def views(self, values: Sequence[bytes], told: "_Told", times: "_Times", *, partial: bool) -> tuple[ViewValues, ...]:
-        views: list[ViewValues] = []
-        for (layout, run, readers), statuses, moments in zip(self._runs, told, times, strict=True):
-            positional: list[bytes] = []
-            named: list[bytes] = []
-            for (name, read, plain), raw in zip(readers, map(bytes, values[run]), strict=True):
-                # What most values look like is read here, by the first rules of their readers: a call for each costs as much again.
-                if plain == _INT64 and raw[0] == _QUOTE and len(raw) < _SHORT_INT64 and (digits := raw[1:-1]).isdigit() and raw[1] != _ZERO:
-                    by_place, by_name = raw, digits
-                elif plain == _STRING and raw[0] == _QUOTE and b"\\" not in raw and raw.isascii():
-                    by_place = by_name = raw
-                else:
-                    by_place, by_name = read(raw)
-                positional.append(by_place)
-                named.append(name + by_name)
-            complete = not partial and _INCOMPLETE.isdisjoint(statuses)
-            views.append(ViewValues(layout, b",".join(positional), b",".join(named), statuses, moments, complete))
+    def views_of(self, array: bytes, told: "_Told", times: "_Times", whole: "_Whole") -> tuple[ViewValues, ...]:
+        """The views of a row, whose values are a JSON array. Nearly all are as their types' plain spellings say: all of them are told apart
+        and checked by one regular expression then, in a fifth of the time that a call for each takes. Raises ValueError."""
+        found = None if self._plain is None else self._plain.fullmatch(array)
+        if found is None:
+            values = _decode_values(array)
+            if len(values) != self._width:
+                raise ValueError(f"{len(values)} values for {self._width} names")
+            return self.views(values, told, times, whole)
+        texts, views = found.groups(), []
+        for (layout, places, _, template, quoted), statuses, moments, complete in zip(self._runs, told, times, whole, strict=True):
+            mine = texts[places]
+            spelled: tuple[bytes, ...] = mine
+            if quoted:
+                unquoted = list(mine)
+                for place in quoted:
+                    unquoted[place] = unquoted[place].strip(b'"')
+                spelled = tuple(unquoted)
+            views.append(ViewValues(layout, b",".join(mine), template % spelled, statuses, moments, complete))
         return tuple(views)
 
+    def views(self, values: Sequence[bytes], told: "_Told", times: "_Times", whole: "_Whole") -> tuple[ViewValues, ...]:
+        """The same of values told apart before."""
+        return tuple(
+            [
+                ViewValues(run.layout, *run.read(values), statuses, moments, complete)
+                for run, statuses, moments, complete in zip(self._runs, told, times, whole, strict=True)
+            ]
+        )
 
-_INT64, _STRING = 1, 2
-_PLAIN = {Kind.INT64: _INT64, Kind.STRING: _STRING}
-_QUOTE, _ZERO = b'"0'
-_SHORT_INT64 = 21
-"""Fewer bytes, quotes included, hold no more than 18 digits: no number too large."""
+    def whole(self, told: "_Told", *, partial: bool) -> "_Whole":
+        """Which views have all their values, as their statuses say."""
+        return tuple([not partial and _INCOMPLETE.isdisjoint(statuses) for statuses in told])
+
 
 _Told = tuple[tuple[Status, ...], ...]
 """Statuses by view and feature."""
 _Times = tuple[tuple[str | None, ...], ...]
 """Effective times by view and feature."""
+_Whole = tuple[bool, ...]
+"""Whether a view is complete."""
 
 
 class _Caption:
@@ -291,6 +335,7 @@ class _Caption:
         self.shape = shape
         self.times: _Times = shape.per_view([item.effective_time for item in items])
         self.told: list[_Told] = [shape.per_view([_status(text) for text in _statuses(items, row, rows)]) for row in range(rows)]
+        self.whole = [shape.whole(told, partial=False) for told in self.told]
 
 
 def _status(text: str | None) -> Status:
@@ -328,9 +373,6 @@ def _labels(items: Sequence[_Item]) -> dict[str, Labels]:
     return {item.name: Labels(item.description, tuple((item.tags or {}).items())) for item in items}
 
 
-_join_keys = attrgetter("join_keys")
-
-
 class ReplyRow(NamedTuple):
     """`partial`: the origin left values out because its size limit was met."""
 
@@ -358,16 +400,15 @@ class ReplyReader:
             results, metadata = [single.result], single.metadata
         if len(results) != rows:
             raise ValueError(f"{len(results)} results for {rows} rows")
-        if any(map(_join_keys, results)):
+        if results[0].join_keys if rows == 1 else any(result.join_keys for result in results):
             raise SchemaDisagreement("The feature store's reply has join keys, as those of wildcard feature services do.")
         caption, partial = self._caption(bytes(metadata.features), rows), metadata.partial_results
-        shape, width = caption.shape, len(caption.items)
+        shape = caption.shape
         slos = metadata.slo_info if isinstance(metadata.slo_info, list) else [metadata.slo_info] * rows
         read: list[ReplyRow] = []
         for index, (result, told) in enumerate(zip(results, caption.told, strict=True)):
-            if len(result.features) != width:
-                raise ValueError(f"{len(result.features)} values for {width} names")
-            views = shape.views(result.features, told, caption.times, partial=partial)
+            whole = shape.whole(told, partial=True) if partial else caption.whole[index]
+            views = shape.views_of(bytes(result.features), told, caption.times, whole)
             read.append(ReplyRow(views, _slo(slos[index] if index < len(slos) else None), partial))
         return read, _labels(caption.items) if want_labels else None
 
@@ -412,7 +453,7 @@ class QueryReply:
     The contract has one status of a feature for all rows, which can only be the worst of them: a value that is there is then PRESENT.
     """
 
-    def __init__(self, results: Sequence[_Result], metadata: _QueryMetadata, shape: _Shape) -> None:
+    def __init__(self, results: Sequence[_QueryResult], metadata: _QueryMetadata, shape: _Shape) -> None:
         if len({item.name for item in metadata.join_keys}) != len(metadata.join_keys):
             raise ValueError("a reply names a join key twice")
         self.join_keys = tuple(Field(item.name, decode_type(msgspec.json.decode(item.data_type))) for item in metadata.join_keys)
@@ -438,7 +479,8 @@ class QueryReply:
             Status.PRESENT if isinstance(item.status, str) and status in _ABSENT and bytes(value) != b"null" else _status(status)
             for item, status, value in zip(items, _statuses(items, index, len(self)), result.features, strict=True)
         ]
-        return keys, self._shape.views(result.features, self._shape.per_view(told), self._times, partial=self.partial)
+        by_view = self._shape.per_view(told)
+        return keys, self._shape.views(result.features, by_view, self._times, self._shape.whole(by_view, partial=self.partial))
 
 
 def _compile_key(field: Field) -> Callable[[bytes], Any]:

@@ -154,14 +154,18 @@ class GuardedOrigin:
         """Where nothing speaks against it and nobody waits: a slot is free, and the origin inside can be asked at once."""
         reads, slots = self._policies.reads, self._policies.slots
         era = reads.go_if_well()
-        if era is None or self._prompt is None or not (slots is None or slots.free):
+        if era is None or self._prompt is None:
+            return None
+        ticket = None
+        if slots is not None and (ticket := slots.spare(fetch.priority)) is None:
             return None
         asked = self._prompt.begin(fetch, tell)
         if asked is None:
+            if slots is not None and ticket is not None:
+                slots.give_back_unused(ticket)
             return None
         self._counters.guard_calls += 1
         self._policies.budget.earn()
-        ticket = None if slots is None else slots.spare(fetch.priority)
         shape = _shape(fetch)
         return _Begun(self, fetch, asked, era, ticket, shape, self._latencies_of(shape), self._clock(), hedging=self._policies.hedging)
 

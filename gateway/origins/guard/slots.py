@@ -41,11 +41,6 @@ class Slots:
     def queued(self) -> int:
         return self._turnstile.queued
 
-    @property
-    def free(self) -> bool:
-        """Whether `spare` has one."""
-        return self._turnstile.free
-
     def spare(self, priority: Priority) -> Ticket | None:
         """A slot that nobody waits for, if there is one."""
         return self._turnstile.enter(priority)
@@ -57,6 +52,10 @@ class Slots:
 
     def give_back(self, ticket: Ticket) -> None:
         self._turnstile.leave(ticket)
+
+    def give_back_unused(self, ticket: Ticket) -> None:
+        """One that was taken just now, in vain."""
+        self._turnstile.leave(ticket, used=False)
 
     def answered(self, shape: int, took_s: float) -> None:
         if self._limit.answered(shape, took_s, self._turnstile.under_way):
