@@ -119,7 +119,7 @@ def furnish(
         doubt=lambda errand: schemas.doubt(errand.service, errand.plan),
     )
     inline_reads = InlineReads(origin, name, gate, keeper, telemetry, clock=clock)
-    lean_reads = LeanReads(fetcher, gate, keeper, flights, patience_s=patience_s, clock=clock)
+    lean_reads = LeanReads(fetcher, gate, keeper, flights, counters, patience_s=patience_s, clock=clock)
     request_log = open_request_log(settings, namespaces, store, clock, lifecycle.worker)
     reader = FeatureReader(
         gate,

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Protocol
 from gateway import request_ids
 from gateway.access.gates import Gate
 from gateway.cache.flights import Flight, Flights
+from gateway.counters import Counters
 from gateway.errors import Draining, GatewayError
 from gateway.features import PLAIN, Caller, Priority, Source
 from gateway.incidents import incident
@@ -74,10 +75,19 @@ class LeanReads:
     """`clock` is the cache's monotonic clock, in seconds; `patience_s` the time of a read that names none."""
 
     def __init__(
-        self, fetcher: Fetcher, gate: Gate, keeper: Keeper, flights: Flights[Landed], *, patience_s: float, clock: Callable[[], float]
+        self,
+        fetcher: Fetcher,
+        gate: Gate,
+        keeper: Keeper,
+        flights: Flights[Landed],
+        counters: Counters,
+        *,
+        patience_s: float,
+        clock: Callable[[], float],
     ) -> None:
         self.fetcher = fetcher
         self.flights = flights
+        self.counters = counters
         self.closed = False
         self._gate = gate
         self._store = keeper.store
@@ -129,6 +139,7 @@ class LeanReads:
         asked = self.fetcher.begin(errand, read.lack, read.told)
         if asked is None:
             return None
+        self.counters.lean_reads += 1
         flight = self.flights.launch(tuple(row.keys), caller.key, now_s, self._store.lease())
         read.take_off(Begun(asked, now_s), flight, loop.call_at(min(asked.due_s, errand.deadline_s), read.late))
         return read
@@ -140,6 +151,7 @@ class LeanRead:
     __slots__ = (
         "_begun",
         "_flight",
+        "_left",
         "_reads",
         "_request_id",
         "_spell",
@@ -170,6 +182,7 @@ class LeanRead:
         self._spell = spell
         self._waiter = waiter
         self._request_id = request_id
+        self._left = False
 
     def take_off(self, begun: Begun, flight: Flight[Landed], timer: asyncio.TimerHandle) -> None:
         self._begun = begun
@@ -178,6 +191,8 @@ class LeanRead:
 
     def told(self) -> None:
         """The origin's answer is there, or what came instead."""
+        if self._left:  # just now: whoever waits for it has not begun to
+            return
         self._timer.cancel()
         try:
             fetched = self._begun.asked.fetched()
@@ -259,7 +274,7 @@ class LeanRead:
 
     def _go_on(self) -> None:
         """The other road, for the flight and for the read."""
-        reads = self._reads
+        reads, self._left = self._reads, True
         if reads.closed:
             reads.flights.crash(self._flight, Draining())
         else:
@@ -270,4 +285,5 @@ class LeanRead:
         self._waiter.hand_over(self, self._launched())
 
     def _launched(self) -> Launched:
+        self._reads.counters.lean_reads_left += 1
         return Launched(self.errand.plan, self.lack[0], self._flight, self.started_s, self.errand.deadline_s)
