@@ -12,8 +12,9 @@ from gateway.web.edge.framing import Head
 from gateway.web.endpoints import ReadFeatures
 from gateway.web.exchange import priority_of
 
-_HELD_BACK = frozenset({b"expect", b"upgrade", b"connection"})
-_SAID_ONCE = (b"authorization", b"traceparent", request_ids.HEADER)
+_KEEP_ALIVE = b"keep-alive"
+_HELD_BACK = frozenset({b"expect", b"upgrade"})
+_SAID_ONCE = (b"authorization", b"traceparent", b"connection", request_ids.HEADER)
 
 
 class Lane(NamedTuple):
@@ -52,10 +53,13 @@ class Lanes:
         return None if match is None else (pattern[1], ServiceRef(match["workspace"], match["feature_service"]))
 
     def lane(self, head: Head) -> Lane | None:
-        """The lane of a plain request: POST to a read door, HTTP/1.1, a Content-Length, no Expect, no Upgrade, no Connection header,
-        nothing said twice that a hit looks at. None for whatever else there is: ASGI has it."""
+        """The lane of a plain request: POST to a read door, HTTP/1.1, a Content-Length, no Expect, no Upgrade, no Connection but one that
+        says what goes without saying (httpx does, and with it the official client), nothing said twice that a hit looks at. None for
+        whatever else there is: ASGI has it."""
         fields = head.fields
         if head.method != b"POST" or head.version != "1.1" or b"content-length" not in fields:
+            return None
+        if fields.get(b"connection", _KEEP_ALIVE).lower() != _KEEP_ALIVE:
             return None
         found = self.find(head.target)
         if found is None or not _HELD_BACK.isdisjoint(fields) or head.repeats(_SAID_ONCE):
