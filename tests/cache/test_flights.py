@@ -211,3 +211,55 @@ async def test_closing_brings_all_flights_down(tasks: Tasks, flights: Flights[st
     assert flight.landing.cancelled()
     assert await wait_for([flight], 0.0)
     assert len(flights) == 0
+
+
+async def test_a_launched_flight_is_found_and_joined_like_any_other(flights: Flights[str]) -> None:
+    flight = flights.launch((KEY, OTHER), ANNE, 0.0, 0)
+    assert not flights.free([(2, "u1"), OTHER])
+    assert flights.free([(2, "u1")])
+    sought = [flight.sought]
+    assert flights.find(KEY, BEN, granted=False) is None
+    sought.append(flight.sought)
+    assert flights.find(KEY, BEN, granted=True) is flight
+    assert [*sought, flight.sought] == [False, False, True]
+    waiting = asyncio.ensure_future(wait_for([flight], LONG_S))
+    flights.land(flight, {KEY: "brought"})
+    assert await waiting
+    assert flight.cargo() == {KEY: "brought"}
+    assert len(flights) == 0
+
+
+async def test_a_launched_flight_that_crashes_is_not_reported_as_lost(flights: Flights[str]) -> None:
+    complaints: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, complaint: complaints.append(complaint))
+    flight = flights.launch((KEY,), ANNE, 0.0, 0)
+    flights.crash(flight, OriginFailed("500"))
+    with pytest.raises(OriginFailed):
+        flight.cargo()
+    del flight
+    await asyncio.sleep(0)
+    assert (len(flights), complaints) == (0, [])
+
+
+@pytest.mark.parametrize("error", [None, OriginFailed("500")])
+async def test_a_launched_flight_may_go_on_as_a_task(flights: Flights[str], fetches: Fetches, error: Exception | None) -> None:
+    flight = flights.launch((KEY,), ANNE, 0.0, 0)
+    flights.follow(flight, fetches.fetch(KEY))
+    assert not await wait_for([flight], 0.0)
+    assert flights.find(KEY, ANNE, granted=False) is flight
+    if error is None:
+        fetches.land()
+    else:
+        fetches.crash(error)
+    assert await wait_for([flight], LONG_S)
+    assert flight.landing.exception() is error
+    assert len(flights) == 0
+
+
+async def test_closing_brings_a_flight_that_has_gone_on_down(tasks: Tasks, flights: Flights[str], fetches: Fetches) -> None:
+    flight = flights.launch((KEY,), ANNE, 0.0, 0)
+    flights.follow(flight, fetches.fetch(KEY))
+    await tasks.aclose()
+    await asyncio.sleep(0)
+    assert flight.landing.cancelled()
+    assert len(flights) == 0
