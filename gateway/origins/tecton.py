@@ -34,7 +34,7 @@ from gateway.errors import (
     PermissionDenied,
     Unauthenticated,
 )
-from gateway.features import Caller, Feature, Field, ServiceRef, Written
+from gateway.features import PLAIN, Caller, Feature, Field, ServiceRef, Written
 from gateway.on_demand import OnDemandView
 from gateway.origins.base import WILDCARD, Description, Fetch, Fetched, FetchedRow, IngestReply, Queried, QueriedRow, ViewFacts
 from gateway.origins.batching import Batching
@@ -259,6 +259,9 @@ def _endpoint(fetch: Fetch) -> str:
 
 
 def _request(fetch: Fetch, budget_ms: int | None) -> bytes:
+    if fetch.options is PLAIN and len(fetch.rows) == 1:
+        [row] = fetch.rows
+        return upstream.plain_request(fetch.service, row.join_keys, row.context, fetch.want_labels)
     return upstream.get_features_request(
         fetch.service,
         [(row.join_keys, row.context) for row in fetch.rows],

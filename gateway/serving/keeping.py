@@ -62,8 +62,7 @@ class Keeper:
     def row(self, views: Sequence[StoredView], answered: Sequence[ViewValues], asked_s: float) -> list[Fragment]:
         """`fragment` for the views of a row that came together."""
         lives: dict[float, float] = {}
-        make = self.fragment
-        return [make(view, values, asked_s, lives) for view, values in zip(views, answered, strict=True)]
+        return [self.fragment(view, values, asked_s, lives) for view, values in zip(views, answered, strict=True)]
 
     def keep_row(self, views: Sequence[StoredView], keys: Sequence[Key], fragments: Sequence[Fragment], lease: int) -> None:
         """`keep` for each of them."""

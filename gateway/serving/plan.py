@@ -205,9 +205,9 @@ class Projection:
     """`needed`: indices of the stored views that must be at hand, `looked_up` the same with the views. `emissions`: what is served, in
     order, and `text` what is said of it.
 
-    `cached_sources`: where the views of a hit come from. `whole`: no view is cut. `kept`: all of it may come from the cache. `slow`: the
-    on-demand views among the emissions that are declared slow; where there is one, no read is a plain hit. `views_kept` and
-    `views_computed`: how many of the emissions are what, for counting.
+    `cached_sources`: where the views of a hit come from; `origin_sources`: those of a read all of which was fetched. `whole`: no view is
+    cut. `kept`: all of it may come from the cache. `slow`: the on-demand views among the emissions that are declared slow; where there is
+    one, no read is a plain hit. `views_kept` and `views_computed`: how many of the emissions are what, for counting.
     """
 
     needed: tuple[int, ...]
@@ -215,6 +215,7 @@ class Projection:
     emissions: tuple[Emission, ...]
     text: VectorText
     cached_sources: tuple[Source, ...]
+    origin_sources: tuple[Source, ...]
     whole: bool
     kept: bool
     slow: tuple[ComputedView, ...]
@@ -395,6 +396,7 @@ class Plan:
             tuple(emissions),
             VectorText(features, self.labels),
             sources,
+            tuple([Source.ORIGIN if source is Source.CACHE else source for source in sources]),
             all_whole,
             kept,
             slow,

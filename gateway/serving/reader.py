@@ -161,14 +161,19 @@ class FeatureReader:
         """The reply of a read on the lean road. Raises OnDemandFailed."""
         row, missed = read.lack[0], call.missed
         assert missed is not None, "it had to be one"
-        now_s = self._clock()
-        vector = assemble(missed.projection, row.found, row.sources, row.context, now_s)
+        now_s, projection = self._clock(), missed.projection
+        if projection.whole and not projection.views_computed:
+            values = [one for view, _ in projection.emissions if isinstance(view, int) and (one := row.found[view]) is not None]
+            told = "".join([one.pattern for one in values])
+            vector = Vector(projection.text, values, projection.origin_sources, now_s, told)
+        else:
+            vector = assemble(projection, row.found, row.sources, row.context, now_s)
         answers = Answers([vector], time.perf_counter() - missed.started_s, [row.slo])
         reply = call.door.encode(missed.request, answers)
         if self._request_log is not None:
-            self._note(missed.plan, [[row.keys[index] for index in missed.projection.needed]], now_s)
-        self._counters.views_origin += missed.projection.views_kept
-        self._counters.views_computed += missed.projection.views_computed
+            self._note(missed.plan, [[row.keys[index] for index in projection.needed]], now_s)
+        self._counters.views_origin += projection.views_kept
+        self._counters.views_computed += projection.views_computed
         return reply
 
     def _inline(

@@ -13,7 +13,6 @@ import msgspec
 
 from gateway.errors import SchemaDisagreement
 from gateway.features import (
-    PLAIN,
     Feature,
     Field,
     Kind,
@@ -176,9 +175,6 @@ def get_features_request(
 ) -> bytes:
     """The body of get-features (and query-features) for one (join keys, context) row, of get-features-batch for several. Names, types,
     statuses, effective times and SLO info are always asked for: a vector is built from its own reply alone."""
-    if options is PLAIN and latency_budget_ms is None and len(rows) == 1:
-        [(join_keys, context)] = rows
-        return _PLAIN_ROW % (_opening(service, want_labels), _encode(_wire(join_keys)), _encode(_wire(context)) if context else b"{}")
     params = _common(service, want_labels=want_labels)
     if chosen := _options(options, latency_budget_ms):
         params["requestOptions"] = chosen
@@ -193,6 +189,16 @@ def get_features_request(
 
 def _common(service: ServiceRef, *, want_labels: bool) -> dict[str, Any]:
     return {**_locator(service), "metadataOptions": {**_WANTED, **_LABELS} if want_labels else _WANTED}
+
+
+def plain_request(
+    service: ServiceRef,
+    join_keys: Mapping[str, Any],
+    context: Mapping[str, Any],
+    want_labels: bool,  # noqa: FBT001 - as of `_opening`
+) -> bytes:
+    """The same for one row, without options."""
+    return _PLAIN_ROW % (_opening(service, want_labels), _encode(_wire(join_keys)), _encode(_wire(context)) if context else b"{}")
 
 
 @lru_cache(maxsize=1024)
@@ -373,6 +379,9 @@ def _labels(items: Sequence[_Item]) -> dict[str, Labels]:
     return {item.name: Labels(item.description, tuple((item.tags or {}).items())) for item in items}
 
 
+_WILDCARD = "The feature store's reply has join keys, as those of wildcard feature services do."
+
+
 class ReplyRow(NamedTuple):
     """`partial`: the origin left values out because its size limit was met."""
 
@@ -392,16 +401,14 @@ class ReplyReader:
 
     def read(self, body: bytes, rows: int, *, want_labels: bool = False) -> tuple[list[ReplyRow], dict[str, Labels] | None]:
         """The rows of a reply, and the labels that came along, where they are wanted. Raises ValueError for anything not whole."""
-        if rows > 1:
-            batch = _decode_batch(body)
-            results, metadata = batch.result, batch.metadata
-        else:
-            single = _decode_single(body)
-            results, metadata = [single.result], single.metadata
+        if rows == 1:
+            return self._read_one(_decode_single(body), want_labels=want_labels)
+        batch = _decode_batch(body)
+        results, metadata = batch.result, batch.metadata
         if len(results) != rows:
             raise ValueError(f"{len(results)} results for {rows} rows")
-        if results[0].join_keys if rows == 1 else any(result.join_keys for result in results):
-            raise SchemaDisagreement("The feature store's reply has join keys, as those of wildcard feature services do.")
+        if any(result.join_keys for result in results):
+            raise SchemaDisagreement(_WILDCARD)
         caption, partial = self._caption(bytes(metadata.features), rows), metadata.partial_results
         shape = caption.shape
         slos = metadata.slo_info if isinstance(metadata.slo_info, list) else [metadata.slo_info] * rows
@@ -411,6 +418,19 @@ class ReplyReader:
             views = shape.views_of(bytes(result.features), told, caption.times, whole)
             read.append(ReplyRow(views, _slo(slos[index] if index < len(slos) else None), partial))
         return read, _labels(caption.items) if want_labels else None
+
+    def _read_one(self, single: _SingleReply, *, want_labels: bool) -> tuple[list[ReplyRow], dict[str, Labels] | None]:
+        """The same of a reply that is no batch."""
+        result, metadata = single.result, single.metadata
+        if result.join_keys:
+            raise SchemaDisagreement(_WILDCARD)
+        caption, partial, slo = self._caption(bytes(metadata.features), 1), metadata.partial_results, metadata.slo_info
+        told = caption.told[0]
+        whole = caption.shape.whole(told, partial=True) if partial else caption.whole[0]
+        views = caption.shape.views_of(bytes(result.features), told, caption.times, whole)
+        if isinstance(slo, list):
+            slo = slo[0] if slo else None
+        return [ReplyRow(views, _slo(slo), partial)], _labels(caption.items) if want_labels else None
 
     def _caption(self, raw: bytes, rows: int) -> _Caption:
         caption = self._captions.get((raw, rows))
