@@ -299,7 +299,7 @@ class Edge(Limited):
     def answer(self, read: LeanRead, reply: bytes) -> None:
         """Of the lean road. Whoever is not waited for any longer had a client that has gone."""
         awaited = self._awaited
-        if awaited is not None and awaited[0] is read:
+        if awaited is not None and awaited[0] is read and not self.transport.is_closing():
             self._awaited = None
             _, head, lane, _ = awaited
             told = b"" if lane.request_id is None else b"%b: %b\r\n" % (request_ids.HEADER, lane.request_id.encode("ascii"))
