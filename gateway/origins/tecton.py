@@ -150,7 +150,7 @@ class TectonOrigin:
             rows, labels = self._replies.read(body, len(fetch.rows), want_labels=fetch.want_labels)
         except (ValueError, RecursionError) as error:
             raise OriginMalformed(_NOT_UNDERSTOOD) from error
-        return Fetched(tuple([FetchedRow(views, slo, partial) for views, slo, partial in rows]), labels)
+        return Fetched(tuple([FetchedRow(row.views, row.slo, row.partial) for row in rows]), labels)
 
     async def query(self, fetch: Fetch) -> Queried:
         """The cluster takes no limit: of more results than are wanted the rest is not read. Others have their turn between slices."""

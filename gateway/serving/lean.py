@@ -16,6 +16,8 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from gateway import request_ids
 from gateway.access.gates import Gate
 from gateway.cache.flights import Flight, Flights
@@ -23,7 +25,7 @@ from gateway.counters import Counters
 from gateway.errors import Draining, GatewayError
 from gateway.features import PLAIN, Caller, Priority, Source
 from gateway.incidents import incident
-from gateway.origins.base import Fetched
+from gateway.origins.base import Asked, Fetched
 from gateway.serving.fetching import Begun, Fetcher
 from gateway.serving.keeping import Keeper
 from gateway.serving.plan import Plan, Projection
@@ -34,7 +36,7 @@ from gateway.wire.requests import ReadRequest
 logger = logging.getLogger(__name__)
 
 
-class Missed(NamedTuple):
+class Missed(msgspec.Struct, frozen=True, gc=False):
     """A read that is no hit, as far as the look for one has come: `values` and `context` are those of the row that missed."""
 
     caller: Caller
@@ -115,10 +117,12 @@ class LeanReads:
         self, missed: Missed, spell: Spell, waiter: Waiter, request_id: str, traceparent: bytes | None, priority: Priority
     ) -> "LeanRead | None":
         """Ask for what one row lacks; None where it cannot be done so. Raises what is wrong with the request."""
-        caller, request, plan, projection, values, context, use_cache, started_s = missed
+        caller, request, plan, projection = missed.caller, missed.request, missed.plan, missed.projection
         self._gate.admit(caller, request.service.workspace)
         now_s, loop = self._clock(), asyncio.get_running_loop()
-        row = take_up(self._store, plan, projection, request, values, context, now_s, use_cache=use_cache, revalidating=True)
+        row = take_up(
+            self._store, plan, projection, request, missed.values, missed.context, now_s, use_cache=missed.use_cache, revalidating=True
+        )
         missing = [index for index in projection.needed if row.found[index] is None]
         if not missing or row.due or Source.STALE in row.sources or not self.flights.free(row.keys):
             return None
@@ -135,13 +139,13 @@ class LeanReads:
             traceparent=traceparent,
             priority=priority,
         )
-        read = LeanRead(self, errand, projection, (row, missing), started_s, spell, waiter, request_id)
+        read = LeanRead(self, errand, projection, (row, missing), missed.started_s, spell, waiter, request_id)
         asked = self.fetcher.begin(errand, read.lack, read.told)
         if asked is None:
             return None
         self.counters.lean_reads += 1
         flight = self.flights.launch(tuple(row.keys), caller.key, now_s, self._store.lease())
-        read.take_off(Begun(asked, now_s), flight, loop.call_at(min(asked.due_s, errand.deadline_s), read.late))
+        read.take_off(asked, flight, loop.call_at(min(asked.due_s, errand.deadline_s), read.late))
         return read
 
 
@@ -149,7 +153,7 @@ class LeanRead:
     """One read on this road, and its flight."""
 
     __slots__ = (
-        "_begun",
+        "_asked",
         "_flight",
         "_left",
         "_reads",
@@ -184,8 +188,8 @@ class LeanRead:
         self._request_id = request_id
         self._left = False
 
-    def take_off(self, begun: Begun, flight: Flight[Landed], timer: asyncio.TimerHandle) -> None:
-        self._begun = begun
+    def take_off(self, asked: Asked, flight: Flight[Landed], timer: asyncio.TimerHandle) -> None:
+        self._asked = asked
         self._flight = flight
         self._timer = timer
 
@@ -195,7 +199,7 @@ class LeanRead:
             return
         self._timer.cancel()
         try:
-            fetched = self._begun.asked.fetched()
+            fetched = self._asked.fetched()
         except Exception:  # noqa: BLE001 - whoever waits meets it again, where it is told
             fetched = None
         if fetched is None:
@@ -208,7 +212,7 @@ class LeanRead:
         """With a reply like nearly all of them. False: it is not one, or it cannot be given as it is."""
         reads, errand, flight, row = self._reads, self.errand, self._flight, self.lack[0]
         try:
-            fragments = reads.fetcher.receive_row(errand, row, fetched, self._begun.asked_s, flight.lease)
+            fragments = reads.fetcher.receive_row(errand, row, fetched, flight.started_s, flight.lease)
         except Exception:  # noqa: BLE001 - met again below, where it is told
             return False
         if fragments is None:
@@ -234,7 +238,7 @@ class LeanRead:
         """Any reply."""
         reads, flight = self._reads, self._flight
         try:
-            cargo = reads.fetcher.receive(self.errand, [self.lack], fetched, self._begun.asked_s, flight.lease)
+            cargo = reads.fetcher.receive(self.errand, [self.lack], fetched, flight.started_s, flight.lease)
         except GatewayError as error:
             reads.flights.crash(flight, error.with_traceback(None))  # whose frames hold the flight, which holds it
             reply = None
@@ -280,7 +284,8 @@ class LeanRead:
         else:
             context = Context()  # not that of whoever opened the connection on which the origin was heard
             context.run(request_ids.assume, self._request_id)
-            fetch = reads.fetcher.fetch(self.errand, [self.lack], self._flight.lease, self._begun)
+            begun = Begun(self._asked, self._flight.started_s)
+            fetch = reads.fetcher.fetch(self.errand, [self.lack], self._flight.lease, begun)
             context.run(reads.flights.follow, self._flight, fetch)
         self._waiter.hand_over(self, self._launched())
 

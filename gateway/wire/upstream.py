@@ -382,7 +382,7 @@ def _labels(items: Sequence[_Item]) -> dict[str, Labels]:
 _WILDCARD = "The feature store's reply has join keys, as those of wildcard feature services do."
 
 
-class ReplyRow(NamedTuple):
+class ReplyRow(msgspec.Struct, frozen=True, gc=False):
     """`partial`: the origin left values out because its size limit was met."""
 
     views: tuple[ViewValues, ...]

@@ -245,7 +245,7 @@ def test_a_gateways_own_reply_reads_back_as_the_same_views(values: list[Typed], 
 )
 def test_a_status_is_read_and_decides_whether_the_view_is_whole(told: str | None, status: Status, *, complete: bool) -> None:
     body = {"result": {"features": [None]}, "metadata": {"features": [item("a.x", "int64", status=told)]}}
-    ((view,), _, _) = ReplyReader().read(encoded(body), 1)[0][0]
+    (view,) = ReplyReader().read(encoded(body), 1)[0][0].views
     assert view.statuses == (status,)
     assert view.complete is complete
 
