@@ -19,7 +19,7 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "views_default": "Views served from the settings' defaults because the origin failed or was late.",
         "views_timeout": "Views served as null because the origin was late.",
         "lean_reads": "Reads fetched on the lean road: asked and answered without a task.",
-        "lean_reads_left": "Of these, those that had to leave it: the origin failed, was late, or did not answer whole.",
+        "lean_reads_left": "Of these, those that had to leave it: the origin failed, was too late, or did not answer whole.",
         "refreshes": "Fetches begun in the background: before the end of a fragment that is read, or for a stale one.",
         "refreshes_failed": "Of these, those that failed.",
         "purges": "Purges asked for on the purge doors.",

@@ -2,9 +2,9 @@
 
     begin      what is at hand is looked up, a flight launched, the origin asked; no task, no coroutine, nobody waits
     told       the answer is there → kept, the flight lands, the reply is spelled and given to the door
-    late       a second attempt may be due, or the time is up
-    not so     it failed, it is late, it is not whole, it does not fit the plan → the flight goes on as any other, in a task, and the read
-               as any other, in `FeatureReader.read`, with the flight as its own
+    not so     it failed, or is late → the flight goes on as any other, in a task
+    not so     in the end it failed, the read's time is over, the reply is not whole or does not fit the plan → the read, too, goes on as
+               any other, in `FeatureReader.read`, with the flight as its own
 
 So only what goes well goes this way. Whatever needs patience (several rows, options of the request's own, something stale at hand, a
 flight to join, a span to be told, a cache beyond this process) takes the other road from the start.
@@ -229,7 +229,7 @@ class LeanRead:
             reply = self._spell(self)
         except Exception:  # noqa: BLE001 - the other road meets it again
             row.found, row.sources = known
-            self._waiter.hand_over(self, self._launched())
+            self._hand_over()
         else:
             self._waiter.answer(self, reply)
         return True
@@ -249,7 +249,7 @@ class LeanRead:
             reads.flights.land(flight, cargo)
             reply = self._spelled(cargo)
         if reply is None:
-            self._waiter.hand_over(self, self._launched())
+            self._hand_over()
         else:
             self._waiter.answer(self, reply)
 
@@ -277,8 +277,9 @@ class LeanRead:
         return True
 
     def _go_on(self) -> None:
-        """The other road, for the flight and for the read."""
+        """The other road, for the flight; and for the read, unless its flight still brings what it wants in time."""
         reads, self._left = self._reads, True
+        landing, deadline_s, loop = self._flight.landing, self.errand.deadline_s, asyncio.get_running_loop()
         if reads.closed:
             reads.flights.crash(self._flight, Draining())
         else:
@@ -287,8 +288,28 @@ class LeanRead:
             begun = Begun(self._asked, self._flight.started_s)
             fetch = reads.fetcher.fetch(self.errand, [self.lack], self._flight.lease, begun)
             context.run(reads.flights.follow, self._flight, fetch)
-        self._waiter.hand_over(self, self._launched())
+        if landing.done() or loop.time() >= deadline_s:
+            self._hand_over()
+        else:
+            self._timer = loop.call_at(deadline_s, self._over)
+            landing.add_done_callback(self._landed)
 
-    def _launched(self) -> Launched:
+    def _landed(self, landing: "asyncio.Future[Cargo]") -> None:
+        """The flight that went on has ended."""
+        self._timer.cancel()
+        failed = landing.cancelled() or landing.exception() is not None
+        reply = None if failed else self._spelled(landing.result())
+        if reply is None:
+            self._hand_over()
+        else:
+            self._waiter.answer(self, reply)
+
+    def _over(self) -> None:
+        """The read's time is, and not its flight's."""
+        self._flight.landing.remove_done_callback(self._landed)
+        self._hand_over()
+
+    def _hand_over(self) -> None:
         self._reads.counters.lean_reads_left += 1
-        return Launched(self.errand.plan, self.lack[0], self._flight, self.started_s, self.errand.deadline_s)
+        errand = self.errand
+        self._waiter.hand_over(self, Launched(errand.plan, self.lack[0], self._flight, self.started_s, errand.deadline_s))

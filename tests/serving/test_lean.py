@@ -247,7 +247,8 @@ def test_an_answer_that_is_late_is_hedged_and_the_first_to_come_is_taken(cluster
             assert reader.answer()[0] == 200  # while the first attempt hangs
         hold.release()
         counters = house.app.counters
-        assert (counters.guard_hedges_won, counters.lean_reads_left) >= (1, 1)
+        assert counters.guard_hedges_won >= 1
+        assert counters.lean_reads_left == 0  # the flight alone went on as a task
         assert sources(read(house.client, LITE, joinKeys={"user_id": "ann", "merchant_id": 7})) == {"cache"}
 
 

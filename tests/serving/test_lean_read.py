@@ -19,6 +19,7 @@ from gateway.serving.reader import Call
 from gateway.settings import checked
 from gateway.web.endpoints import ReadFeatures
 from loadtests import misses
+from tests.harness.clock import PATIENCE_S
 
 pytestmark = pytest.mark.anyio
 NO_GUARD = {"retries": 0, "breaker_share": 0, "hedging": False, "limit_max": 4}
@@ -73,6 +74,12 @@ class Waiting:
         self.answers: list[bytes] = []
         self.launched: list[Launched] = []
 
+    async def over(self) -> None:
+        """A flight that goes on as a task needs some turns of the loop."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not (self.answers or self.launched):  # noqa: ASYNC110 - there is no event to wait for
+                await asyncio.sleep(0)
+
     def answer(self, read: LeanRead, reply: bytes) -> None:
         assert isinstance(read, LeanRead)
         self.answers.append(reply)
@@ -124,6 +131,7 @@ class Door:
         read, waiting = self.begin(call)
         assert read is not None
         self.channel.begun[-1].come(reply)
+        await waiting.over()
         return call, read, waiting
 
 
@@ -166,9 +174,26 @@ async def test_what_is_late_and_told_in_the_same_turn_is_told_once() -> None:
         read.late()
         door.channel.begun[-1].come(WELL)
         assert not waiting.answers
-        [launched] = waiting.launched
-        assert (await door.read(call, launched)).startswith(b'{"result"')
+        await waiting.over()
+        await asyncio.sleep(0)
+        assert [answer[:9] for answer in waiting.answers] == [b'{"result"']
+        assert not waiting.launched
         assert door.app.counters.guard_calls == 3
+
+
+async def test_a_read_whose_time_is_over_leaves_its_flight_in_the_air() -> None:
+    async with opened(deadlines={"read_s": 0.05}) as door:
+        call = door.call()
+        read, waiting = door.begin(call)
+        assert read is not None
+        await waiting.over()
+        [launched] = waiting.launched
+        with pytest.raises(GatewayError):
+            await door.read(call, launched)
+        assert not launched.flight.landing.done()
+        door.channel.begun[-1].come(WELL)
+        await asyncio.wait([launched.flight.landing])
+        assert len(launched.flight.cargo()) == 5
         assert (await door.answered(WELL))[2].answers  # its slot is free again, once
 
 
