@@ -7,7 +7,7 @@ ValueError (whose text holds no value) says what is wrong; the origin turns it i
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -15,18 +15,16 @@ from gateway.errors import SchemaDisagreement
 from gateway.features import (
     Feature,
     Field,
-    Kind,
     Labels,
     ReadOptions,
     ServiceRef,
     SloInfo,
     Status,
-    ViewLayout,
     ViewValues,
-    split_views,
 )
+from gateway.wire.shapes import Item, Shape, Times, Told
 from gateway.wire.types import decode_type
-from gateway.wire.values import Reader, compile_plain, compile_reader, is_timestamp, plain_array
+from gateway.wire.values import compile_plain, compile_reader, is_timestamp
 
 T = TypeVar("T")
 _encode = msgspec.json.encode
@@ -35,7 +33,6 @@ _REMEMBERED_SHAPES = 4096
 _REMEMBERED_CAPTION_BYTES = 8 * 1024 * 1024
 _REASONS = ("UNKNOWN", "DYNAMODB_RESPONSE_SIZE_LIMIT_EXCEEDED", "REDIS_RESPONSE_SIZE_LIMIT_EXCEEDED", "REDIS_LATENCY_LIMIT_EXCEEDED")
 """All that clients know: the Java client throws on any other (contract §4.3)."""
-_INCOMPLETE = {Status.TIME_OUT, Status.UNKNOWN, Status.CACHED_UNKNOWN}
 _WANTED = {
     "includeNames": True,
     "includeDataTypes": True,
@@ -55,15 +52,6 @@ class _Slo(msgspec.Struct, rename="camel"):
     dynamodb_response_size_bytes: int | None = None
     slo_ineligibility_reasons: list[str] = []
     store_time_seconds: float | None = None
-
-
-class _Item(msgspec.Struct, rename="camel"):
-    name: str
-    data_type: msgspec.Raw
-    status: str | list[str] | None = None
-    effective_time: str | None = None
-    description: str | None = None
-    tags: dict[str, str] | None = None
 
 
 class _Metadata(msgspec.Struct, rename="camel"):
@@ -93,8 +81,8 @@ class _BatchReply(msgspec.Struct):
 
 
 class _QueryMetadata(msgspec.Struct, rename="camel"):
-    features: list[_Item] = []
-    join_keys: list[_Item] = []
+    features: list[Item] = []
+    join_keys: list[Item] = []
     slo_info: _Slo | None = None
     partial_results: bool = False
 
@@ -123,8 +111,7 @@ class _ErrorReply(msgspec.Struct):
     error: str = ""
 
 
-_decode_items = msgspec.json.Decoder(list[_Item]).decode
-_decode_values = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_items = msgspec.json.Decoder(list[Item]).decode
 _decode_single = msgspec.json.Decoder(_SingleReply).decode
 _decode_batch = msgspec.json.Decoder(_BatchReply).decode
 _decode_query = msgspec.json.Decoder(_QueryReply).decode
@@ -242,105 +229,14 @@ def read_error(body: bytes) -> str | None:
     return (reply.message or reply.error)[:1000] or None
 
 
-class _Run(NamedTuple):
-    """Neighbouring values of one view. `named`: a template of the members of the named door's object; `quoted`: the places of int64s, which
-    it has without quotes."""
-
-    layout: ViewLayout
-    places: slice
-    readers: list[tuple[Reader, bytes]]
-    named: bytes
-    quoted: tuple[int, ...]
-
-    @classmethod
-    def of(cls, layout: ViewLayout, start: int) -> "_Run":
-        names = [_encode(name) + b":" for name in layout.names]
-        return cls(
-            layout,
-            slice(start, start + len(layout)),
-            [(compile_reader(feature.dtype), name) for feature, name in zip(layout.features, names, strict=True)],
-            b",".join([name.replace(b"%", b"%%") + b"%b" for name in names]),
-            tuple([place for place, feature in enumerate(layout.features) if feature.dtype.kind is Kind.INT64]),
-        )
-
-    def read(self, values: Sequence[bytes]) -> tuple[bytes, bytes]:
-        """(positional, named) of any values. Raises ValueError."""
-        positional: list[bytes] = []
-        named: list[bytes] = []
-        for (read, name), value in zip(self.readers, values[self.places], strict=True):
-            by_place, by_name = read(bytes(value))
-            positional.append(by_place)
-            named.append(name + by_name)
-        return b",".join(positional), b",".join(named)
-
-
-class _Shape:
-    """How the values of a reply with certain names and types are read: one layout per view, and one pattern for all values."""
-
-    def __init__(self, items: Sequence[_Item]) -> None:
-        features = tuple(Feature(item.name, decode_type(msgspec.json.decode(item.data_type))) for item in items)
-        self.layouts = split_views(features)
-        self._width = len(features)
-        self._plain = plain_array([feature.dtype for feature in features])
-        self._runs: list[_Run] = []
-        for layout in self.layouts:
-            self._runs.append(_Run.of(layout, self._runs[-1].places.stop if self._runs else 0))
-
-    def per_view(self, told: Sequence[T]) -> tuple[tuple[T, ...], ...]:
-        """One thing per feature → for each view those of its features."""
-        return tuple([tuple(told[run.places]) for run in self._runs])
-
-    def views_of(self, array: bytes, told: "_Told", times: "_Times", whole: "_Whole") -> tuple[ViewValues, ...]:
-        """The views of a row, whose values are a JSON array. Nearly all are as their types' plain spellings say: all of them are told apart
-        and checked by one regular expression then, in a fifth of the time that a call for each takes. Raises ValueError."""
-        found = None if self._plain is None else self._plain.fullmatch(array)
-        if found is None:
-            values = _decode_values(array)
-            if len(values) != self._width:
-                raise ValueError(f"{len(values)} values for {self._width} names")
-            return self.views(values, told, times, whole)
-        texts, views = found.groups(), []
-        for (layout, places, _, template, quoted), statuses, moments, complete in zip(self._runs, told, times, whole, strict=True):
-            mine = texts[places]
-            spelled: tuple[bytes, ...] = mine
-            if quoted:
-                unquoted = list(mine)
-                for place in quoted:
-                    unquoted[place] = unquoted[place].strip(b'"')
-                spelled = tuple(unquoted)
-            views.append(ViewValues(layout, b",".join(mine), template % spelled, statuses, moments, complete))
-        return tuple(views)
-
-    def views(self, values: Sequence[bytes], told: "_Told", times: "_Times", whole: "_Whole") -> tuple[ViewValues, ...]:
-        """The same of values told apart before."""
-        return tuple(
-            [
-                ViewValues(run.layout, *run.read(values), statuses, moments, complete)
-                for run, statuses, moments, complete in zip(self._runs, told, times, whole, strict=True)
-            ]
-        )
-
-    def whole(self, told: "_Told", *, partial: bool) -> "_Whole":
-        """Which views have all their values, as their statuses say."""
-        return tuple([not partial and _INCOMPLETE.isdisjoint(statuses) for statuses in told])
-
-
-_Told = tuple[tuple[Status, ...], ...]
-"""Statuses by view and feature."""
-_Times = tuple[tuple[str | None, ...], ...]
-"""Effective times by view and feature."""
-_Whole = tuple[bool, ...]
-"""Whether a view is complete."""
-
-
 class _Caption:
     """What a reply says of its values beside the values: names and types, statuses by row, effective times."""
 
-    def __init__(self, items: Sequence[_Item], shape: _Shape, rows: int) -> None:
+    def __init__(self, items: Sequence[Item], shape: Shape, rows: int) -> None:
         self.items = items
         self.shape = shape
-        self.times: _Times = shape.per_view([item.effective_time for item in items])
-        self.told: list[_Told] = [shape.per_view([_status(text) for text in _statuses(items, row, rows)]) for row in range(rows)]
+        self.times: Times = shape.per_view([item.effective_time for item in items])
+        self.told: list[Told] = [shape.per_view([_status(text) for text in _statuses(items, row, rows)]) for row in range(rows)]
         self.whole = [shape.whole(told, partial=False) for told in self.told]
 
 
@@ -368,14 +264,14 @@ def _slo(slo: _Slo | None) -> SloInfo | None:
     )
 
 
-def _statuses(items: Sequence[_Item], index: int, rows: int) -> list[str | None]:
+def _statuses(items: Sequence[Item], index: int, rows: int) -> list[str | None]:
     """The statuses of one row: each item has one for all rows, or a list with one for each."""
     if any(isinstance(item.status, list) and len(item.status) != rows for item in items):
         raise ValueError("a status list that is not one per row")
     return [item.status[index] if isinstance(item.status, list) else item.status for item in items]
 
 
-def _labels(items: Sequence[_Item]) -> dict[str, Labels]:
+def _labels(items: Sequence[Item]) -> dict[str, Labels]:
     return {item.name: Labels(item.description, tuple((item.tags or {}).items())) for item in items}
 
 
@@ -395,7 +291,7 @@ class ReplyReader:
     value is another; and their shapes, so that types are parsed once."""
 
     def __init__(self) -> None:
-        self._shapes: dict[tuple[tuple[str, bytes], ...], _Shape] = {}
+        self._shapes: dict[tuple[tuple[str, bytes], ...], Shape] = {}
         self._captions: dict[tuple[bytes, int], _Caption] = {}
         self._caption_bytes = 0
 
@@ -449,7 +345,7 @@ class ReplyReader:
         reply = _decode_query(body)
         return QueryReply(reply.results, reply.metadata, self._shape(reply.metadata.features))
 
-    def _shape(self, items: Sequence[_Item]) -> _Shape:
+    def _shape(self, items: Sequence[Item]) -> Shape:
         if not all(item.effective_time is None or is_timestamp(item.effective_time) for item in items):
             raise ValueError("an effective time that is no timestamp")
         key = tuple([(item.name, bytes(item.data_type)) for item in items])
@@ -457,7 +353,7 @@ class ReplyReader:
         if shape is None:
             if len({name for name, _ in key}) != len(key):
                 raise ValueError("a reply names a feature twice")
-            shape = _Shape(items)
+            shape = Shape(items)
             if len(self._shapes) >= _REMEMBERED_SHAPES:
                 self._shapes.clear()
             self._shapes[key] = shape
@@ -473,7 +369,7 @@ class QueryReply:
     The contract has one status of a feature for all rows, which can only be the worst of them: a value that is there is then PRESENT.
     """
 
-    def __init__(self, results: Sequence[_QueryResult], metadata: _QueryMetadata, shape: _Shape) -> None:
+    def __init__(self, results: Sequence[_QueryResult], metadata: _QueryMetadata, shape: Shape) -> None:
         if len({item.name for item in metadata.join_keys}) != len(metadata.join_keys):
             raise ValueError("a reply names a join key twice")
         self.join_keys = tuple(Field(item.name, decode_type(msgspec.json.decode(item.data_type))) for item in metadata.join_keys)

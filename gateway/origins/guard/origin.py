@@ -9,24 +9,24 @@ Nothing waits here but the queue for a slot and the pause before a retry; both e
 import asyncio
 import dataclasses
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from msgspec.structs import replace
 
 from gateway.counters import Counters
 from gateway.errors import GatewayError, OriginError, OriginThrottled, OriginTimeout
 from gateway.features import Caller, Priority, ServiceRef
-from gateway.origins.base import Asked, Description, Fetch, Fetched, IngestReply, Origin, PromptOrigin, Queried
+from gateway.origins.base import Description, Fetch, Fetched, IngestReply, Origin, PromptOrigin, Queried
+from gateway.origins.guard.begun import Begun
 from gateway.origins.guard.budget import RetryBudget
 from gateway.origins.guard.hedging import Latencies
 from gateway.origins.guard.lane import Lane
 from gateway.origins.guard.race import Hedge
 from gateway.origins.guard.retries import Retries
 from gateway.origins.guard.slots import Slots
-from gateway.origins.guard.turnstile import Ticket
 from gateway.tasks import Tasks
 
 T = TypeVar("T")
@@ -65,47 +65,8 @@ class _Call(Generic[T]):
     repeatable: bool = True
     attempts: int = 0
     hedged: bool = False
-    begun: "_Begun | None" = None
+    begun: Begun | None = None
     """The first attempt, where it is in the air already, until somebody waits for it."""
-
-
-class _Begun:
-    """A read under way that nobody waits for (`base.Asked`): the attempt itself, and what it has taken here."""
-
-    __slots__ = ("_guard", "asked", "began_s", "due_s", "era", "fetch", "latencies", "shape", "ticket")
-
-    def __init__(
-        self,
-        guard: "GuardedOrigin",
-        fetch: Fetch,
-        asked: Asked,
-        era: int,
-        ticket: Ticket | None,
-        shape: int,
-        latencies: Latencies,
-        began_s: float,
-        *,
-        hedging: bool,
-    ) -> None:
-        self._guard = guard
-        self.fetch = fetch
-        self.asked = asked
-        self.era = era
-        self.ticket = ticket
-        self.shape = shape
-        self.latencies = latencies
-        self.began_s = began_s
-        hedge_s = latencies.hedge_after_s if hedging else None
-        self.due_s = asked.due_s if hedge_s is None else min(asked.due_s, asyncio.get_running_loop().time() + hedge_s)
-
-    def fetched(self) -> Fetched | None:
-        fetched = self.asked.fetched()
-        if fetched is not None:
-            self._guard.succeeded(self)
-        return fetched
-
-    def waited(self) -> Coroutine[Any, Any, Fetched]:
-        return self._guard.go_on(self)
 
 
 class GuardedOrigin:
@@ -150,7 +111,7 @@ class GuardedOrigin:
         fetched = await self._answer(call)
         return fetched if call.attempts == 1 else replace(fetched, attempts=call.attempts, hedged=call.hedged)
 
-    def begin(self, fetch: Fetch, tell: Callable[[], object]) -> "_Begun | None":
+    def begin(self, fetch: Fetch, tell: Callable[[], object]) -> Begun | None:
         """Where nothing speaks against it and nobody waits: a slot is free, and the origin inside can be asked at once."""
         reads, slots = self._policies.reads, self._policies.slots
         era = reads.go_if_well()
@@ -167,9 +128,9 @@ class GuardedOrigin:
         self._counters.guard_calls += 1
         self._policies.budget.earn()
         shape = _shape(fetch)
-        return _Begun(self, fetch, asked, era, ticket, shape, self._latencies_of(shape), self._clock(), hedging=self._policies.hedging)
+        return Begun(self, fetch, asked, era, ticket, shape, self._latencies_of(shape), self._clock(), hedging=self._policies.hedging)
 
-    def succeeded(self, begun: "_Begun") -> None:
+    def succeeded(self, begun: Begun) -> None:
         """An attempt that nobody had to wait for."""
         took_s = self._clock() - begun.began_s
         slots, latencies = self._policies.slots, begun.latencies
@@ -179,7 +140,7 @@ class GuardedOrigin:
         self._policies.reads.tell(begun.era)
         latencies.add(took_s)
 
-    async def go_on(self, begun: "_Begun") -> Fetched:
+    async def go_on(self, begun: Begun) -> Fetched:
         """Wait for an attempt that was begun, and do about it what there is to do."""
         call = self._read(begun.fetch, self._inner.fetch, shape=_shape(begun.fetch))
         again = call.send
