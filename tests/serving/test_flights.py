@@ -22,7 +22,7 @@ READ = f"{FRAUD}/features"
 @pytest.fixture(params=[1.0, 0.0], ids=["traced", "lean"])
 def house(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[House]:
     """Both roads: what is traced does not take the lean one."""
-    with open_house(cluster_settings(cluster.url, telemetry={"sample_ratio": request.param}), ALICE) as house:
+    with open_house(cluster_settings(cluster.url, telemetry={"sample_ratio": request.param}, deadlines={"read_s": 15.0}), ALICE) as house:
         yield house
 
 
