@@ -18,6 +18,8 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "views_computed": "On-demand views computed in the gateway.",
         "views_default": "Views served from the settings' defaults because the origin failed or was late.",
         "views_timeout": "Views served as null because the origin was late.",
+        "lean_reads": "Reads fetched on the lean road: asked and answered without a task.",
+        "lean_reads_left": "Of these, those that had to leave it: the origin failed, was too late, or did not answer whole.",
         "refreshes": "Fetches begun in the background: before the end of a fragment that is read, or for a stale one.",
         "refreshes_failed": "Of these, those that failed.",
         "purges": "Purges asked for on the purge doors.",
@@ -62,6 +64,8 @@ class Counters:
     views_computed: int = 0
     views_default: int = 0
     views_timeout: int = 0
+    lean_reads: int = 0
+    lean_reads_left: int = 0
     refreshes: int = 0
     refreshes_failed: int = 0
     purges: int = 0

@@ -35,6 +35,7 @@ from gateway.serving.fetching import Fetcher
 from gateway.serving.gathering import Gatherer
 from gateway.serving.inline import InlineReads
 from gateway.serving.keeping import Keeper
+from gateway.serving.lean import LeanReads
 from gateway.serving.plan import Plan
 from gateway.serving.purging import Change, Purger
 from gateway.serving.querying import WildcardReader
@@ -118,9 +119,21 @@ def furnish(
         doubt=lambda errand: schemas.doubt(errand.service, errand.plan),
     )
     inline_reads = InlineReads(origin, name, gate, keeper, telemetry, clock=clock)
+    lean_reads = LeanReads(fetcher, gate, keeper, flights, counters, patience_s=patience_s, clock=clock)
     request_log = open_request_log(settings, namespaces, store, clock, lifecycle.worker)
     reader = FeatureReader(
-        gate, schemas, store, gatherer, inline_reads, workers, telemetry, counters, request_log, patience_s=patience_s, clock=clock
+        gate,
+        schemas,
+        store,
+        gatherer,
+        inline_reads,
+        lean_reads,
+        workers,
+        telemetry,
+        counters,
+        request_log,
+        patience_s=patience_s,
+        clock=clock,
     )
     wildcards = WildcardReader(
         gate,
@@ -159,6 +172,7 @@ def furnish(
         replicas.forget()
 
     async def aclose() -> None:
+        lean_reads.close()
         await replicas.aclose()
         if request_log is not None:
             await asyncio.get_running_loop().run_in_executor(None, request_log.close)

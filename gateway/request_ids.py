@@ -8,7 +8,7 @@ have none.
 import itertools
 import re
 import secrets
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 
 HEADER = b"x-request-id"
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -27,9 +27,13 @@ def made() -> str:
     return f"{_PROCESS}-{next(_numbers):x}"
 
 
-def assume(request_id: str) -> None:
+def assume(request_id: str) -> Token[str | None]:
     """From here on, this is the id of what is being done."""
-    _current.set(request_id)
+    return _current.set(request_id)
+
+
+leave = _current.reset
+"""It is not any longer: what went before holds again."""
 
 
 current = _current.get

@@ -5,6 +5,7 @@ from pathlib import Path
 from shutil import copy
 
 import certifi
+import hypothesis
 import pytest
 
 import gateway.hosting.lag
@@ -17,6 +18,9 @@ from tests.harness.houses import House, demo_settings, open_house
 from tests.harness.measuring import measured_at_first
 from tests.harness.measuring import unmeasured as nothing_measured
 from tests.harness.postgresql import LACKING, PostgreSQL, binaries
+
+hypothesis.settings.register_profile("suite", deadline=None)  # how long one example takes is the machine's business
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.hookimpl(wrapper=True)

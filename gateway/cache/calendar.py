@@ -6,13 +6,13 @@ No chance is involved: a steady trickle finds room where it is, and keeps whole 
 goes before its end stays counted until then.
 """
 
-from math import log, nextafter
+from math import log
 
 _SLOTS = 100
 _PLACES = _SLOTS + 1
 _CROWDED = 1.2
 """Times the fair share of all that is set."""
-_HARDLY = 0.05
+_HARDLY = 0.1
 """Of what makes a slot crowded: so many are set in one before the slots are looked through again, which takes longer than all else."""
 _FEW = 2
 """Ends in one slot that are never too many: small caches keep their whole TTLs."""
@@ -73,13 +73,6 @@ class _Ring:
         """With so many, a slot is crowded."""
         return max(_FEW, _CROWDED * self._total / _SLOTS)
 
-    def loads(self, first: int, end: int) -> list[float]:
-        """Of the slots from `first` to before `end`: at 1 one is crowded."""
-        start, stop = first % _PLACES, end % _PLACES
-        counts = self.counts[start:stop] if start < stop else self.counts[start:] + self.counts[:stop]
-        weight = 1 / self.enough
-        return [count * weight for count in counts]
-
     def go_on(self, slot: int) -> None:
         """It is this slot's time now: what was set for earlier ones is over."""
         for passed in range(max(self._slot, slot - _PLACES), slot):
@@ -115,12 +108,17 @@ def _choose(own: _Ring, whole: _Ring, end: float, earliest: int) -> int:
     least = max(own_counts[place] / max(_FEW, part * own_enough), counts[place] / max(_FEW, part * enough))
     if least < 1 or earliest >= last:
         return last
-    loads = list(map(max, own.loads(earliest, last), whole.loads(earliest, last)))
-    lightest = min(loads)
-    if lightest >= least:
-        return last
-    limit = max(lightest, nextafter(1, 0))
-    return next(slot for slot in range(last - 1, earliest - 1, -1) if loads[slot - earliest] <= limit)
+    lightest, own_weight, weight = last, 1 / own_enough, 1 / enough
+    for slot in range(last - 1, earliest - 1, -1):
+        place = slot % _PLACES
+        load, own_load = counts[place] * weight, own_counts[place] * own_weight
+        if own_load > load:  # noqa: PLR1730 - seventy times in a crowd, and `max` takes as long as all the rest
+            load = own_load
+        if load < least:
+            if load < 1:
+                return slot
+            lightest, least = slot, load
+    return lightest
 
 
 def _spread(number: int) -> float:

@@ -58,8 +58,11 @@ class Fragment(msgspec.Struct, gc=False):
         life: float = 1.0,
         early_s: float = 0.0,
     ) -> "Fragment":
-        pattern, cached_pattern, negative = _patterns(values.statuses)
-        made = cls(
+        pattern, cached_pattern, negative = patterns(values.statuses)
+        expires_at = stored_at + (terms.negative_ttl_s if negative else terms.ttl_s) * life
+        if effective_at < inf:
+            expires_at = min(expires_at, effective_at + terms.max_age_s)
+        return cls(
             values.positional,
             values.named,
             pattern,
@@ -67,14 +70,14 @@ class Fragment(msgspec.Struct, gc=False):
             values.effective_times,
             stored_at,
             terms,
-            effective_at=effective_at,
-            life=life,
-            early_s=early_s,
-            negative=negative,
+            expires_at - early_s,
+            expires_at,
+            effective_at,
+            life,
+            early_s,
+            inf,
+            negative,
         )
-        made.expires_at = made._expiry(terms)
-        made.fresh_until = made.expires_at - early_s
-        return made
 
     def expiry(self, terms: Terms) -> float:
         """Until when it may be served from the cache under these terms, which may be those of another feature service."""
@@ -115,12 +118,8 @@ def _times_bytes(times: tuple[str | None, ...]) -> int:
     return 8 * len(times) + _TIME_BYTES * len(set(times))
 
 
-def is_negative(statuses: Sequence[Status]) -> bool:
-    """Whether all of a view's values are missing."""
-    return _patterns(statuses)[2]
-
-
 @lru_cache(maxsize=4096)
-def _patterns(statuses: Sequence[Status]) -> tuple[str, str, bool]:
+def patterns(statuses: Sequence[Status]) -> tuple[str, str, bool]:
+    """The two words for a view's statuses, and whether all of its values are missing."""
     pattern = pattern_of(statuses)
     return pattern, as_cached(pattern), _MISSING.issuperset(statuses)

@@ -15,25 +15,27 @@ HOLE_BYTES = 320
 """What a place costs that nothing is kept in: its key, and its part of the tables."""
 VARIANT_BYTES = 500
 """What a key with a request context or options costs beside its text: the longer tuple, and its part in the store's index of them."""
-_PLAIN_KEY = 2
+PLAIN_KEY = 2
+"""Parts of a key without a request context and options."""
 _SHORT_BYTES = 64
 _STRIDE = 64
 
 
 def weigh(key: Key, fragment: Fragment) -> int:
     """The bytes that an entry is counted with."""
-    return fragment.size_bytes + _key_bytes(key)
+    return fragment.size_bytes + key_bytes_of(key)
 
 
-def _key_bytes(key: Key) -> int:
+def key_bytes_of(key: Key) -> int:
     """What a key takes beyond what the allowance for an entry covers."""
-    return _text_bytes(key[-1]) if len(key) <= _PLAIN_KEY else VARIANT_BYTES + sum([_text_bytes(part) for part in key])
+    return _text_bytes(key[-1]) if len(key) <= PLAIN_KEY else VARIANT_BYTES + sum([_text_bytes(part) for part in key])
 
 
 def _text_bytes(part: object) -> int:
     size_bytes = sys.getsizeof(part)
     if type(part) is tuple:
-        size_bytes += sum([sys.getsizeof(one) for one in part])
+        for one in part:
+            size_bytes += sys.getsizeof(one)
     return size_bytes - _SHORT_BYTES if size_bytes > _SHORT_BYTES else 0
 
 
@@ -98,7 +100,7 @@ class Queue:
 
     def _dig(self, key: Key, holes: int) -> int:
         """Note a hole, or (-1) that there is one less; the bytes of one."""
-        size_bytes = HOLE_BYTES + _key_bytes(key)
+        size_bytes = HOLE_BYTES + key_bytes_of(key)
         self._holes += holes
         self._hole_bytes += holes * size_bytes
         self.charged_bytes += holes * size_bytes

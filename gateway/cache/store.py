@@ -18,7 +18,7 @@ from gateway.cache.fragments import Fragment
 from gateway.cache.keys import Base, Key, Scope
 from gateway.cache.leases import Leases
 from gateway.cache.memory import release
-from gateway.cache.queues import Ghosts, Queue, Rule, weigh
+from gateway.cache.queues import PLAIN_KEY, Ghosts, Queue, Rule, weigh
 
 _SMALL_SHARE = 0.1
 _VISITS = 3
@@ -27,7 +27,6 @@ _CHANCES = 1_000
 _SLICE_S = 0.001
 _WORTH_RELEASING = 8 * 1024 * 1024
 """Bytes freed, and at least an eighth of the store: giving 200 MB back takes some 8 ms, in which nothing else runs."""
-_PLAIN_KEY = 2
 
 
 class FragmentStore:
@@ -60,28 +59,30 @@ class FragmentStore:
         """Taken when a fetch begins, shown when what it brought is put: a purge in between, of that key, makes it void."""
         return self._leases.newest
 
-    def put(self, key: Key, fragment: Fragment, lease: int | None = None) -> None:
+    def put(self, key: Key, fragment: Fragment, lease: int | None = None, size_bytes: int | None = None) -> None:
         """Keep a fragment, unless what is kept was asked for later (an older flight may land after a newer one), or the key was purged
-        since the lease was taken."""
-        if lease is not None and self._leases.void(key, lease):
+        since the lease was taken. `size_bytes`: what `queues.weigh` says, where that is known."""
+        if lease is not None and lease != self._leases.newest and self._leases.void(key, lease):
             return
-        queue = self._queue_of(key)
+        queue = self._main if key in self._in_main else self._small if key in self._in_small else None
         known = None if queue is None else queue.held[key]
         if known is not None and not _supersedes(fragment, known):
             return
-        size_bytes = weigh(key, fragment)
+        if size_bytes is None:
+            size_bytes = weigh(key, fragment)
         if size_bytes > self.max_bytes:
             self.drop(key)
             return
         for purge in self._under_way:
             purge.refilled.add(key)
-        if known is None and len(key) > _PLAIN_KEY:
+        if known is None and len(key) > PLAIN_KEY:
             self._variants.setdefault(key[:2], set()).add(key)  # type: ignore[arg-type]  # a key begins with a base
         if queue is not None:
             queue.replace(key, fragment, size_bytes)
             self._make_room(0)
         else:
-            trusted = self._make_room(size_bytes) or key in self._ghosts
+            has_room = self._small.charged_bytes + self._main.charged_bytes + size_bytes <= self.max_bytes
+            trusted = has_room or self._make_room(size_bytes) or key in self._ghosts
             (self._main if trusted else self._small).append(key, fragment, size_bytes)
 
     def drop(self, key: Key) -> None:
@@ -184,7 +185,7 @@ class FragmentStore:
         self._unlist(key)
 
     def _unlist(self, key: Key) -> None:
-        if len(key) > _PLAIN_KEY:
+        if len(key) > PLAIN_KEY:
             base: Base = key[:2]  # type: ignore[assignment]  # a key begins with a base
             listed = self._variants[base]
             listed.discard(key)

@@ -216,8 +216,10 @@ class Server(uvicorn.Server):
     async def _cut(self) -> None:
         """Whatever is still under way. `web.middleware` tells whoever has no answer yet."""
         tasks = list(self.server_state.tasks)
+        given_up = sum([connection.give_up() for connection in self._connections()])
+        if tasks or given_up:
+            logger.warning("%d requests were cut: they were not done in time (server.shutdown_grace_s)", len(tasks) + given_up)
         if tasks:
-            logger.warning("%d requests were cut: they were not done in time (server.shutdown_grace_s)", len(tasks))
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks, timeout=_CUT_S)

@@ -6,7 +6,7 @@ JSON and SQL stay behind this line. Errors: `errors.OriginError` and, where the 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -173,3 +173,33 @@ class Origin(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+class Asked(Protocol):
+    """A fetch under way that nobody waits for: its end is told."""
+
+    @property
+    def due_s(self) -> float:
+        """When somebody should begin to wait for it, if it has not ended: it is late then, and may be worth more than waiting. On the event
+        loop's clock."""
+        ...
+
+    def fetched(self) -> Fetched | None:
+        """The answer, once its end was told. None where it is none: why, and what is to be done about it, whoever waits will learn."""
+        ...
+
+    async def waited(self) -> Fetched:
+        """What `Origin.fetch` would have answered, waited for, with all that it does about what fails or is late. Nothing is told from here
+        on."""
+        ...
+
+
+@runtime_checkable
+class PromptOrigin(Origin, Protocol):
+    """An origin that can also be asked by a plain function. What that costs less than a coroutine and a task is most of what a read costs
+    the gateway."""
+
+    def begin(self, fetch: Fetch, tell: Callable[[], object]) -> Asked | None:
+        """Ask at once, as `fetch` does; None where it would have to wait, or is better asked with care. `tell` is called, from the event
+        loop and not from here, when the answer, or what came instead, is there."""
+        ...

@@ -25,6 +25,7 @@ from gateway.errors import (
     GatewayError,
     InvalidRequest,
     NotFound,
+    OriginError,
     OriginFailed,
     OriginMalformed,
     OriginThrottled,
@@ -33,12 +34,12 @@ from gateway.errors import (
     PermissionDenied,
     Unauthenticated,
 )
-from gateway.features import Caller, Feature, Field, ServiceRef, Written
+from gateway.features import PLAIN, Caller, Feature, Field, ServiceRef, Written
 from gateway.on_demand import OnDemandView
 from gateway.origins.base import WILDCARD, Description, Fetch, Fetched, FetchedRow, IngestReply, Queried, QueriedRow, ViewFacts
 from gateway.origins.batching import Batching
 from gateway.origins.computable import fitted
-from gateway.origins.http.channel import Channel, Reply
+from gateway.origins.http.channel import Channel, Posted, PromptChannel, Reply
 from gateway.origins.http.receivers import TooLarge
 from gateway.origins.hygiene import outgoing_headers, retry_after
 from gateway.origins.written import KeyReader
@@ -73,6 +74,7 @@ class TectonOrigin:
         otherwise; `batches`, by `workspace/service`, is believed."""
         self._batching = Batching(_BATCH_LIMIT, batches or {}, clock, none_else=not batch)
         self._reads = reads
+        self._prompt_reads = reads if isinstance(reads, PromptChannel) else None
         self._ingests = ingests or reads
         self._view_join_keys = view_join_keys or {}
         self._key_reader = KeyReader(self._view_join_keys)
@@ -123,7 +125,21 @@ class TectonOrigin:
     async def fetch(self, fetch: Fetch) -> Fetched:
         """Raises InvalidRequest where a row is wrong, and also where it may be that only the batch is: its rows are to be asked alone then,
         which besides is how `batching` learns."""
-        status, headers, body = await self._ask("get-features-batch" if len(fetch.rows) > 1 else "get-features", fetch)
+        return self.read(fetch, await self._ask(_endpoint(fetch), fetch))
+
+    def begin(self, fetch: Fetch, tell: Callable[[], object]) -> "_Asked | None":
+        if self._prompt_reads is None:
+            return None
+        headers = outgoing_headers(fetch.caller.authorization, fetch.traceparent)
+        try:
+            posted = self._prompt_reads.begin(_FEATURE_SERVICE + _endpoint(fetch), _request(fetch, None), headers, tell)
+        except httpx.LocalProtocolError:  # which `fetch` meets again
+            return None
+        return None if posted is None else _Asked(self, fetch, posted)
+
+    def read(self, fetch: Fetch, reply: Reply) -> Fetched:
+        """What a reply to this fetch says. Raises as `fetch` does."""
+        status, headers, body = reply
         if status != 200:
             error = refusal(status, body, headers)
             if self._batching.refused(fetch.service, fetch.rows, status) and not isinstance(error, InvalidRequest):
@@ -134,7 +150,7 @@ class TectonOrigin:
             rows, labels = self._replies.read(body, len(fetch.rows), want_labels=fetch.want_labels)
         except (ValueError, RecursionError) as error:
             raise OriginMalformed(_NOT_UNDERSTOOD) from error
-        return Fetched(tuple([FetchedRow(*row) for row in rows]), labels)
+        return Fetched(tuple([FetchedRow(row.views, row.slo, row.partial) for row in rows]), labels)
 
     async def query(self, fetch: Fetch) -> Queried:
         """The cluster takes no limit: of more results than are wanted the rest is not read. Others have their turn between slices."""
@@ -155,17 +171,11 @@ class TectonOrigin:
         return Queried(reply.join_keys, tuple(rows), reply.slo, reply.partial, len(reply) > wanted, labels)
 
     async def _ask(self, endpoint: str, fetch: Fetch) -> Reply:
-        loop = asyncio.get_running_loop()
         budget_ms = None
         if fetch.options.latency_budget_ms is not None:
-            budget_ms = max(1, min(fetch.options.latency_budget_ms, int((fetch.deadline - loop.time()) * 1000)))
-        request = upstream.get_features_request(
-            fetch.service,
-            [(row.join_keys, row.context) for row in fetch.rows],
-            fetch.options,
-            latency_budget_ms=budget_ms,
-            want_labels=fetch.want_labels,
-        )
+            left_s = fetch.deadline - asyncio.get_running_loop().time()
+            budget_ms = max(1, min(fetch.options.latency_budget_ms, int(left_s * 1000)))
+        request = _request(fetch, budget_ms)
         return await self._post(_FEATURE_SERVICE + endpoint, request, fetch.caller, fetch.deadline, fetch.traceparent)
 
     async def ingest(self, body: bytes, caller: Caller, deadline: float) -> IngestReply:
@@ -209,16 +219,73 @@ class TectonOrigin:
         headers = outgoing_headers(caller.authorization, traceparent)
         try:
             return await channel.post(path, body, headers, deadline)
-        except httpx.TimeoutException as error:
-            raise OriginTimeout("The feature store did not answer in time.") from error
-        except httpx.RemoteProtocolError as error:
-            raise OriginUnavailable("The feature store broke off its answer.") from error
-        except httpx.DecodingError as error:
-            raise OriginMalformed("The feature store's reply is not encoded as it says.") from error
-        except TooLarge as error:
-            raise OriginMalformed("The feature store's reply is larger than origin.max_reply_bytes.") from error
-        except httpx.TransportError as error:
-            raise OriginUnavailable("The feature store cannot be reached.") from error
+        except _BROKEN as error:
+            raise broken(error) from error
+
+
+class _Asked:
+    """A `base.Asked`. Late at its deadline, and not before."""
+
+    __slots__ = ("_fetch", "_origin", "_posted")
+
+    def __init__(self, origin: TectonOrigin, fetch: Fetch, posted: Posted) -> None:
+        self._origin = origin
+        self._fetch = fetch
+        self._posted = posted
+
+    @property
+    def due_s(self) -> float:
+        return self._fetch.deadline
+
+    def fetched(self) -> Fetched | None:
+        reply = self._posted.reply()
+        if reply is None or reply.status != 200:
+            return None
+        try:
+            return self._origin.read(self._fetch, reply)
+        except OriginMalformed:
+            return None
+
+    async def waited(self) -> Fetched:
+        try:
+            reply = await self._posted.waited(self._fetch.deadline)
+        except _BROKEN as error:
+            raise broken(error) from error
+        return self._origin.read(self._fetch, reply)
+
+
+def _endpoint(fetch: Fetch) -> str:
+    return "get-features-batch" if len(fetch.rows) > 1 else "get-features"
+
+
+def _request(fetch: Fetch, budget_ms: int | None) -> bytes:
+    if fetch.options is PLAIN and len(fetch.rows) == 1:
+        [row] = fetch.rows
+        return upstream.plain_request(fetch.service, row.join_keys, row.context, fetch.want_labels)
+    return upstream.get_features_request(
+        fetch.service,
+        [(row.join_keys, row.context) for row in fetch.rows],
+        fetch.options,
+        latency_budget_ms=budget_ms,
+        want_labels=fetch.want_labels,
+    )
+
+
+_BROKEN = (httpx.TransportError, httpx.DecodingError, TooLarge)
+"""What a channel raises."""
+
+
+def broken(error: Exception) -> OriginError:
+    """The error that a call without a whole answer stands for."""
+    if isinstance(error, httpx.TimeoutException):
+        return OriginTimeout("The feature store did not answer in time.")
+    if isinstance(error, httpx.RemoteProtocolError):
+        return OriginUnavailable("The feature store broke off its answer.")
+    if isinstance(error, httpx.DecodingError):
+        return OriginMalformed("The feature store's reply is not encoded as it says.")
+    if isinstance(error, TooLarge):
+        return OriginMalformed("The feature store's reply is larger than origin.max_reply_bytes.")
+    return OriginUnavailable("The feature store cannot be reached.")
 
 
 _NO_BATCHES = "The feature store took no batch of rows of this feature service."

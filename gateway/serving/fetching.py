@@ -7,26 +7,37 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
+from typing import NamedTuple
 
 from opentelemetry.trace import Span
 
 from gateway.access.gates import Gate
+from gateway.cache.fragments import Fragment
 from gateway.cache.keys import Key
 from gateway.cache.sharing import Seen
 from gateway.errors import GatewayError, InvalidRequest, PermissionDenied, SchemaDisagreement, Unauthenticated
 from gateway.features import Labels, ServiceRef, ViewLayout, ViewValues
 from gateway.incidents import incident
-from gateway.origins.base import Fetch, Fetched, FetchedRow, FetchRow, Origin
+from gateway.origins.base import Asked, Fetch, Fetched, FetchedRow, FetchRow, Origin, PromptOrigin
 from gateway.serving.checking import OnDemandChecks
 from gateway.serving.keeping import Keeper
 from gateway.serving.plan import Plan
 from gateway.serving.second_level import SecondLevel
-from gateway.serving.work import Cargo, Errand, Lack, Landed, of_row
+from gateway.serving.work import Cargo, Errand, Lack, Landed, RowWork, of_row
 from gateway.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
+_NOTHING_SEEN: Mapping[Key, Seen] = MappingProxyType({})
 GRACE_S = 0.025
 """How much longer than its latency budget a partial read waits for what the origin itself answers at the budget's end."""
+
+
+class Begun(NamedTuple):
+    """A fetch that was begun without waiting, and when."""
+
+    asked: Asked
+    asked_s: float
 
 
 class Fetcher:
@@ -57,6 +68,12 @@ class Fetcher:
         self._clock = clock
         self._learn_labels = learn_labels
         self.single_views = origin.single_views
+        self._prompt = origin if isinstance(origin, PromptOrigin) and second_level is None and not origin.single_views else None
+
+    @property
+    def prompt(self) -> bool:
+        """Whether `begin` may ever come to something."""
+        return self._prompt is not None
 
     def batch_limit(self, service: ServiceRef) -> int:
         """How many rows one fetch may carry."""
@@ -67,9 +84,15 @@ class Fetcher:
         everything = range(len(plan.stored))
         return list(dict.fromkeys(row.keys[i] for row, missing in chunk for i in (missing if self.single_views else everything)))
 
-    async def fetch(self, errand: Errand, chunk: Sequence[Lack], lease: int) -> Cargo:
+    def begin(self, errand: Errand, lack: Lack, tell: Callable[[], object]) -> Asked | None:
+        """Ask for what a row lacks without waiting, where the origin can be asked so; `fetch` goes on with it, or `receive`."""
+        return None if self._prompt is None else self._prompt.begin(self._request(errand, [lack], None), tell)
+
+    async def fetch(self, errand: Errand, chunk: Sequence[Lack], lease: int, begun: Begun | None = None) -> Cargo:
         """What these rows lack. Raises GatewayError, and nothing else."""
         try:
+            if begun is not None:
+                return await self._ask(errand, chunk, lease, {}, begun)
             return await self._fetch(errand, chunk, lease)
         except GatewayError:
             raise
@@ -112,11 +135,11 @@ class Fetcher:
                 cargo[of_row(lack[0])] = Landed(refusal=refusal)
         return cargo
 
-    async def _ask(self, errand: Errand, chunk: Sequence[Lack], lease: int, seen: Mapping[Key, Seen]) -> Cargo:
-        asked_s = self._clock()
+    async def _ask(self, errand: Errand, chunk: Sequence[Lack], lease: int, seen: Mapping[Key, Seen], begun: Begun | None = None) -> Cargo:
+        asked_s = self._clock() if begun is None else begun.asked_s
         span = self._telemetry.origin_span(errand.span, self._origin_name, len(chunk)) if errand.span is not None else None
         try:
-            fetched = await self._origin.fetch(self._request(errand, chunk, span))
+            fetched = await (self._origin.fetch(self._request(errand, chunk, span)) if begun is None else begun.asked.waited())
         except GatewayError as error:
             if isinstance(error, Unauthenticated | PermissionDenied):
                 self._gate.refused(errand.caller, errand.service, self._clock())
@@ -128,10 +151,38 @@ class Fetcher:
         if span is not None:
             slo = fetched.rows[0].slo if fetched.rows else None
             self._telemetry.end_fetch(span, slo, attempts=fetched.attempts, hedged=fetched.hedged)
+        return self.receive(errand, chunk, fetched, asked_s, lease, seen)
+
+    def receive(
+        self,
+        errand: Errand,
+        chunk: Sequence[Lack],
+        fetched: Fetched,
+        asked_s: float,
+        lease: int,
+        seen: Mapping[Key, Seen] = _NOTHING_SEEN,
+    ) -> Cargo:
+        """What the origin has answered: believed where it fits the plan, and kept where it is whole. Raises SchemaDisagreement."""
         self._gate.answered(errand.caller, errand.service, asked_s)
         cargo = self._receive(errand, chunk, fetched, asked_s, lease, seen)
         self._check(errand.plan, chunk, fetched)
         return cargo
+
+    def receive_row(self, errand: Errand, row: RowWork, fetched: Fetched, asked_s: float, lease: int) -> list[Fragment] | None:
+        """`receive` for one row, of a reply that has all views of the plan, in order, whole, and nothing beside: nearly all do. Its
+        fragments; None where it is another kind of reply, of which nothing has been done yet."""
+        plan, [answer] = errand.plan, fetched.rows
+        stored, views = plan.stored, answer.views
+        if answer.partial or plan.computed or fetched.labels is not None or len(views) != len(stored):
+            return None
+        for view, values in zip(stored, views, strict=True):
+            if values.layout is not view.layout or not values.complete:
+                return None
+        self._gate.answered(errand.caller, errand.service, asked_s)
+        fragments = self._keeper.row(stored, views, asked_s)
+        if errand.options.stored:
+            self._keeper.keep_row(stored, row.keys, fragments, lease)
+        return fragments
 
     def _check(self, plan: Plan, chunk: Sequence[Lack], fetched: Fetched) -> None:
         """Hold the on-demand values of a cluster against the gateway's own. Raises SchemaDisagreement, so that the read begins again with
@@ -146,10 +197,11 @@ class Fetcher:
 
     def _request(self, errand: Errand, chunk: Sequence[Lack], span: Span | None) -> Fetch:
         plan = errand.plan
-        names = [field.name for field in plan.schema.join_keys]
         return Fetch(
             errand.service,
-            tuple(FetchRow(dict(zip(names, row.values, strict=True)), row.context, plan.view_names(missing)) for row, missing in chunk),
+            tuple(
+                [FetchRow(dict(zip(plan.key_names, row.values, strict=True)), row.context, plan.view_names(miss)) for row, miss in chunk]
+            ),
             errand.caller,
             max(asyncio.get_running_loop().time() + self._patience_s, errand.deadline_s + 2 * GRACE_S),
             errand.options,
@@ -201,3 +253,7 @@ class Fetcher:
             raise SchemaDisagreement("The feature store's reply lacks features that its metadata has.")
         complete = values.complete and not answer.partial
         return Landed(self._keeper.fragment(view, values, asked_s, lives), complete, answer.slo, answer.partial)
+
+
+def _asked_row(plan: Plan, row: RowWork, missing: Sequence[int]) -> FetchRow:
+    return FetchRow(dict(zip(plan.key_names, row.values, strict=True)), row.context, plan.view_names(missing))

@@ -83,7 +83,7 @@ class Gatherer:
         loop = asyncio.get_running_loop()
         grace = GRACE_S if errand.options.latency_budget_ms is not None else 0.0
         for round_number in range(_ROUNDS):
-            waits, led = self._decide(errand, rows, may_join=round_number < _ROUNDS - 1)
+            waits, led = self._decide(errand, rows, errand.own if round_number == 0 else None, may_join=round_number < _ROUNDS - 1)
             in_time = await wait_for({flight for _, _, flight in waits}, errand.deadline_s + grace - loop.time())
             again = self._unload(errand, waits, led, forgiving=round_number == 0)
             if not in_time or not again:
@@ -108,7 +108,7 @@ class Gatherer:
             wanted = [row.keys[index] for row, indices in due[place * limit : (place + 1) * limit] for index in indices]
             self._refreshing += 1
             self._counters.refreshes += 1
-            flight.task.add_done_callback(partial(self._refreshed, background, wanted))
+            flight.landing.add_done_callback(partial(self._refreshed, background, wanted))
 
     def _due(self, errand: Errand, rows: Iterable[RowWork], now_s: float) -> Iterator[Lack]:
         """What of these rows nobody fetches yet, nor did just now in vain."""
@@ -126,11 +126,11 @@ class Gatherer:
                 chosen.update(row.keys[index] for index in due)
                 yield row, due
 
-    def _refreshed(self, errand: Errand, keys: Sequence[Key], task: asyncio.Task[Cargo]) -> None:
+    def _refreshed(self, errand: Errand, keys: Sequence[Key], landing: "asyncio.Future[Cargo]") -> None:
         """What did not come, or not whole, is let be for a while."""
         self._refreshing -= 1
-        error = None if task.cancelled() else task.exception()
-        cargo: Cargo = {} if task.cancelled() or error is not None else task.result()
+        error = None if landing.cancelled() else landing.exception()
+        cargo: Cargo = {} if landing.cancelled() or error is not None else landing.result()
         vain = [key for key in keys if key not in cargo or not cargo[key].complete]
         if vain:
             self._counters.refreshes_failed += 1
@@ -145,8 +145,11 @@ class Gatherer:
             for key in keys:
                 self._keeper.store.drop(key)
 
-    def _decide(self, errand: Errand, rows: Sequence[RowWork], *, may_join: bool) -> tuple[list[Wait], set[Flight[Landed]]]:
-        """Which flight each missing fragment waits on, and which of these flights are ours. Starts flights, waits for nothing."""
+    def _decide(
+        self, errand: Errand, rows: Sequence[RowWork], own: Flight[Landed] | None, *, may_join: bool
+    ) -> tuple[list[Wait], set[Flight[Landed]]]:
+        """Which flight each missing fragment waits on, and which of these flights are ours. Starts flights, waits for nothing. `own`: one
+        that was started before."""
         now_s = self._clock()
         granted = self._gate.holds(errand.caller, errand.service, now_s)
         not_before_s = -math.inf if errand.max_age_s is None else now_s - errand.max_age_s
@@ -157,6 +160,9 @@ class Gatherer:
         for number, row in enumerate(rows):
             for index in row.missing(errand.needed):
                 key = row.keys[index]
+                if own is not None and key in own.keys:
+                    waits.append((row, index, own))
+                    continue
                 flight = self._flights.find(key, errand.caller.key, granted=granted) if may_join else None
                 if flight is not None and flight.started_s >= not_before_s:
                     waits.append((row, index, flight))
@@ -174,9 +180,9 @@ class Gatherer:
         by_row = {number: led[place // limit] for place, number in enumerate(to_lead)}
         for key, wanting in ours.items():
             for number, row, index in wanting:
-                own = by_row.get(number)
-                waits.append((row, index, own if own is not None and key in own.keys else by_key[key]))
-        return waits, set(led)
+                leader = by_row.get(number)
+                waits.append((row, index, leader if leader is not None and key in leader.keys else by_key[key]))
+        return waits, {*led, own} if own is not None else set(led)
 
     def _lead(self, errand: Errand, lacks: Sequence[Lack], limit: int, now_s: float) -> list[Flight[Landed]]:
         """Start a flight for each `limit` of these rows."""
@@ -193,7 +199,7 @@ class Gatherer:
         again = False
         landings: dict[tuple[int, int], tuple[RowWork, Flight[Landed], Landed]] = {}
         for row, index, flight in waits:
-            if not flight.task.done():
+            if not flight.landing.done():
                 continue
             landed = _landed(flight, row, index)
             if isinstance(landed, GatewayError):

@@ -1,13 +1,14 @@
 """From an origin's answer to a fragment in the store: how long it lives, when it is fetched again, whether it may be kept at all."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import inf
 
 from gateway.cache.calendar import Calendar, early_s
-from gateway.cache.fragments import Fragment, is_negative
+from gateway.cache.fragments import Fragment, patterns
 from gateway.cache.keys import Key
+from gateway.cache.queues import PLAIN_KEY, key_bytes_of
 from gateway.cache.store import FragmentStore
 from gateway.features import ViewValues
 from gateway.serving.plan import StoredView
@@ -40,10 +41,10 @@ class Keeper:
     def fragment(self, view: StoredView, values: ViewValues, asked_s: float, lives: dict[float, float] | None = None) -> Fragment:
         """These values, asked for at `asked_s`, as a fragment of this view. `lives`, by TTL, is filled by the first of several that only
         come together: they end together too, since fetching one again brings them all."""
-        ttl_s = view.terms.life_s(negative=is_negative(values.statuses))
+        terms = view.terms
+        ttl_s = terms.negative_ttl_s if patterns(values.statuses)[2] else terms.ttl_s
         if ttl_s <= 0:
             return self.shared(view, values, asked_s)
-        fetch_s, terms = self._clock() - asked_s, view.terms
         life = None if lives is None else lives.get(ttl_s)
         if life is None:
             life = self._calendar.life(view.namespace, asked_s, ttl_s)
@@ -55,8 +56,23 @@ class Keeper:
             terms,
             effective_at=self._effective_at(values) if self._by_age else inf,
             life=life,
-            early_s=early_s(fetch_s, self._beta, 1.0 - _luck.random()) if self._beta else 0.0,
+            early_s=early_s(self._clock() - asked_s, self._beta, 1.0 - _luck.random()) if self._beta else 0.0,
         )
+
+    def row(self, views: Sequence[StoredView], answered: Sequence[ViewValues], asked_s: float) -> list[Fragment]:
+        """`fragment` for the views of a row that came together."""
+        lives: dict[float, float] = {}
+        return [self.fragment(view, values, asked_s, lives) for view, values in zip(views, answered, strict=True)]
+
+    def keep_row(self, views: Sequence[StoredView], keys: Sequence[Key], fragments: Sequence[Fragment], lease: int) -> None:
+        """`keep` for each of them."""
+        put, key_bytes = self.store.put, 0
+        weighed: object = keys  # no part of any
+        for view, key, fragment in zip(views, keys, fragments, strict=True):
+            if (view.terms.negative_ttl_s if fragment.negative else view.terms.ttl_s) > 0:
+                if len(key) > PLAIN_KEY or key[1] is not weighed:  # views of the same join keys share their values (`Plan.keys`)
+                    weighed, key_bytes = key[1], key_bytes_of(key)
+                put(key, fragment, lease, fragment.size_bytes + key_bytes)
 
     def shared(self, view: StoredView, values: ViewValues, stored_at: float) -> Fragment:
         """The same with its whole life, of what another replica fetched at `stored_at`: it is not known what that took."""

@@ -34,10 +34,12 @@ _NO_KEYS = (Kind.ARRAY, Kind.STRUCT, Kind.MAP)
 class StoredView:
     """A view whose values come from the origin, one fragment per set of its join keys. `context_keys` is not empty for a view that must be
     keyed on the request context too, because nothing better is known of it.
+    `positions`: of its join keys among those of the service.
     `stem`: of its fragments' names in a shared cache. `default`: served where nothing else is to be had."""
 
     layout: ViewLayout
     namespace: int
+    positions: tuple[int, ...]
     pick: Callable[[tuple[Any, ...]], Hashable]
     context_keys: tuple[str, ...]
     terms: Terms
@@ -203,9 +205,9 @@ class Projection:
     """`needed`: indices of the stored views that must be at hand, `looked_up` the same with the views. `emissions`: what is served, in
     order, and `text` what is said of it.
 
-    `cached_sources`: where the views of a hit come from. `whole`: no view is cut. `kept`: all of it may come from the cache. `slow`: the
-    on-demand views among the emissions that are declared slow; where there is one, no read is a plain hit. `views_kept` and
-    `views_computed`: how many of the emissions are what, for counting.
+    `cached_sources`: where the views of a hit come from; `origin_sources`: those of a read all of which was fetched. `whole`: no view is
+    cut. `kept`: all of it may come from the cache. `slow`: the on-demand views among the emissions that are declared slow; where there is
+    one, no read is a plain hit. `views_kept` and `views_computed`: how many of the emissions are what, for counting.
     """
 
     needed: tuple[int, ...]
@@ -213,6 +215,7 @@ class Projection:
     emissions: tuple[Emission, ...]
     text: VectorText
     cached_sources: tuple[Source, ...]
+    origin_sources: tuple[Source, ...]
     whole: bool
     kept: bool
     slow: tuple[ComputedView, ...]
@@ -251,8 +254,29 @@ class Plan:
         self.computed = tuple(self._computed.values())
         self.layouts = frozenset(self.by_layout) | self.computed_layouts
         self.everything = self._project([(layout, None) for layout in emitted])
+        self.key_names = tuple([field.name for field in description.join_keys])
+        self._picks: list[Callable[[tuple[Any, ...]], Hashable]] = []
+        self._places = self._place_keys()
         self._projections: dict[tuple[str, ...], Projection] = {}
         self._view_names: dict[tuple[int, ...], frozenset[str]] = {}
+
+    def _place_keys(self) -> tuple[tuple[int, int], ...] | None:
+        """For each stored view its namespace, and which of `_picks` makes its key; None where some are keyed on the context too."""
+        if any(view.context_keys for view in self.stored):
+            return None
+        places: dict[tuple[int, ...], int] = {}
+        for view in self.stored:
+            if view.positions not in places:
+                places[view.positions] = len(self._picks)
+                self._picks.append(view.pick)
+        return tuple([(view.namespace, places[view.positions]) for view in self.stored])
+
+    def keys(self, values: tuple[Any, ...], context: Mapping[str, Any], variant: tuple[object, ...] | None) -> list[Key]:
+        """The keys of all stored views of a row. Those of the same join keys share their values."""
+        if variant is None and self._places is not None:
+            picked = [pick(values) for pick in self._picks]
+            return [(namespace, picked[place]) for namespace, place in self._places]
+        return [view.key(values, context, variant) for view in self.stored]
 
     def view_names(self, stored: Sequence[int]) -> frozenset[str]:
         """The names of some of the stored views, as a fetch asks for them."""
@@ -293,11 +317,13 @@ class Plan:
         names = {field.name for field in description.context_keys}
         used = names if facts.context_keys is None else names.intersection(facts.context_keys)
         context_keys = tuple(field for field in description.context_keys if field.name in used)
+        positions = tuple([self._positions[field.name] for field in join_keys])
         namespace = Namespace(self.service.workspace, layout, tuple(join_keys), context_keys, facts.identity)
         return StoredView(
             layout,
             namespaces.number(namespace),
-            picker([self._positions[field.name] for field in join_keys]),
+            positions,
+            picker(positions),
             tuple(field.name for field in context_keys),
             policies.terms(self.service.workspace, self.service.name or self.service.id, layout.view),
             Fragment.of(timed_out(layout), 0.0),
@@ -370,6 +396,7 @@ class Plan:
             tuple(emissions),
             VectorText(features, self.labels),
             sources,
+            tuple([Source.ORIGIN if source is Source.CACHE else source for source in sources]),
             all_whole,
             kept,
             slow,

@@ -1,6 +1,7 @@
 """The read path, on one screen.
 
     hit(call)    a plain function: decode → grant → validate → key → look up → compute → splice; None for whatever would have to wait
+    begin(call)  plain too: what is no hit on the lean road (`lean`), if it may take it
     read(call)   the same with time to wait: who asks, which schema, what is at hand, what must be fetched, what is slow to compute, merge
 
 A caller gets cached values only under a grant (`access`). Nothing on the way of a hit awaits, so a door below ASGI can call it too.
@@ -9,11 +10,13 @@ A caller gets cached values only under a grant (`access`). Nothing on the way of
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 from opentelemetry.trace import Span
 
+from gateway import request_ids
 from gateway.access.gates import Gate
 from gateway.cache.keys import Key
 from gateway.cache.store import FragmentStore
@@ -25,6 +28,7 @@ from gateway.serving.computing import compute_slow
 from gateway.serving.doors import Answers, Door, Reply
 from gateway.serving.gathering import Gatherer
 from gateway.serving.inline import InlineReads
+from gateway.serving.lean import Launched, LeanRead, LeanReads, Missed, Waiter
 from gateway.serving.plan import ComputedView, Plan, Projection
 from gateway.serving.rows import assemble, facts_of, look_up, staleness_of, vector_or_error
 from gateway.serving.schemas import Schemas
@@ -41,7 +45,8 @@ _CACHE = Source.CACHE
 
 class Call(msgspec.Struct, gc=False):
     """One read as a door received it. `path`: the feature service, where the URL names it. Times and credentials as header bytes.
-    `understood`: what a look for a hit has made of it, so that the read which follows need not again."""
+    `understood` and `missed`: what a look for a hit has made of it, so that the read which follows need not again. `request_id`: by what it
+    is found again, once it is known to be no hit. `sampled`: whether it gets spans, once that is decided."""
 
     door: Door
     route: str
@@ -51,6 +56,9 @@ class Call(msgspec.Struct, gc=False):
     traceparent: bytes | None = None
     priority: Priority = Priority.NORMAL
     understood: tuple[Caller, ReadRequest] | None = None
+    missed: Missed | None = None
+    request_id: str | None = None
+    sampled: bool | None = None
 
 
 class FeatureReader:
@@ -63,6 +71,7 @@ class FeatureReader:
         store: FragmentStore,
         gatherer: Gatherer,
         inline_reads: InlineReads,
+        lean_reads: LeanReads,
         workers: Workers,
         telemetry: Telemetry,
         counters: Counters,
@@ -78,6 +87,7 @@ class FeatureReader:
         self._store = store
         self._gatherer = gatherer
         self._inline_reads = inline_reads
+        self._lean_reads = lean_reads
         self._workers = workers
         self._telemetry = telemetry
         self._patience_s = patience_s
@@ -102,9 +112,15 @@ class FeatureReader:
             vectors: list[Vector | GatewayError] = []
             read: list[list[Key]] | None = None if self._request_log is None else []
             due: list[RowInput] = []
+            schema, looks = plan.schema, use_cache and projection.kept
             for row in request.rows:
-                vector = self._cached_vector(plan, projection, request, row, now_s, read, due) if use_cache and projection.kept else None
+                values = schema.join_values(row.join_keys)
+                context = schema.context_values(row.context, ignore_extra_fields=request.options.ignore_extra_request_context_fields)
+                vector = None
+                if looks:
+                    vector = self._cached_vector(plan, projection, request, row, values, context, now_s, read, due)
                 if vector is None:
+                    call.missed = Missed(caller, request, plan, projection, values, context, use_cache, started_s)
                     return self._inline(call, request, plan, projection, caller, started_s, use_cache=use_cache)
                 vectors.append(vector)
         except GatewayError:
@@ -122,6 +138,42 @@ class FeatureReader:
         reply = call.door.encode(request, answers)
         if self._telemetry.samples(call.traceparent):
             self._tell(call, facts_of(plan, answers), elapsed_s)
+        return reply
+
+    def begin(self, call: Call, waiter: Waiter) -> LeanRead | None:
+        """Have a read made that `hit` could not answer, without waiting; None where `read` must."""
+        missed = call.missed
+        if missed is None or not self._lean_reads.suits(missed):
+            return None
+        call.sampled = self._telemetry.samples(call.traceparent)
+        if call.sampled:
+            return None
+        request_id = call.request_id = call.request_id or request_ids.made()
+        assumed = request_ids.assume(request_id)
+        try:
+            return self._lean_reads.begin(missed, partial(self._spell, call), waiter, request_id, call.traceparent, call.priority)
+        except GatewayError:
+            return None
+        finally:
+            request_ids.leave(assumed)
+
+    def _spell(self, call: Call, read: LeanRead) -> bytes:
+        """The reply of a read on the lean road. Raises OnDemandFailed."""
+        row, missed = read.lack[0], call.missed
+        assert missed is not None, "it had to be one"
+        now_s, projection = self._clock(), missed.projection
+        if projection.whole and not projection.views_computed:
+            values = [one for view, _ in projection.emissions if isinstance(view, int) and (one := row.found[view]) is not None]
+            told = "".join([one.pattern for one in values])
+            vector = Vector(projection.text, values, projection.origin_sources, now_s, told)
+        else:
+            vector = assemble(projection, row.found, row.sources, row.context, now_s)
+        answers = Answers([vector], time.perf_counter() - missed.started_s, [row.slo])
+        reply = call.door.encode(missed.request, answers)
+        if self._request_log is not None:
+            self._note(missed.plan, [[row.keys[index] for index in projection.needed]], now_s)
+        self._counters.views_origin += projection.views_kept
+        self._counters.views_computed += projection.views_computed
         return reply
 
     def _inline(
@@ -157,15 +209,15 @@ class FeatureReader:
         projection: Projection,
         request: ReadRequest,
         row: RowInput,
+        values: tuple[Any, ...],
+        context: dict[str, Any],
         now_s: float,
         read: list[list[Key]] | None,
         due: list[RowInput],
     ) -> Vector | None:
-        """One row, if all it needs is at hand and fresh; where `read` is a list, its keys are added there, and the row to `due`, where
-        something of it should be fetched again. Raises InvalidRequest and OnDemandFailed."""
+        """One row, of these typed values, if all it needs is at hand and fresh; where `read` is a list, its keys are added there, and the
+        row to `due`, where something of it should be fetched again. Raises OnDemandFailed."""
         options = request.options
-        values = plan.schema.join_values(row.join_keys)
-        context = plan.schema.context_values(row.context, ignore_extra_fields=options.ignore_extra_request_context_fields)
         variant = None if options is PLAIN else options.variant
         found = plan.timed_out.copy()
         lookup, max_age_s, is_due = self._store.lookup, request.max_age_s, False
@@ -215,15 +267,15 @@ class FeatureReader:
             self._counters.views_stale_on_error += answers.stale.on_error
             self._counters.views_stale_revalidating += answers.stale.revalidating
 
-    async def read(self, call: Call) -> Reply:
-        """The reply, whatever it takes within the deadline. Raises GatewayError."""
-        started_s, start_ns = time.perf_counter(), time.time_ns()
+    async def read(self, call: Call, launched: Launched | None = None) -> Reply:
+        """The reply, whatever it takes within the deadline. `launched`: what the lean road has come to. Raises GatewayError."""
+        started_s, start_ns = time.perf_counter() if launched is None else launched.started_s, time.time_ns()
         facts = ReadFacts()
         span = None
-        if self._telemetry.samples(call.traceparent):
+        if self._telemetry.samples(call.traceparent) if call.sampled is None else call.sampled:
             span = self._telemetry.read_span("POST", call.route, call.traceparent, start_ns)
         try:
-            reply = await self._read(call, facts, span, started_s)
+            reply = await self._read(call, facts, span, started_s, launched)
         except BaseException as error:
             if span is not None:
                 self._telemetry.end_read(span, facts, time.perf_counter() - started_s, error)
@@ -232,18 +284,22 @@ class FeatureReader:
             self._telemetry.end_read(span, facts, time.perf_counter() - started_s)
         return reply
 
-    async def _read(self, call: Call, facts: ReadFacts, span: Span | None, started_s: float) -> Reply:
+    async def _read(self, call: Call, facts: ReadFacts, span: Span | None, started_s: float, launched: Launched | None) -> Reply:
         caller, request = call.understood or self._understand(call)
         self._gate.admit(caller, request.service.workspace)
         facts.rows = len(request.rows)
         budget_ms = request.options.latency_budget_ms or request.deadline_ms
-        deadline_s = asyncio.get_running_loop().time() + (self._patience_s if budget_ms is None else budget_ms / 1000)
+        deadline_s = (
+            asyncio.get_running_loop().time() + (self._patience_s if budget_ms is None else budget_ms / 1000)
+            if launched is None
+            else launched.deadline_s
+        )
         plan = self._schemas.at_hand(request.service, caller)
         if plan is None:
             plan = await _in_time(self._schemas.fetch(request.service, caller), deadline_s)
         facts.workspace, facts.feature_service = plan.service.workspace, plan.service.name
         try:
-            answers = await self._answer(call, request, plan, caller, span, started_s, deadline_s)
+            answers = await self._answer(call, request, plan, caller, span, started_s, deadline_s, launched)
         except SchemaDisagreement:
             plan = await _in_time(self._schemas.corrected(request.service, caller, plan), deadline_s)
             answers = await self._answer(call, request, plan, caller, span, started_s, deadline_s)
@@ -259,7 +315,15 @@ class FeatureReader:
         return self._gate.identify(call.authorization), call.door.decode(call.body, call.path)
 
     async def _answer(
-        self, call: Call, request: ReadRequest, plan: Plan, caller: Caller, span: Span | None, started_s: float, deadline_s: float
+        self,
+        call: Call,
+        request: ReadRequest,
+        plan: Plan,
+        caller: Caller,
+        span: Span | None,
+        started_s: float,
+        deadline_s: float,
+        launched: Launched | None = None,
     ) -> Answers:
         if plan.wildcard:
             await _in_time(self._schemas.prove(request.service, caller), deadline_s)
@@ -267,7 +331,11 @@ class FeatureReader:
         now_s = self._clock()
         try:
             projection = plan.projection(request.selectors)
-            rows = [self._row(call.door, plan, projection, request, row, caller, now_s) for row in request.rows]
+            if launched is not None and launched.plan is plan:
+                rows = [launched.row]
+            else:
+                launched = None  # of definitions that are not served any longer
+                rows = [self._row(call.door, plan, projection, request, row, caller, now_s) for row in request.rows]
         except InvalidRequest:
             await _in_time(self._schemas.prove(request.service, caller), deadline_s)  # what is wrong with a request tells of the schema
             raise
@@ -290,6 +358,7 @@ class FeatureReader:
             span=span,
             traceparent=call.traceparent,
             priority=call.priority,
+            own=None if launched is None else launched.flight,
         )
         self._refresh(plan, projection, request, caller, rows)
         await self._gatherer.gather(errand, rows)

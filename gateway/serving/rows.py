@@ -32,13 +32,29 @@ def look_up(
     use_cache: bool,
     revalidating: bool = False,
 ) -> RowWork:
-    """Validate one row and take what is at hand for it. `revalidating`: also what is stale, where it will be fetched again, as it is not
-    for a reader that forbids storing. Raises InvalidRequest."""
-    options = request.options
+    """Validate one row and take what is at hand for it. Raises InvalidRequest."""
     values = plan.schema.join_values(row.join_keys)
-    context = plan.schema.context_values(row.context, ignore_extra_fields=options.ignore_extra_request_context_fields)
+    context = plan.schema.context_values(row.context, ignore_extra_fields=request.options.ignore_extra_request_context_fields)
+    return take_up(store, plan, projection, request, values, context, now_s, use_cache=use_cache, revalidating=revalidating)
+
+
+def take_up(
+    store: FragmentStore,
+    plan: Plan,
+    projection: Projection,
+    request: ReadRequest,
+    values: tuple[Any, ...],
+    context: dict[str, Any],
+    now_s: float,
+    *,
+    use_cache: bool,
+    revalidating: bool = False,
+) -> RowWork:
+    """Take what is at hand for a row of these values. `revalidating`: also what is stale, where it will be fetched again, as it is not for
+    a reader that forbids storing."""
+    options = request.options
     variant = None if options is PLAIN else options.variant
-    keys = [view.key(values, context, variant) for view in plan.stored]
+    keys = plan.keys(values, context, variant)
     work = RowWork(values, context, keys, [None] * len(keys), [Source.CACHE] * len(keys))
     revalidating = revalidating and options.stored
     for index in projection.needed if use_cache else ():

@@ -1,12 +1,12 @@
 """One read's work: its rows on their way, for whom and how they are gathered, and what a flight brings for them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 from opentelemetry.trace import Span
 
+from gateway.cache.flights import Flight
 from gateway.cache.fragments import Fragment
 from gateway.cache.keys import Key
 from gateway.errors import GatewayError
@@ -14,26 +14,28 @@ from gateway.features import Caller, Priority, ReadOptions, ServiceRef, SloInfo,
 from gateway.serving.plan import Plan, StoredView
 
 
-@dataclass(slots=True)
-class RowWork:
+class RowWork(msgspec.Struct, eq=False):
     """One row: its typed keys and context, and, per stored view of the plan, key, values and source so far.
 
     `hopes`: stale fragments that are better than nothing; `due`: views at hand that should be fetched again; `failed`: why a view did not
     come. `error`: the row's own, that ends it. `alone`: what it lacks was to come with another row, which was refused.
     """
 
-    values: tuple[Any, ...] = field(repr=False)
-    context: dict[str, Any] = field(repr=False)
-    keys: list[Key] = field(repr=False)
-    found: list[Fragment | None] = field(repr=False)
+    values: tuple[Any, ...]
+    context: dict[str, Any]
+    keys: list[Key]
+    found: list[Fragment | None]
     sources: list[Source]
-    hopes: dict[int, Fragment] = field(default_factory=dict, repr=False)
-    due: list[int] = field(default_factory=list)
-    failed: dict[int, GatewayError] = field(default_factory=dict)
+    hopes: dict[int, Fragment] = {}
+    due: list[int] = []
+    failed: dict[int, GatewayError] = {}
     error: GatewayError | None = None
     alone: bool = False
     slo: SloInfo | None = None
     partial: bool = False
+
+    def __repr__(self) -> str:
+        return f"RowWork({len(self.keys)} views, sources={self.sources!r}, failed={self.failed!r}, error={self.error!r})"
 
     def missing(self, needed: Iterable[int]) -> list[int]:
         """What is neither there nor given up."""
@@ -70,7 +72,8 @@ def of_row(row: RowWork) -> Key:
 class Errand(msgspec.Struct, frozen=True):
     """For whom and how to gather. `deadline_s` is on the event loop's clock; `partial_at_deadline`: serve TIME_OUT instead of failing.
     `max_age_s`: a flight that has been in the air for longer brings nothing that is wanted. `rows_may_fail`: a row that the origin refuses
-    must not take the others along. `needs_labels`: the reply shows what only the origin can tell."""
+    must not take the others along. `needs_labels`: the reply shows what only the origin can tell. `own`: a flight that was launched for it
+    before, as its leader."""
 
     plan: Plan
     service: ServiceRef
@@ -86,6 +89,7 @@ class Errand(msgspec.Struct, frozen=True):
     span: Span | None = None
     traceparent: bytes | None = None
     priority: Priority = Priority.NORMAL
+    own: Flight[Landed] | None = None
 
     def takes(self, view: StoredView, fragment: Fragment, now_s: float) -> bool:
         """Whether what was asked for earlier, by whomever, will do."""

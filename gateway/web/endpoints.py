@@ -22,19 +22,22 @@ from gateway.wire.metadata import named_schema, tecton_metadata
 
 TRIED = "feature_gateway.tried"
 """In the scope of a request that the edge has found to be no hit: its `Call`."""
+LAUNCHED = "feature_gateway.launched"
+"""In the scope of one that has left the lean road: what it has come to there."""
 
 
 class ReadFeatures:
-    """A read door. A hit is answered by a plain function call, which `edge` calls too; only what is not a hit awaits, and only of that
-    `priority_header` is read."""
+    """A read door. A hit is answered by a plain function call, which `edge` calls too; only what is not a hit waits, and only of that
+    `priority_header` is read. `begin` is for the edge alone: it waits without a coroutine."""
 
     def __init__(self, reader: FeatureReader, door: Door, route: str, max_body_bytes: int, priority_header: bytes | None = None) -> None:
         self.hit = reader.hit
+        self.begin = reader.begin
         self.read = reader.read
         self.door = door
         self.route = route
         self.max_body_bytes = max_body_bytes
-        self._priority_header = priority_header
+        self.priority_header = priority_header
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call: Call | None = scope.get(TRIED)
@@ -46,10 +49,10 @@ class ReadFeatures:
             body = self.hit(call)
         told: Headers = []
         if body is None:
-            begin(scope)
-            if self._priority_header is not None:
-                call.priority = read_priority(scope, self._priority_header)
-            body, stale = await self.read(call)
+            begin(scope, call.request_id)
+            if self.priority_header is not None:
+                call.priority = read_priority(scope, self.priority_header)
+            body, stale = await self.read(call, scope.pop(LAUNCHED, None))
             told = id_headers(scope, 200)
         headers = [JSON, (b"content-length", b"%d" % len(body)), *told]
         if stale is not None:

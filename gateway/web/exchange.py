@@ -15,12 +15,13 @@ _ASKED_ABOUT = frozenset({429, 500, 502, 503, 504})
 _PRIORITIES = {one.name.lower().encode(): one for one in Priority}
 
 
-def begin(scope: Scope) -> None:
-    """Give a request its id, once, where it is known to be no hit: from here on calls to the origin, log and spans say it."""
+def begin(scope: Scope, request_id: str | None = None) -> None:
+    """Give a request its id, once, where it is known to be no hit: from here on calls to the origin, log and spans say it. `request_id`:
+    one that it was given before."""
     if _ID not in scope:
         sent = [value for name, value in scope["headers"] if name == request_ids.HEADER]
         own = request_ids.taken(sent[0]) if len(sent) == 1 else None
-        scope[_ID], scope[_SENT] = own or request_ids.made(), own is not None
+        scope[_ID], scope[_SENT] = own or request_id or request_ids.made(), own is not None
         request_ids.assume(scope[_ID])
 
 
@@ -77,5 +78,10 @@ def read_priority(scope: Scope, header: bytes | None) -> Priority:
     if header is not None:
         for name, value in scope["headers"]:
             if name == header:
-                return _PRIORITIES.get(value.strip().lower(), Priority.NORMAL)
+                return priority_of(value)
     return Priority.NORMAL
+
+
+def priority_of(value: bytes | None) -> Priority:
+    """What such a header says."""
+    return Priority.NORMAL if value is None else _PRIORITIES.get(value.strip().lower(), Priority.NORMAL)

@@ -6,15 +6,25 @@ ValueError (whose text holds no value) says what is wrong; the origin turns it i
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
-from typing import Any, NamedTuple, TypeVar
+from functools import lru_cache
+from typing import Any, TypeVar
 
 import msgspec
 
 from gateway.errors import SchemaDisagreement
-from gateway.features import Feature, Field, Labels, ReadOptions, ServiceRef, SloInfo, Status, ViewLayout, ViewValues, split_views
+from gateway.features import (
+    Feature,
+    Field,
+    Labels,
+    ReadOptions,
+    ServiceRef,
+    SloInfo,
+    Status,
+    ViewValues,
+)
+from gateway.wire.shapes import Item, Shape, Times, Told
 from gateway.wire.types import decode_type
-from gateway.wire.values import Reader, compile_plain, compile_reader, is_timestamp
+from gateway.wire.values import compile_plain, compile_reader, is_timestamp
 
 T = TypeVar("T")
 _encode = msgspec.json.encode
@@ -23,7 +33,6 @@ _REMEMBERED_SHAPES = 4096
 _REMEMBERED_CAPTION_BYTES = 8 * 1024 * 1024
 _REASONS = ("UNKNOWN", "DYNAMODB_RESPONSE_SIZE_LIMIT_EXCEEDED", "REDIS_RESPONSE_SIZE_LIMIT_EXCEEDED", "REDIS_LATENCY_LIMIT_EXCEEDED")
 """All that clients know: the Java client throws on any other (contract §4.3)."""
-_INCOMPLETE = {Status.TIME_OUT, Status.UNKNOWN, Status.CACHED_UNKNOWN}
 _WANTED = {
     "includeNames": True,
     "includeDataTypes": True,
@@ -45,15 +54,6 @@ class _Slo(msgspec.Struct, rename="camel"):
     store_time_seconds: float | None = None
 
 
-class _Item(msgspec.Struct, rename="camel"):
-    name: str
-    data_type: msgspec.Raw
-    status: str | list[str] | None = None
-    effective_time: str | None = None
-    description: str | None = None
-    tags: dict[str, str] | None = None
-
-
 class _Metadata(msgspec.Struct, rename="camel"):
     features: msgspec.Raw
     slo_info: _Slo | list[_Slo] | None = None
@@ -61,6 +61,11 @@ class _Metadata(msgspec.Struct, rename="camel"):
 
 
 class _Result(msgspec.Struct, rename="camel"):
+    features: msgspec.Raw
+    join_keys: list[msgspec.Raw] = []
+
+
+class _QueryResult(msgspec.Struct, rename="camel"):
     features: list[msgspec.Raw]
     join_keys: list[msgspec.Raw] = []
 
@@ -76,15 +81,15 @@ class _BatchReply(msgspec.Struct):
 
 
 class _QueryMetadata(msgspec.Struct, rename="camel"):
-    features: list[_Item] = []
-    join_keys: list[_Item] = []
+    features: list[Item] = []
+    join_keys: list[Item] = []
     slo_info: _Slo | None = None
     partial_results: bool = False
 
 
 class _QueryReply(msgspec.Struct):
     metadata: _QueryMetadata
-    results: list[_Result] = []
+    results: list[_QueryResult] = []
 
 
 class _Key(msgspec.Struct):
@@ -106,7 +111,7 @@ class _ErrorReply(msgspec.Struct):
     error: str = ""
 
 
-_decode_items = msgspec.json.Decoder(list[_Item]).decode
+_decode_items = msgspec.json.Decoder(list[Item]).decode
 _decode_single = msgspec.json.Decoder(_SingleReply).decode
 _decode_batch = msgspec.json.Decoder(_BatchReply).decode
 _decode_query = msgspec.json.Decoder(_QueryReply).decode
@@ -126,7 +131,7 @@ def _wire(value: Any) -> Any:
     if type(value) is float and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if type(value) is dict:
-        return {name: _wire(inner) for name, inner in value.items()}
+        return {name: inner if type(inner) is str else _wire(inner) for name, inner in value.items()}
     return [_wire(inner) for inner in value] if type(value) is list else value
 
 
@@ -157,7 +162,7 @@ def get_features_request(
 ) -> bytes:
     """The body of get-features (and query-features) for one (join keys, context) row, of get-features-batch for several. Names, types,
     statuses, effective times and SLO info are always asked for: a vector is built from its own reply alone."""
-    params: dict[str, Any] = {**_locator(service), "metadataOptions": {**_WANTED, **_LABELS} if want_labels else _WANTED}
+    params = _common(service, want_labels=want_labels)
     if chosen := _options(options, latency_budget_ms):
         params["requestOptions"] = chosen
     if len(rows) > 1:
@@ -167,6 +172,29 @@ def get_features_request(
         if options.allow_partial_results:
             params["allowPartialResults"] = True
     return _encode({"params": params})
+
+
+def _common(service: ServiceRef, *, want_labels: bool) -> dict[str, Any]:
+    return {**_locator(service), "metadataOptions": {**_WANTED, **_LABELS} if want_labels else _WANTED}
+
+
+def plain_request(
+    service: ServiceRef,
+    join_keys: Mapping[str, Any],
+    context: Mapping[str, Any],
+    want_labels: bool,  # noqa: FBT001 - as of `_opening`
+) -> bytes:
+    """The same for one row, without options."""
+    return _PLAIN_ROW % (_opening(service, want_labels), _encode(_wire(join_keys)), _encode(_wire(context)) if context else b"{}")
+
+
+@lru_cache(maxsize=1024)
+def _opening(service: ServiceRef, want_labels: bool) -> bytes:  # noqa: FBT001 - by position: a cached call with keywords takes twice as long
+    """How every request of a feature service begins that has no options of its own."""
+    return _encode({"params": _common(service, want_labels=want_labels)}).removesuffix(b"}}")
+
+
+_PLAIN_ROW = b'%b,"joinKeyMap":%b,"requestContextMap":%b}}'
 
 
 def metadata_request(service: ServiceRef) -> bytes:
@@ -201,52 +229,15 @@ def read_error(body: bytes) -> str | None:
     return (reply.message or reply.error)[:1000] or None
 
 
-class _Shape:
-    """How the values of a reply with certain names and types are read: one reader per value, one layout per view."""
-
-    def __init__(self, items: Sequence[_Item]) -> None:
-        features = tuple(Feature(item.name, decode_type(msgspec.json.decode(item.data_type))) for item in items)
-        self.layouts = split_views(features)
-        readers: list[tuple[Reader, bytes]] = [(compile_reader(feature.dtype), _encode(feature.name) + b":") for feature in features]
-        self._runs: list[tuple[ViewLayout, slice, list[tuple[Reader, bytes]]]] = []
-        start = 0
-        for layout in self.layouts:
-            run = slice(start, start + len(layout))
-            self._runs.append((layout, run, readers[run]))
-            start += len(layout)
-
-    def per_view(self, told: Sequence[T]) -> tuple[tuple[T, ...], ...]:
-        """One thing per feature → for each view those of its features."""
-        return tuple([tuple(told[run]) for _, run, _ in self._runs])
-
-    def views(self, values: Sequence[bytes], told: "_Told", times: "_Times", *, partial: bool) -> tuple[ViewValues, ...]:
-        views: list[ViewValues] = []
-        for (layout, run, readers), statuses, moments in zip(self._runs, told, times, strict=True):
-            positional: list[bytes] = []
-            named: list[bytes] = []
-            for (read, name), value in zip(readers, values[run], strict=True):
-                by_place, by_name = read(bytes(value))
-                positional.append(by_place)
-                named.append(name + by_name)
-            complete = not partial and _INCOMPLETE.isdisjoint(statuses)
-            views.append(ViewValues(layout, b",".join(positional), b",".join(named), statuses, moments, complete))
-        return tuple(views)
-
-
-_Told = tuple[tuple[Status, ...], ...]
-"""Statuses by view and feature."""
-_Times = tuple[tuple[str | None, ...], ...]
-"""Effective times by view and feature."""
-
-
 class _Caption:
     """What a reply says of its values beside the values: names and types, statuses by row, effective times."""
 
-    def __init__(self, items: Sequence[_Item], shape: _Shape, rows: int) -> None:
+    def __init__(self, items: Sequence[Item], shape: Shape, rows: int) -> None:
         self.items = items
         self.shape = shape
-        self.times: _Times = shape.per_view([item.effective_time for item in items])
-        self.told: list[_Told] = [shape.per_view([_status(text) for text in _statuses(items, row, rows)]) for row in range(rows)]
+        self.times: Times = shape.per_view([item.effective_time for item in items])
+        self.told: list[Told] = [shape.per_view([_status(text) for text in _statuses(items, row, rows)]) for row in range(rows)]
+        self.whole = [shape.whole(told, partial=False) for told in self.told]
 
 
 def _status(text: str | None) -> Status:
@@ -273,21 +264,21 @@ def _slo(slo: _Slo | None) -> SloInfo | None:
     )
 
 
-def _statuses(items: Sequence[_Item], index: int, rows: int) -> list[str | None]:
+def _statuses(items: Sequence[Item], index: int, rows: int) -> list[str | None]:
     """The statuses of one row: each item has one for all rows, or a list with one for each."""
     if any(isinstance(item.status, list) and len(item.status) != rows for item in items):
         raise ValueError("a status list that is not one per row")
     return [item.status[index] if isinstance(item.status, list) else item.status for item in items]
 
 
-def _labels(items: Sequence[_Item]) -> dict[str, Labels]:
+def _labels(items: Sequence[Item]) -> dict[str, Labels]:
     return {item.name: Labels(item.description, tuple((item.tags or {}).items())) for item in items}
 
 
-_join_keys = attrgetter("join_keys")
+_WILDCARD = "The feature store's reply has join keys, as those of wildcard feature services do."
 
 
-class ReplyRow(NamedTuple):
+class ReplyRow(msgspec.Struct, frozen=True, gc=False):
     """`partial`: the origin left values out because its size limit was met."""
 
     views: tuple[ViewValues, ...]
@@ -300,32 +291,42 @@ class ReplyReader:
     value is another; and their shapes, so that types are parsed once."""
 
     def __init__(self) -> None:
-        self._shapes: dict[tuple[tuple[str, bytes], ...], _Shape] = {}
+        self._shapes: dict[tuple[tuple[str, bytes], ...], Shape] = {}
         self._captions: dict[tuple[bytes, int], _Caption] = {}
         self._caption_bytes = 0
 
     def read(self, body: bytes, rows: int, *, want_labels: bool = False) -> tuple[list[ReplyRow], dict[str, Labels] | None]:
         """The rows of a reply, and the labels that came along, where they are wanted. Raises ValueError for anything not whole."""
-        if rows > 1:
-            batch = _decode_batch(body)
-            results, metadata = batch.result, batch.metadata
-        else:
-            single = _decode_single(body)
-            results, metadata = [single.result], single.metadata
+        if rows == 1:
+            return self._read_one(_decode_single(body), want_labels=want_labels)
+        batch = _decode_batch(body)
+        results, metadata = batch.result, batch.metadata
         if len(results) != rows:
             raise ValueError(f"{len(results)} results for {rows} rows")
-        if any(map(_join_keys, results)):
-            raise SchemaDisagreement("The feature store's reply has join keys, as those of wildcard feature services do.")
+        if any(result.join_keys for result in results):
+            raise SchemaDisagreement(_WILDCARD)
         caption, partial = self._caption(bytes(metadata.features), rows), metadata.partial_results
-        shape, width = caption.shape, len(caption.items)
+        shape = caption.shape
         slos = metadata.slo_info if isinstance(metadata.slo_info, list) else [metadata.slo_info] * rows
         read: list[ReplyRow] = []
         for index, (result, told) in enumerate(zip(results, caption.told, strict=True)):
-            if len(result.features) != width:
-                raise ValueError(f"{len(result.features)} values for {width} names")
-            views = shape.views(result.features, told, caption.times, partial=partial)
+            whole = shape.whole(told, partial=True) if partial else caption.whole[index]
+            views = shape.views_of(bytes(result.features), told, caption.times, whole)
             read.append(ReplyRow(views, _slo(slos[index] if index < len(slos) else None), partial))
         return read, _labels(caption.items) if want_labels else None
+
+    def _read_one(self, single: _SingleReply, *, want_labels: bool) -> tuple[list[ReplyRow], dict[str, Labels] | None]:
+        """The same of a reply that is no batch."""
+        result, metadata = single.result, single.metadata
+        if result.join_keys:
+            raise SchemaDisagreement(_WILDCARD)
+        caption, partial, slo = self._caption(bytes(metadata.features), 1), metadata.partial_results, metadata.slo_info
+        told = caption.told[0]
+        whole = caption.shape.whole(told, partial=True) if partial else caption.whole[0]
+        views = caption.shape.views_of(bytes(result.features), told, caption.times, whole)
+        if isinstance(slo, list):
+            slo = slo[0] if slo else None
+        return [ReplyRow(views, _slo(slo), partial)], _labels(caption.items) if want_labels else None
 
     def _caption(self, raw: bytes, rows: int) -> _Caption:
         caption = self._captions.get((raw, rows))
@@ -344,7 +345,7 @@ class ReplyReader:
         reply = _decode_query(body)
         return QueryReply(reply.results, reply.metadata, self._shape(reply.metadata.features))
 
-    def _shape(self, items: Sequence[_Item]) -> _Shape:
+    def _shape(self, items: Sequence[Item]) -> Shape:
         if not all(item.effective_time is None or is_timestamp(item.effective_time) for item in items):
             raise ValueError("an effective time that is no timestamp")
         key = tuple([(item.name, bytes(item.data_type)) for item in items])
@@ -352,7 +353,7 @@ class ReplyReader:
         if shape is None:
             if len({name for name, _ in key}) != len(key):
                 raise ValueError("a reply names a feature twice")
-            shape = _Shape(items)
+            shape = Shape(items)
             if len(self._shapes) >= _REMEMBERED_SHAPES:
                 self._shapes.clear()
             self._shapes[key] = shape
@@ -368,7 +369,7 @@ class QueryReply:
     The contract has one status of a feature for all rows, which can only be the worst of them: a value that is there is then PRESENT.
     """
 
-    def __init__(self, results: Sequence[_Result], metadata: _QueryMetadata, shape: _Shape) -> None:
+    def __init__(self, results: Sequence[_QueryResult], metadata: _QueryMetadata, shape: Shape) -> None:
         if len({item.name for item in metadata.join_keys}) != len(metadata.join_keys):
             raise ValueError("a reply names a join key twice")
         self.join_keys = tuple(Field(item.name, decode_type(msgspec.json.decode(item.data_type))) for item in metadata.join_keys)
@@ -394,7 +395,8 @@ class QueryReply:
             Status.PRESENT if isinstance(item.status, str) and status in _ABSENT and bytes(value) != b"null" else _status(status)
             for item, status, value in zip(items, _statuses(items, index, len(self)), result.features, strict=True)
         ]
-        return keys, self._shape.views(result.features, self._shape.per_view(told), self._times, partial=self.partial)
+        by_view = self._shape.per_view(told)
+        return keys, self._shape.views(result.features, by_view, self._times, self._shape.whole(by_view, partial=self.partial))
 
 
 def _compile_key(field: Field) -> Callable[[bytes], Any]:

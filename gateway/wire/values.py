@@ -220,6 +220,24 @@ def compile_reader(dtype: DataType) -> Reader:
     return read
 
 
+_PLAIN_PATTERNS = {
+    Kind.INT64: rb'("-?(?:0|[1-9][0-9]{0,17}+)"|null)',
+    Kind.FLOAT64: rb"(-?(?:0|[1-9][0-9]{0,99}+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]{1,2}+)?|null)",
+    Kind.STRING: rb'("[^"\\\x00-\x1f\x7f-\xff]*+"|null)',
+    Kind.BOOLEAN: rb"(true|false|null)",
+    Kind.TIMESTAMP: rb'("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9}+)?(?:Z|[+-][0-9]{2}:[0-9]{2})"|null)',
+}
+"""How values are spelled that the readers below pass on as they are. Each is a group; what is rarer, or wrong, is theirs to judge."""
+_PLAIN_PATTERNS[Kind.FLOAT32] = _PLAIN_PATTERNS[Kind.FLOAT64]
+
+
+def plain_array(dtypes: Sequence[DataType]) -> re.Pattern[bytes] | None:
+    """A JSON array of values of these types, plainly spelled, as a pattern with a group for each; None where there is none."""
+    patterns = [_PLAIN_PATTERNS.get(dtype.kind) for dtype in dtypes]
+    known = [pattern for pattern in patterns if pattern is not None]
+    return re.compile(rb"\[" + b", ?".join(known) + rb"\]") if known and len(known) == len(patterns) else None
+
+
 def _read_int64(raw: bytes) -> Encoded:
     digits = raw[1:-1] if raw[:1] == b'"' else raw
     if raw == b"null":

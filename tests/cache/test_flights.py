@@ -99,7 +99,7 @@ async def test_landing_clears_the_keys_and_leaves_the_cargo(flights: Flights[str
     flight = flights.lead([KEY, OTHER], ANNE, 0.0, 0, fetches.fetch(KEY, OTHER))
     fetches.land()
     assert await wait_for([flight], LONG_S)
-    await asyncio.gather(flight.task)
+    await asyncio.gather(flight.landing)
     assert len(flights) == 0
     assert flights.find(KEY, ANNE, granted=True) is None
     assert flight.cargo() == {KEY: "fetch 1", OTHER: "fetch 1"}
@@ -121,14 +121,14 @@ async def test_a_crash_that_nobody_waits_for_is_not_reported_as_lost(flights: Fl
     asyncio.get_running_loop().set_exception_handler(lambda _, complaint: complaints.append(complaint))
     flight = flights.lead([KEY], ANNE, 0.0, 0, fetches.fetch(KEY))
     fetches.crash(OriginFailed("500"))
-    await asyncio.wait([flight.task])
+    await asyncio.wait([flight.landing])
     del flight
     assert len(flights) == 0
     assert complaints == []
 
 
 async def test_a_flight_that_nobody_waits_for_still_lands(flights: Flights[str], fetches: Fetches) -> None:
-    task = flights.lead([KEY], ANNE, 0.0, 0, fetches.fetch(KEY)).task
+    task = flights.lead([KEY], ANNE, 0.0, 0, fetches.fetch(KEY)).landing
     fetches.land()
     assert await task == {KEY: "fetch 1"}
 
@@ -174,7 +174,7 @@ async def test_a_waiter_who_goes_away_does_not_bring_the_flight_down(flights: Fl
     waiter.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiter
-    assert not flight.task.done()
+    assert not flight.landing.done()
     fetches.land()
     assert await wait_for([flight], LONG_S)
     assert flight.cargo() == {KEY: "fetch 1"}
@@ -184,7 +184,7 @@ async def test_a_waiter_who_goes_away_does_not_bring_the_flight_down(flights: Fl
 async def test_a_waiter_whose_time_is_up_gives_up_alone(flights: Flights[str], fetches: Fetches, timeout_s: float) -> None:
     flight = flights.lead([KEY], ANNE, 0.0, 0, fetches.fetch(KEY))
     assert not await wait_for([flight], timeout_s)
-    assert not flight.task.done()
+    assert not flight.landing.done()
     fetches.land()
     assert await wait_for([flight], LONG_S)
 
@@ -208,6 +208,58 @@ async def test_waiting_for_nothing_is_over_at_once(timeout_s: float) -> None:
 async def test_closing_brings_all_flights_down(tasks: Tasks, flights: Flights[str], fetches: Fetches) -> None:
     flight = flights.lead([KEY], ANNE, 0.0, 0, fetches.fetch(KEY))
     await tasks.aclose()
-    assert flight.task.cancelled()
+    assert flight.landing.cancelled()
     assert await wait_for([flight], 0.0)
+    assert len(flights) == 0
+
+
+async def test_a_launched_flight_is_found_and_joined_like_any_other(flights: Flights[str]) -> None:
+    flight = flights.launch((KEY, OTHER), ANNE, 0.0, 0)
+    assert not flights.free([(2, "u1"), OTHER])
+    assert flights.free([(2, "u1")])
+    sought = [flight.sought]
+    assert flights.find(KEY, BEN, granted=False) is None
+    sought.append(flight.sought)
+    assert flights.find(KEY, BEN, granted=True) is flight
+    assert [*sought, flight.sought] == [False, False, True]
+    waiting = asyncio.ensure_future(wait_for([flight], LONG_S))
+    flights.land(flight, {KEY: "brought"})
+    assert await waiting
+    assert flight.cargo() == {KEY: "brought"}
+    assert len(flights) == 0
+
+
+async def test_a_launched_flight_that_crashes_is_not_reported_as_lost(flights: Flights[str]) -> None:
+    complaints: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, complaint: complaints.append(complaint))
+    flight = flights.launch((KEY,), ANNE, 0.0, 0)
+    flights.crash(flight, OriginFailed("500"))
+    with pytest.raises(OriginFailed):
+        flight.cargo()
+    del flight
+    await asyncio.sleep(0)
+    assert (len(flights), complaints) == (0, [])
+
+
+@pytest.mark.parametrize("error", [None, OriginFailed("500")])
+async def test_a_launched_flight_may_go_on_as_a_task(flights: Flights[str], fetches: Fetches, error: Exception | None) -> None:
+    flight = flights.launch((KEY,), ANNE, 0.0, 0)
+    flights.follow(flight, fetches.fetch(KEY))
+    assert not await wait_for([flight], 0.0)
+    assert flights.find(KEY, ANNE, granted=False) is flight
+    if error is None:
+        fetches.land()
+    else:
+        fetches.crash(error)
+    assert await wait_for([flight], LONG_S)
+    assert flight.landing.exception() is error
+    assert len(flights) == 0
+
+
+async def test_closing_brings_a_flight_that_has_gone_on_down(tasks: Tasks, flights: Flights[str], fetches: Fetches) -> None:
+    flight = flights.launch((KEY,), ANNE, 0.0, 0)
+    flights.follow(flight, fetches.fetch(KEY))
+    await tasks.aclose()
+    await asyncio.sleep(0)
+    assert flight.landing.cancelled()
     assert len(flights) == 0

@@ -40,6 +40,7 @@ def settings(url: str, transport: str, *, deadline_s: float = LONG_S, connect_ti
             "connect_timeout_s": connect_timeout_s,
         },
         "auth": {"mode": "open"},
+        "telemetry": {"sample_ratio": 0.0},
         "cache": {"ttl_s": TTL_S, "negative_ttl_s": TTL_S, "stale_if_error_s": 300, **EXACT},
         "deadlines": {"read_s": deadline_s},
         "guard": {"retries": 0, "hedging": False, "breaker_share": 0, "retry_after_max_s": 0},

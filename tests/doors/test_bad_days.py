@@ -60,6 +60,7 @@ def test_a_fault_gets_right_values_or_the_right_error_and_leaves_no_trace(fault:
             for user in ("cold-1", "warm", "new-1", "new-2"):
                 assert told(ask(house, user)) == right_values(origin, user)
             assert users_asked(origin)[asked:] == (["new-1", "new-2"] if well else ["cold-1", "warm", "new-1", "new-2"])
+            assert (house.app.counters.lean_reads > 0) == (transport == "fast")
             wait_until(lambda: links_to(origin.port) <= 1, "connections that were given up end")
         wait_until(lambda: links_to(origin.port) == 0, "every connection to the origin ends with the gateway")
 

@@ -16,7 +16,7 @@ from gateway.app import Gateway, Seams, create_app, open_origin
 from gateway.demo import definitions
 from gateway.settings import checked
 from tests.harness.clock import Clock, wait_until
-from tests.harness.origins import CountingOrigin
+from tests.harness.origins import CountingOrigin, counting
 from tests.harness.serving import serve
 
 READER = "fgk_reader-of-everything-0123456789abcdef"
@@ -92,7 +92,7 @@ def open_house(
 ) -> Iterator[House]:
     """A gateway with these settings on a socket of its own. Its cache's clock stands still; deadlines run on the real one."""
     settings = checked(dict(tree))
-    clock, exporter, origin = Clock(), InMemorySpanExporter(), CountingOrigin(open_origin(settings))
+    clock, exporter, origin = Clock(), InMemorySpanExporter(), counting(open_origin(settings))
     app = create_app(settings, Seams(clock, origin, SimpleSpanProcessor(exporter), environment or {}))
     with (
         serve(app, at_the_edge=at_the_edge) as running,

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from gateway.features import Caller, ServiceRef
-from gateway.origins.base import Description, Fetch, Fetched, IngestReply, Origin, Queried
+from gateway.origins.base import Asked, Description, Fetch, Fetched, IngestReply, Origin, PromptOrigin, Queried
 from tests.harness.clock import Hold
 
 
@@ -77,3 +77,23 @@ class CountingOrigin:
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+class PromptCountingOrigin(CountingOrigin):
+    """Around an origin that can be asked without waiting: so can this one, unless a test makes it wait or fail."""
+
+    def __init__(self, inner: PromptOrigin) -> None:
+        super().__init__(inner)
+        self._prompt = inner
+
+    def begin(self, fetch: Fetch, tell: Callable[[], object]) -> Asked | None:
+        if self.hold is not None or self.fails or self.while_fetching is not None:
+            return None
+        asked = self._prompt.begin(fetch, tell)
+        if asked is not None:
+            self.fetches.append(fetch)
+        return asked
+
+
+def counting(inner: Origin) -> CountingOrigin:
+    return PromptCountingOrigin(inner) if isinstance(inner, PromptOrigin) else CountingOrigin(inner)

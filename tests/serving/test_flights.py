@@ -10,13 +10,20 @@ from gateway.errors import OriginUnavailable
 from tests.doors.flights import CONTEXT as FLIGHT_CONTEXT
 from tests.doors.flights import KEYS as FLIGHT_KEYS
 from tests.doors.flights import NAMED, OTHER_KEYS, sources_by_view
-from tests.harness.clock import Hold
+from tests.harness.clock import Hold, wait_until
 from tests.harness.cluster import ALICE, Act, Cluster, html
 from tests.harness.exchanges import Exchange, seen_by
 from tests.harness.houses import READER, House, authorization, cluster_settings, open_house
 from tests.serving.payments import CONTEXT, FRAUD, KEYS, VIEW_KEYS, payment, read, sources, status
 
 READ = f"{FRAUD}/features"
+
+
+@pytest.fixture(params=[1.0, 0.0], ids=["traced", "lean"])
+def house(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[House]:
+    """Both roads: what is traced does not take the lean one."""
+    with open_house(cluster_settings(cluster.url, telemetry={"sample_ratio": request.param}, deadlines={"read_s": 15.0}), ALICE) as house:
+        yield house
 
 
 def ask(house: House, **more: object) -> Exchange:
@@ -100,8 +107,9 @@ def test_a_flight_whose_every_reader_hung_up_still_fills_the_cache(house: House,
     cluster.act("get-features", Act(hold=hold))
     with ask(house):
         hold.wait_reached()
+    seen_by(house.url)
     hold.release()
-    house.settle_spans(1, "origin.fetch")
+    wait_until(lambda: b"feature_gateway_flights 0" in house.client.get("/metrics").content, "the flight lands")
     assert sources(read(house.client)) == {"cache"}
     assert len(cluster.asked()) == 1
 

@@ -1,6 +1,6 @@
 """A hit must be authorised for the caller who gets it (design §4.2): with credentials passed through, only the cluster knows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
@@ -25,6 +25,13 @@ EVERY_READ: list[Callable[[httpx.Client], httpx.Response]] = [
     ),
     lambda client: client.post("/api/v2/workspaces/prod/feature-services/fraud/get-features", json={"params": TECTON}),
 ]
+
+
+@pytest.fixture(params=[1.0, 0.0], ids=["traced", "lean"])
+def house(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[House]:
+    """Both roads: what is traced does not take the lean one."""
+    with open_house(cluster_settings(cluster.url, telemetry={"sample_ratio": request.param}), ALICE) as house:
+        yield house
 
 
 def refused(reply: httpx.Response) -> bool:

@@ -60,8 +60,8 @@ class Typed(NamedTuple):
 
 
 @st.composite
-def typed(draw: st.DrawFn) -> Typed:
-    dtype = draw(DATA_TYPES)
+def typed(draw: st.DrawFn, dtypes: st.SearchStrategy[DataType] = DATA_TYPES) -> Typed:
+    dtype = draw(dtypes)
     return Typed(dtype, draw(values_of(dtype)))
 
 

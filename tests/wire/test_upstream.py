@@ -28,7 +28,7 @@ from gateway.features import (
 from gateway.wire.replies import Vector, VectorText, tecton_batch, tecton_single
 from gateway.wire.requests import Show
 from gateway.wire.types import encode_type
-from gateway.wire.upstream import ReplyReader, get_features_request, metadata_request, read_error, read_metadata
+from gateway.wire.upstream import ReplyReader, get_features_request, metadata_request, plain_request, read_error, read_metadata
 from tests.wire.strategies import Typed, positional_model, typed
 
 SERVICE = ServiceRef("live", "fraud:v2")
@@ -245,7 +245,7 @@ def test_a_gateways_own_reply_reads_back_as_the_same_views(values: list[Typed], 
 )
 def test_a_status_is_read_and_decides_whether_the_view_is_whole(told: str | None, status: Status, *, complete: bool) -> None:
     body = {"result": {"features": [None]}, "metadata": {"features": [item("a.x", "int64", status=told)]}}
-    ((view,), _, _) = ReplyReader().read(encoded(body), 1)[0][0]
+    (view,) = ReplyReader().read(encoded(body), 1)[0][0].views
     assert view.statuses == (status,)
     assert view.complete is complete
 
@@ -539,3 +539,15 @@ def test_damaged_metadata_is_a_value_error_or_still_metadata(at: int, splice: by
 )
 def test_an_error_text_is_read_where_there_is_one(body: bytes, text: str | None) -> None:
     assert read_error(body) == text
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=5), st.one_of(st.none(), st.text(max_size=5), st.integers(-(2**63), 2**63 - 1), st.floats(), st.booleans())
+    ),
+    st.dictionaries(st.text(max_size=5), st.one_of(st.none(), st.lists(st.integers(0, 9)), st.floats())),
+    st.booleans(),
+)
+def test_a_plain_request_is_the_same_request(join_keys: dict[str, Any], context: dict[str, Any], labels: bool) -> None:  # noqa: FBT001 - drawn
+    spelled = get_features_request(SERVICE, [(join_keys, context)], PLAIN, latency_budget_ms=None, want_labels=labels)
+    assert plain_request(SERVICE, join_keys, context, labels) == spelled

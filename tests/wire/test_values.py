@@ -20,6 +20,7 @@ from gateway.wire.values import (
     format_timestamp,
     instant,
     is_timestamp,
+    plain_array,
     respelled,
 )
 from tests.wire.strategies import DATA_TYPES, SCALARS, Typed, has_float, named_model, positional_model, typed
@@ -344,3 +345,63 @@ def test_a_row_is_written_as_its_values_are(data: st.DataObject) -> None:
     assert named == b",".join(
         b"%b:%b" % (json.dumps(one.name, ensure_ascii=False).encode(), text) for one, (_, text) in zip(features, each, strict=True)
     )
+
+
+_ODD = (
+    b"null",
+    b'""',
+    b'"0"',
+    b'"-0"',
+    b'"007"',
+    b'"-9223372036854775808"',
+    b'"9223372036854775808"',
+    b'"1.5"',
+    b"12",
+    b"-0.0",
+    b"1e5",
+    b"1E-7",
+)
+_ODDER = (
+    b"1e999",
+    b"01",
+    b'"NaN"',
+    b'"-Infinity"',
+    b"true",
+    b'"tr\\u00fce"',
+    b'"\xc3\xa9"',
+    b'"2026-01-02T03:04:05Z"',
+    b'"2026-01-02"',
+    b"[1]",
+)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(SCALARS), st.sampled_from((*_ODD, *_ODDER))), min_size=1, max_size=4), st.sampled_from((b",", b", "))
+)
+def test_what_the_pattern_of_an_array_takes_is_what_the_readers_take_and_as_it_is(
+    cells: list[tuple[DataType, bytes]], between: bytes
+) -> None:
+    pattern = plain_array([dtype for dtype, _ in cells])
+    assert pattern is not None
+    found = pattern.fullmatch(b"[%b]" % between.join([raw for _, raw in cells]))
+    if found is not None:
+        read = [compile_reader(dtype)(raw) for dtype, raw in cells]
+        assert list(found.groups()) == [positional for positional, _ in read]
+        named = [text.strip(b'"') if dtype is INT64 else text for (dtype, _), text in zip(cells, found.groups(), strict=True)]
+        assert named == [named for _, named in read]
+
+
+@given(st.lists(typed(st.sampled_from(SCALARS)), min_size=1, max_size=4))
+def test_the_pattern_of_an_array_takes_what_is_plainly_written(cells: list[Typed]) -> None:
+    written = [compile_writer(one.dtype)(one.value)[0] for one in cells]
+    pattern = plain_array([one.dtype for one in cells])
+    assert pattern is not None
+    plain = all(raw.isascii() and b"\\" not in raw and b"\x7f" not in raw for raw in written)
+    plain = plain and not any(raw in {b'"NaN"', b'"Infinity"', b'"-Infinity"'} or b"e" in raw.lower() for raw in written)
+    plain = plain and not any(one.dtype is INT64 and len(raw) > 20 for one, raw in zip(cells, written, strict=True))
+    assert not plain or pattern.fullmatch(b"[%b]" % b",".join(written)) is not None
+
+
+def test_an_array_with_anything_nested_has_no_pattern() -> None:
+    assert plain_array([STRING, array_of(STRING)]) is None
+    assert plain_array([]) is None

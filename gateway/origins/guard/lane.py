@@ -32,6 +32,15 @@ class Lane:
         """Whether the breaker is."""
         return self._breaker is not None and not self._breaker.closed
 
+    def go_if_well(self) -> int | None:
+        """As `go`, for one that goes only where nothing speaks against it."""
+        breaker, pause = self._breaker, self._pause
+        if pause is not None and pause.left_s() > 0:
+            return None
+        if breaker is None:
+            return 0
+        return breaker.era if breaker.closed else None
+
     def check(self) -> None:
         """Raises the refusal of a call that would be in vain now."""
         if self._pause is not None and (left_s := self._pause.left_s()) > 0:

@@ -72,9 +72,11 @@ class GradientLimit:
     def current(self) -> int:
         return int(self._limit) if self._step is _Step.RUN else max(self._least, int(self._limit / 2))
 
-    def answered(self, shape: int, took_s: float, under_way: int) -> None:
-        """An attempt was answered after `took_s`; so many were `under_way`, itself included."""
-        took = self._answers.setdefault(shape, [])
+    def answered(self, shape: int, took_s: float, under_way: int) -> bool:
+        """An attempt was answered after `took_s`; so many were `under_way`, itself included. Whether the limit may be another now."""
+        took = self._answers.get(shape)
+        if took is None:
+            took = self._answers[shape] = []
         if len(took) < _MOST_ANSWERS:
             took.append(took_s)
         self._peak = max(self._peak, under_way)
@@ -82,6 +84,8 @@ class GradientLimit:
             now_s = self._clock()
             if now_s - self._since_s >= _WINDOW_S:
                 self._close(now_s)
+                return True
+        return False
 
     def throttled(self) -> None:
         """The origin asks for fewer: a fifth less, at most once in a window's time."""

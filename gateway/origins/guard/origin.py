@@ -19,7 +19,8 @@ from msgspec.structs import replace
 from gateway.counters import Counters
 from gateway.errors import GatewayError, OriginError, OriginThrottled, OriginTimeout
 from gateway.features import Caller, Priority, ServiceRef
-from gateway.origins.base import Description, Fetch, Fetched, IngestReply, Origin, Queried
+from gateway.origins.base import Description, Fetch, Fetched, IngestReply, Origin, PromptOrigin, Queried
+from gateway.origins.guard.begun import Begun
 from gateway.origins.guard.budget import RetryBudget
 from gateway.origins.guard.hedging import Latencies
 from gateway.origins.guard.lane import Lane
@@ -64,6 +65,8 @@ class _Call(Generic[T]):
     repeatable: bool = True
     attempts: int = 0
     hedged: bool = False
+    begun: Begun | None = None
+    """The first attempt, where it is in the air already, until somebody waits for it."""
 
 
 class GuardedOrigin:
@@ -80,6 +83,7 @@ class GuardedOrigin:
     ) -> None:
         self.single_views = inner.single_views
         self._inner = inner
+        self._prompt = inner if isinstance(inner, PromptOrigin) else None
         self._policies = policies
         self._counters = counters
         self._clock = clock
@@ -103,7 +107,49 @@ class GuardedOrigin:
         return self._inner.rows_at_once(service)
 
     async def fetch(self, fetch: Fetch) -> Fetched:
-        call = self._read(fetch, self._inner.fetch, shape=len(fetch.rows).bit_length())
+        call = self._read(fetch, self._inner.fetch, shape=_shape(fetch))
+        fetched = await self._answer(call)
+        return fetched if call.attempts == 1 else replace(fetched, attempts=call.attempts, hedged=call.hedged)
+
+    def begin(self, fetch: Fetch, tell: Callable[[], object]) -> Begun | None:
+        """Where nothing speaks against it and nobody waits: a slot is free, and the origin inside can be asked at once."""
+        reads, slots = self._policies.reads, self._policies.slots
+        era = reads.go_if_well()
+        if era is None or self._prompt is None:
+            return None
+        ticket = None
+        if slots is not None and (ticket := slots.spare(fetch.priority)) is None:
+            return None
+        asked = self._prompt.begin(fetch, tell)
+        if asked is None:
+            if slots is not None and ticket is not None:
+                slots.give_back_unused(ticket)
+            return None
+        self._counters.guard_calls += 1
+        self._policies.budget.earn()
+        shape = _shape(fetch)
+        return Begun(self, fetch, asked, era, ticket, shape, self._latencies_of(shape), self._clock(), hedging=self._policies.hedging)
+
+    def succeeded(self, begun: Begun) -> None:
+        """An attempt that nobody had to wait for."""
+        took_s = self._clock() - begun.began_s
+        slots, latencies = self._policies.slots, begun.latencies
+        if slots is not None and begun.ticket is not None:
+            slots.answered(begun.shape, took_s)
+            slots.give_back(begun.ticket)
+        self._policies.reads.tell(begun.era)
+        latencies.add(took_s)
+
+    async def go_on(self, begun: Begun) -> Fetched:
+        """Wait for an attempt that was begun, and do about it what there is to do."""
+        call = self._read(begun.fetch, self._inner.fetch, shape=_shape(begun.fetch))
+        again = call.send
+
+        def send(_: float) -> Awaitable[Fetched]:
+            call.send = again
+            return begun.asked.waited()
+
+        call.send, call.begun, call.began_s, call.attempts = send, begun, begun.began_s, 1
         fetched = await self._answer(call)
         return fetched if call.attempts == 1 else replace(fetched, attempts=call.attempts, hedged=call.hedged)
 
@@ -155,7 +201,7 @@ class GuardedOrigin:
         return _Call(send, self._policies.reads, fetch.priority, fetch.deadline, useful_until_s, self._clock(), shape)
 
     async def _answer(self, call: _Call[T]) -> T:
-        self._counters.guard_calls += 1
+        self._counters.guard_calls += call.begun is None
         tried = 0
         while True:
             tried += 1
@@ -188,7 +234,7 @@ class GuardedOrigin:
         slots = self._policies.slots
         if slots is None:
             return await self._attempt(call)
-        ticket = slots.spare(call.priority)
+        ticket = slots.spare(call.priority) if call.begun is None else call.begun.ticket
         if ticket is None:
             call.lane.check()
             ticket = await slots.take(call.priority, call.useful_until_s)
@@ -200,15 +246,19 @@ class GuardedOrigin:
     async def _attempt(self, call: _Call[T], *, first: bool = True) -> T:
         """One request to the origin inside, and what it teaches. `first`: it may be hedged. Where it is, and ends for the hedge's sake, all
         that is known of it is that it took longer than the hedge was held back."""
-        era = call.lane.go()
-        if call.attempts == 0:
-            self._policies.budget.earn()
-        call.attempts += 1
-        began_s = self._clock()
+        begun, call.begun = call.begun, None
+        if begun is None:
+            era = call.lane.go()
+            if call.attempts == 0:
+                self._policies.budget.earn()
+            call.attempts += 1
+            began_s = self._clock()
+        else:
+            era, began_s = begun.era, begun.began_s
         hedge: Hedge[T] | None = None
         try:
             async with asyncio.timeout(None) as cut:
-                hedge = self._hedge(call, cut) if first else None
+                hedge = self._hedge(call, cut, began_s) if first else None
                 if hedge is None:
                     cut.reschedule(call.deadline_s + _GRACE_S)
                 answer = await call.send(began_s - call.began_s)
@@ -255,12 +305,15 @@ class GuardedOrigin:
             known = self._latencies[shape] = Latencies()
         return known
 
-    def _hedge(self, call: _Call[T], cut: asyncio.Timeout) -> Hedge[T] | None:
+    def _hedge(self, call: _Call[T], cut: asyncio.Timeout, began_s: float) -> Hedge[T] | None:
         """Set for when the first attempt is late."""
         if not self._policies.hedging or call.shape is None or call.lane.open:
             return None
         delay_s = self._latencies_of(call.shape).hedge_after_s
-        return None if delay_s is None else Hedge(cut, delay_s, call.deadline_s + _GRACE_S, partial(self._second, call))
+        if delay_s is None:
+            return None
+        taken_s = self._clock() - began_s
+        return Hedge(cut, delay_s, call.deadline_s + _GRACE_S, partial(self._second, call), taken_s=taken_s)
 
     def _second(self, call: _Call[T]) -> asyncio.Task[T] | None:
         """The hedge, if there may be one now: the origin is well, and there is time, a slot that nobody waits for, and budget."""
@@ -287,6 +340,11 @@ class GuardedOrigin:
     def _won(self, hedge: Hedge[T]) -> T:
         self._counters.guard_hedges_won += 1
         return hedge.result()
+
+
+def _shape(fetch: Fetch) -> int:
+    """Reads of about as many rows are comparable."""
+    return len(fetch.rows).bit_length()
 
 
 def _unchanged(ask: Callable[[Fetch], Awaitable[T]], fetch: Fetch, _spent_s: float) -> Awaitable[T]:

@@ -14,15 +14,17 @@ T = TypeVar("T")
 
 
 class Hedge(Generic[T]):
-    """Begins by itself after `delay_s`, unless `begin` gives None then. `cut`: the time-out that the first attempt runs under, which is set
-    to `until_s` then: a call in time has one timer, not two.
+    """Begins by itself when the first attempt has taken `delay_s`, of which `taken_s` are over, unless `begin` gives None then. `cut`: the
+    time-out that the first attempt runs under, which is set to `until_s` then: a call in time has one timer, not two.
 
     An answer decides, and so does a refusal of the caller or the request. A failure decides nothing: the first may still be answered.
     """
 
     __slots__ = ("_begin", "_cut", "_first_runs", "_loop", "_task", "_timer", "_until_s", "delay_s")
 
-    def __init__(self, cut: asyncio.Timeout, delay_s: float, until_s: float, begin: Callable[[], asyncio.Task[T] | None]) -> None:
+    def __init__(
+        self, cut: asyncio.Timeout, delay_s: float, until_s: float, begin: Callable[[], asyncio.Task[T] | None], *, taken_s: float = 0.0
+    ) -> None:
         self.delay_s = delay_s
         self._cut = cut
         self._until_s = until_s
@@ -30,7 +32,7 @@ class Hedge(Generic[T]):
         self._task: asyncio.Task[T] | None = None
         self._first_runs = True
         self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_at(min(self._loop.time() + delay_s, until_s), self._send)
+        self._timer = self._loop.call_at(min(self._loop.time() + delay_s - taken_s, until_s), self._send)
 
     @property
     def decided(self) -> bool:

@@ -53,9 +53,13 @@ class Slots:
     def give_back(self, ticket: Ticket) -> None:
         self._turnstile.leave(ticket)
 
+    def give_back_unused(self, ticket: Ticket) -> None:
+        """One that was taken just now, in vain."""
+        self._turnstile.leave(ticket, used=False)
+
     def answered(self, shape: int, took_s: float) -> None:
-        self._limit.answered(shape, took_s, self._turnstile.under_way)
-        self._turnstile.resize(self._limit.current)
+        if self._limit.answered(shape, took_s, self._turnstile.under_way):
+            self._turnstile.resize(self._limit.current)
 
     def throttled(self) -> None:
         self._limit.throttled()

@@ -66,14 +66,16 @@ class Turnstile:
         ahead = sum(len(queue) for one, queue in self._queues.items() if one >= priority)
         return max((ahead + 1) * self._held_s / self._limit, self._clock() - self._moved_s)
 
-    def leave(self, ticket: Ticket) -> None:
+    def leave(self, ticket: Ticket, *, used: bool = True) -> None:
+        """`used`: how long it was held says what others will have to wait."""
         if ticket.admitted_s is None:
             del self._queues[ticket.priority][ticket]
             self.queued -= 1
             return
         self._moved_s = self._clock()
         held_s = self._moved_s - ticket.admitted_s
-        self._held_s += (held_s - self._held_s) * (_SMOOTHING if self._held_s else 1.0)
+        if used:
+            self._held_s += (held_s - self._held_s) * (_SMOOTHING if self._held_s else 1.0)
         self.under_way -= 1
         self._move_up()
 

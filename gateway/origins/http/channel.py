@@ -3,8 +3,8 @@
 No part of a call chooses where it goes: a path is appended to the base URL, and nothing of a reply is followed.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol, runtime_checkable
 
 USER_AGENT = "feature-gateway"
 
@@ -27,3 +27,25 @@ class Channel(Protocol):
     async def post(self, path: str, body: bytes, headers: Mapping[str, str], deadline_s: float, *, again: bool = True) -> Reply: ...
 
     async def aclose(self) -> None: ...
+
+
+class Posted(Protocol):
+    """A call that has been sent, and whose reply is on its way."""
+
+    def reply(self) -> Reply | None:
+        """What came, once its end was told; None where that was no whole reply: whoever waits is told why."""
+        ...
+
+    async def waited(self, deadline_s: float) -> Reply:
+        """The same, waited for: what `post` does once it has sent. Nothing is told from here on."""
+        ...
+
+
+@runtime_checkable
+class PromptChannel(Channel, Protocol):
+    """One that can also be asked without waiting."""
+
+    def begin(self, path: str, body: bytes, headers: Mapping[str, str], tell: Callable[[], object]) -> Posted | None:
+        """Send at once, as `post` with `again`; None where no connection is at hand. `tell` is called when the reply, or what came instead,
+        is there."""
+        ...

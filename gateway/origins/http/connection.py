@@ -19,6 +19,7 @@ from gateway.origins.http.receivers import Headers, Receiver, TooLarge
 
 _MAX_HEAD_BYTES = 65_536
 _MAX_INTERIMS = 16
+_LENGTH_LENGTH, _ENCODING_LENGTH = len(b"content-length"), len(b"transfer-encoding")
 _BROKEN = "the origin's reply is not HTTP/1.1"
 _CUT = "the origin broke off its reply"
 
@@ -194,10 +195,9 @@ class Connection(asyncio.Protocol):
         self._in_head = False
         framed = status in {204, 304}
         for name, value in self._headers:
-            lowered = name.lower()
-            if lowered == b"content-length":
+            if len(name) == _LENGTH_LENGTH and name.lower() == b"content-length":
                 framed = True
-            elif lowered == b"transfer-encoding":
+            elif len(name) == _ENCODING_LENGTH and name.lower() == b"transfer-encoding":
                 if value.lower() != b"chunked" or framed or parser.get_http_version() != "1.1":
                     raise ValueError(_BROKEN)
                 framed = True

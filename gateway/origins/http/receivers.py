@@ -1,4 +1,4 @@
-"""Who a reply is for: `Whole` collects it and wakes one waiter, `Streamed` hands it on piece by piece and holds the sender back.
+"""Who a reply is for: `Whole` collects it and tells, or wakes, one, `Streamed` hands it on piece by piece and holds the sender back.
 
 A connection tells its receiver, from the event loop and never from inside a wait: the head, each piece of the body, the end, or what went
 wrong instead. After the end or an error it tells no more.
@@ -26,21 +26,34 @@ class Receiver(Protocol):
 
 
 class Whole:
-    """A reply to be had in one piece. One that grows beyond `max_bytes` ends with TooLarge."""
+    """A reply to be had in one piece. One that grows beyond `max_bytes` ends with TooLarge. `tell` is called once, when it has ended,
+    unless somebody is waiting for it by then."""
 
-    __slots__ = ("_left", "_parts", "done", "headers", "status")
+    __slots__ = ("_left", "_parts", "_tell", "_waiter", "ended", "error", "headers", "status")
 
-    def __init__(self, done: "asyncio.Future[Whole]", max_bytes: int) -> None:
-        self.done = done
+    def __init__(self, max_bytes: int, tell: Callable[[], object] | None = None) -> None:
         self.status = 0
         self.headers: Headers = []
+        self.ended = False
+        self.error: Exception | None = None
+        """What came instead of a reply, once it has ended."""
         self._parts: list[bytes] = []
         self._left = max_bytes
+        self._tell = tell
+        self._waiter: asyncio.Future[None] | None = None
 
     @property
     def body(self) -> bytes:
         parts = self._parts
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def awaited(self) -> "asyncio.Future[None]":
+        """Done when it has ended; raises what came instead. From here on nobody is told."""
+        self._tell = None
+        waiter = self._waiter = asyncio.get_running_loop().create_future()
+        if self.ended:
+            self._wake(waiter)
+        return waiter
 
     def on_head(self, status: int, headers: Headers) -> None:
         self.status, self.headers = status, headers
@@ -52,12 +65,24 @@ class Whole:
         self._parts.append(data)
 
     def on_end(self) -> None:
-        if not self.done.done():
-            self.done.set_result(self)
+        self.ended = True
+        if self._waiter is not None:
+            self._wake(self._waiter)
+        elif self._tell is not None:
+            tell, self._tell = self._tell, None
+            tell()
 
     def on_error(self, error: Exception) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
+        self.error = error
+        self.on_end()
+
+    def _wake(self, waiter: "asyncio.Future[None]") -> None:
+        if not waiter.done():
+            error, self.error = self.error, None  # whose frames would hold it
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
 
 
 class TooLarge(Exception):

@@ -25,6 +25,41 @@ _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 _PORTS = {"http": 80, "https": 443}
 
 
+class Exchange:
+    """One request on its way, and its reply on its way back. Sent when it is made. `tell` is called when it has ended, if nobody waits for
+    it by then."""
+
+    __slots__ = ("_connection", "_pool", "_sent_s", "whole")
+
+    def __init__(
+        self, pool: Pool, connection: Connection, request: bytes, max_bytes: int, tell: Callable[[], object] | None = None
+    ) -> None:
+        self.whole = Whole(max_bytes, tell)
+        self._pool = pool
+        self._connection = connection
+        self._sent_s = asyncio.get_running_loop().time()
+        connection.send(request, self.whole)
+
+    async def reply(self, deadline_s: float) -> Whole:
+        """Wait for it. Who waits no longer costs the connection, if the reply has not ended."""
+        connection, whole = self._connection, self.whole
+        timer = None if whole.ended else asyncio.get_running_loop().call_at(deadline_s, connection.expire)
+        try:
+            await whole.awaited()
+        except httpx.ReadTimeout:
+            if not connection.heard:
+                self._pool.doubt(self._sent_s)
+            raise
+        except asyncio.CancelledError:
+            if not whole.ended:  # else the connection is another's already
+                connection.close()
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+        return whole
+
+
 class FastTransport(httpx.AsyncBaseTransport):
     """`tls`: makes what `https` addresses have to prove; called at most once."""
 
@@ -44,36 +79,34 @@ class FastTransport(httpx.AsyncBaseTransport):
             pool = self._pools[place] = Pool(Address(host, place[2], self._context if scheme == "https" else None), self._limits)
         return pool
 
-    async def exchange(self, pool: Pool, request: bytes, deadline_s: float, max_bytes: int, *, again: bool) -> Whole:
+    def begin(self, pool: Pool, request: bytes, max_bytes: int, tell: Callable[[], object]) -> Exchange | None:
+        """The first half of an `exchange`, where a connection is at hand; `tell` is called when it has ended. It may be waited for after
+        all: `exchange` goes on with it."""
+        connection = pool.take()
+        if connection is None or connection.closed:
+            return None
+        return Exchange(pool, connection, request, max_bytes, tell)
+
+    async def exchange(
+        self, pool: Pool, request: bytes, deadline_s: float, max_bytes: int, *, again: bool, begun: Exchange | None = None
+    ) -> Whole:
         """One request, whole, for one reply, whole, of at most `max_bytes` of body. `deadline_s`: on the loop's clock. `again`: it may be
         sent twice.
 
         Raises httpx.TransportError, and TooLarge.
         """
-        loop = asyncio.get_running_loop()
-        connection = pool.take()
-        if connection is None or connection.closed:
-            connection = await _ready(pool, deadline_s)
+        if begun is None:
+            connection = pool.take()
+            if connection is None or connection.closed:
+                connection = await _ready(pool, deadline_s)
+            begun = Exchange(pool, connection, request, max_bytes)
         while True:
-            receiver = Whole(loop.create_future(), max_bytes)
-            sent_s = loop.time()
-            connection.send(request, receiver)
-            timer = loop.call_at(deadline_s, connection.expire)
             try:
-                return await receiver.done
+                return await begun.reply(deadline_s)
             except ClosedIdle:
                 if not again:
                     raise
-            except httpx.ReadTimeout:
-                if not connection.heard:
-                    pool.doubt(sent_s)
-                raise
-            except asyncio.CancelledError:
-                connection.close()
-                raise
-            finally:
-                timer.cancel()
-            connection = await _ready(pool, deadline_s, fresh=True)
+            begun = Exchange(pool, await _ready(pool, deadline_s, fresh=True), request, max_bytes)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """`extensions`: `timeout` as httpx has it (`connect` bounds the wait for a connection too, `read` and `write` each single wait),

@@ -8,7 +8,7 @@ What is refused here (framing, sizes, time) is answered once, in order, with `co
 connection ends gently: what still comes is dropped for a moment, so that the client gets to read why, and then it is cut.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextvars import Context
 from math import inf
 from typing import Any
@@ -16,9 +16,11 @@ from typing import Any
 from starlette.routing import BaseRoute
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from gateway import request_ids
 from gateway.counters import Counters
-from gateway.errors import GatewayError, MalformedHttp, RequestTooSlow
+from gateway.errors import Draining, GatewayError, MalformedHttp, RequestTooSlow
 from gateway.lifecycle import Lifecycle
+from gateway.serving.lean import Launched, LeanRead
 from gateway.serving.reader import Call
 from gateway.settings import Server
 from gateway.web.edge.admission import Admission
@@ -28,7 +30,7 @@ from gateway.web.edge.lanes import Lane, Lanes
 from gateway.web.edge.limited import Limited
 from gateway.web.edge.spelling import Preamble, last_words
 from gateway.web.edge.watch import Watch, every_s
-from gateway.web.endpoints import TRIED, ReadFeatures
+from gateway.web.endpoints import LAUNCHED, TRIED, ReadFeatures
 
 _AHEAD_BYTES = 65_536
 _REQUESTS_A_TURN = 8
@@ -54,6 +56,7 @@ class Edge(Limited):
         self._body: Announced | Chunked | None = None  # of the request that is coming in
         self._held: tuple[Head, Lane] | None = None  # that request, while it may be a hit
         self._parts = bytearray()
+        self._awaited: tuple[LeanRead, Head, Lane, Call] | None = None  # the request that is on the lean road
         self._last: tuple[Head, Lane] | None = None  # the hit before: clients send the same head again and again
         self._empty_lines = 0
         self._has_turn = True
@@ -62,7 +65,7 @@ class Edge(Limited):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._held = self._last = None
+        self._held = self._last = self._awaited = None
         self._rest.clear()
         self._parts.clear()
 
@@ -111,12 +114,14 @@ class Edge(Limited):
 
     def retire(self) -> None:
         """The reply to the request under way, if it has not begun, says that it is the last here; later ones see to it themselves."""
-        if self._busy() and not self.cycle.response_started:
+        if self._awaited is None and self._busy() and not self.cycle.response_started:
             self.cycle.keep_alive = False
 
     def shutdown(self) -> None:
         """Leave as soon as nothing is under way: a request whose head or body is still coming is."""
         self._leaving = True
+        if self._awaited is not None:
+            return
         if self._busy():
             self.cycle.keep_alive = False
         elif self._body is None and not self._rest and not self._deaf:
@@ -248,15 +253,31 @@ class Edge(Limited):
     def _finish(self, head: Head, lane: Lane, body: bytes) -> None:
         """A held request is whole: answer it, or let ASGI."""
         endpoint = lane.endpoint
-        call = Call(endpoint.door, endpoint.route, body, lane.path, lane.authorization, lane.traceparent)
+        call = Call(endpoint.door, endpoint.route, body, lane.path, lane.authorization, lane.traceparent, lane.priority)
         reply = self._hit(endpoint, call)
         if reply is not None:
             self._answer(reply, head)
             return
+        call.request_id = lane.request_id
+        read = self._begun(endpoint, call)
+        if read is None:
+            self._pass_on(head, call, {})
+        else:
+            self._awaited = read, head, lane, call
+            self.due_s = inf
+
+    def _begun(self, endpoint: ReadFeatures, call: Call) -> LeanRead | None:
+        try:
+            return endpoint.begin(call, self)
+        except Exception:  # noqa: BLE001 - as of a hit; what was begun all the same finds nobody waiting
+            return None
+
+    def _pass_on(self, head: Head, call: Call, more: Mapping[str, object]) -> None:
+        """A request that was tried here, to ASGI."""
         self._hand_over(head)
-        self.scope[TRIED] = call  # type: ignore[literal-required]  # ASGI lets servers add keys
-        if body:
-            self.on_body(body)
+        self.scope |= {TRIED: call, **more}  # type: ignore[misc]  # ASGI lets servers add keys
+        if call.body:
+            self.on_body(call.body)
         self.on_message_complete()
 
     @staticmethod
@@ -275,12 +296,42 @@ class Edge(Limited):
         self.on_headers_complete()
         self.cycle.keep_alive = self._lasts(head)
 
-    def _answer(self, reply: bytes, head: Head) -> None:
-        """The same bytes as uvicorn would write for the endpoint's answer, and the same bookkeeping."""
+    def answer(self, read: LeanRead, reply: bytes) -> None:
+        """Of the lean road. Whoever is not waited for any longer had a client that has gone."""
+        awaited = self._awaited
+        if awaited is not None and awaited[0] is read and not self.transport.is_closing():
+            self._awaited = None
+            _, head, lane, _ = awaited
+            told = b"" if lane.request_id is None else b"%b: %b\r\n" % (request_ids.HEADER, lane.request_id.encode("ascii"))
+            self._answer(reply, head, told)
+
+    def hand_over(self, read: LeanRead, launched: Launched) -> None:
+        """Of the lean road as well: ASGI goes on, in a context that is nobody's yet."""
+        awaited = self._awaited
+        if awaited is not None and awaited[0] is read and not self.transport.is_closing():
+            self._awaited = None
+            _, head, _, call = awaited
+            Context().run(self._pass_on, head, call, {LAUNCHED: launched})
+
+    def give_up(self) -> bool:
+        """The process ends: whoever waits on the lean road is told so. Whether anybody did."""
+        awaited, self._awaited = self._awaited, None
+        if awaited is None:
+            return False
+        _, head, _, call = awaited
+        told = [(request_ids.HEADER, (call.request_id or "").encode("ascii"))]
+        self._say_last(last_words(Draining(), head.raw, self.server_state.default_headers, told))
+        return True
+
+    def _busy(self) -> bool:
+        return self._awaited is not None or super()._busy()
+
+    def _answer(self, reply: bytes, head: Head, told: bytes = b"") -> None:
+        """The same bytes as uvicorn would write for the endpoint's answer, and the same bookkeeping. `told`: more header lines."""
         lasts = self._lasts(head)
         close = b"" if lasts else b"connection: close\r\n"
         before = self.preamble.before(self.server_state.default_headers)
-        self.transport.write(b"%bcontent-length: %d\r\n%b\r\n%b" % (before, len(reply), close, reply))
+        self.transport.write(b"%bcontent-length: %d\r\n%b%b\r\n%b" % (before, len(reply), told, close, reply))
         if not lasts:
             self.transport.close()
         self.on_response_complete()

@@ -6,12 +6,15 @@ from typing import NamedTuple
 
 from starlette.routing import BaseRoute, Route
 
-from gateway.features import ServiceRef
+from gateway import request_ids
+from gateway.features import Priority, ServiceRef
 from gateway.web.edge.framing import Head
 from gateway.web.endpoints import ReadFeatures
+from gateway.web.exchange import priority_of
 
-_HELD_BACK = frozenset({b"expect", b"upgrade", b"connection"})
-_SAID_ONCE = (b"authorization", b"traceparent")
+_KEEP_ALIVE = b"keep-alive"
+_HELD_BACK = frozenset({b"expect", b"upgrade"})
+_SAID_ONCE = (b"authorization", b"traceparent", b"connection", request_ids.HEADER)
 
 
 class Lane(NamedTuple):
@@ -21,6 +24,8 @@ class Lane(NamedTuple):
     path: ServiceRef | None
     authorization: bytes | None
     traceparent: bytes | None
+    request_id: str | None
+    priority: Priority
 
 
 class Lanes:
@@ -48,12 +53,26 @@ class Lanes:
         return None if match is None else (pattern[1], ServiceRef(match["workspace"], match["feature_service"]))
 
     def lane(self, head: Head) -> Lane | None:
-        """The lane of a plain request: POST to a read door, HTTP/1.1, a Content-Length, no Expect, no Upgrade, no Connection header,
-        nothing said twice that a hit looks at. None for whatever else there is: ASGI has it."""
+        """The lane of a plain request: POST to a read door, HTTP/1.1, a Content-Length, no Expect, no Upgrade, no Connection but one that
+        says what goes without saying (httpx does, and with it the official client), nothing said twice that a hit looks at. None for
+        whatever else there is: ASGI has it."""
         fields = head.fields
         if head.method != b"POST" or head.version != "1.1" or b"content-length" not in fields:
+            return None
+        if fields.get(b"connection", _KEEP_ALIVE).lower() != _KEEP_ALIVE:
             return None
         found = self.find(head.target)
         if found is None or not _HELD_BACK.isdisjoint(fields) or head.repeats(_SAID_ONCE):
             return None
-        return Lane(*found, fields.get(b"authorization"), fields.get(b"traceparent"))
+        endpoint, path = found
+        named = endpoint.priority_header
+        if named is not None and head.repeats((named,)):
+            return None
+        return Lane(
+            endpoint,
+            path,
+            fields.get(b"authorization"),
+            fields.get(b"traceparent"),
+            request_ids.taken(fields.get(request_ids.HEADER)),
+            priority_of(None if named is None else fields.get(named)),
+        )

@@ -22,14 +22,14 @@ class Preamble:
         return self._text
 
 
-def last_words(error: GatewayError, begun: bytes, default_headers: Headers) -> bytes:
-    """The answer to a request that begins so, whatever follows: in the shape of its door, and without a body to HEAD."""
+def last_words(error: GatewayError, begun: bytes, default_headers: Headers, more: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
+    """The answer to a request that begins so, whatever follows: in the shape of its door, and without a body to HEAD. `more` headers."""
     method, _, rest = begun.partition(b" ")
     path = rest.partition(b" ")[0].partition(b"?")[0].decode("latin-1")
     status, headers, body = answer(error, path)
     return b"%b%bconnection: close\r\n\r\n%b" % (
         STATUS_LINE[status],
-        _lines((*default_headers, *headers)),
+        _lines((*default_headers, *headers, *more)),
         b"" if method == b"HEAD" else body,
     )
 

@@ -106,6 +106,45 @@ class Scripted:
         self.closed = True
 
 
+class Prompted:
+    """A fetch that was begun: a test says how it ends. `ended` with an error, or None for an answer."""
+
+    def __init__(self, fetch: Fetch, tell: Callable[[], object]) -> None:
+        self.due_s = fetch.deadline
+        self._tell = tell
+        self._ended: asyncio.Future[Fetched] = asyncio.get_running_loop().create_future()
+
+    def end(self, error: Exception | None = None, *, tell: bool = True) -> None:
+        if error is None:
+            self._ended.set_result(Fetched(()))
+        else:
+            self._ended.set_exception(error)
+        if tell:
+            self._tell()
+
+    def fetched(self) -> Fetched | None:
+        return None if self._ended.exception() is not None else self._ended.result()
+
+    async def waited(self) -> Fetched:
+        return await self._ended
+
+
+class PromptScripted(Scripted):
+    """One that can be asked without waiting. `busy`: not now."""
+
+    busy = False
+
+    def __init__(self, *steps: Step) -> None:
+        super().__init__(*steps)
+        self.begun: list[Prompted] = []
+
+    def begin(self, fetch: Fetch, tell: Callable[[], object]) -> Prompted | None:
+        if self.busy:
+            return None
+        self.begun.append(Prompted(fetch, tell))
+        return self.begun[-1]
+
+
 class Guarded:
     """A guard around a scripted origin. Its policies' clock stands still, and its pauses before retries are noted instead of waited;
     hedges and deadlines are on the event loop's time."""
@@ -113,7 +152,7 @@ class Guarded:
     def __init__(
         self, *steps: Step, retries: int = 2, hedging: bool = False, slots: int | None = 50, wait_s: float = 0.25, share: float = 0.2
     ) -> None:
-        self.inner = Scripted(*steps)
+        self.inner = PromptScripted(*steps)
         self.clock = Clock()
         self.counters = Counters()
         self.slept: list[float] = []

@@ -14,7 +14,7 @@ from gateway.origins.http.connector import Connector
 from gateway.origins.http.fast_channel import FastChannel
 from gateway.origins.http.pool import Limits, Pool
 from gateway.origins.http.tls import client_context
-from gateway.origins.http.transport import FastTransport
+from gateway.origins.http.transport import Exchange, FastTransport
 from tests.harness.certificates import Authority, make_authority
 from tests.origins.http.raw import PATIENCE_S, Peer, Reader, Writer, always, in_turn, once, reply, served, settle, take
 
@@ -471,3 +471,74 @@ async def test_a_stock_transport_of_httpx_can_take_its_place(authority: Authorit
             assert (await client.get(f"https://localhost:{peer.port}/")).content == b"hello"
         assert isinstance(Connector().transport, FastTransport)
         assert isinstance(stock.transport, httpx.AsyncHTTPTransport)
+
+
+async def test_a_call_begins_at_once_where_a_connection_is_at_hand_and_its_end_is_told() -> None:
+    async with served(in_turn(reply(b"1"), reply(b"2"))) as peer, opened(peer.url) as (channel, pool):
+        told = asyncio.Event()
+        assert channel.begin("/read", b"a", {}, told.set) is None
+        await post(channel, b"b")
+        begun = channel.begin("/read", b"c", {}, told.set)
+        assert begun is not None
+        assert pool.idle == 0
+        await told.wait()
+        got = begun.reply()
+        assert got is not None
+        assert (got.status, got.body, pool.idle) == (200, b"2", 1)
+        assert (await begun.waited(0.0)).body == b"2"  # what has come is not late any more
+        assert peer.bodies == [b"b", b"c"]
+
+
+async def test_a_call_that_was_begun_may_be_waited_for_and_is_asked_again_where_any_other_would_be() -> None:
+    async with served(in_turn(reply(b"1"), b"", reply(b"2"))) as peer, opened(peer.url) as (channel, _):
+        await post(channel, b"a")
+        told = asyncio.Event()
+        begun = channel.begin("/read", b"b", {}, told.set)
+        assert begun is not None
+        await told.wait()
+        assert begun.reply() is None
+        assert (await begun.waited(asyncio.get_running_loop().time() + LONG_S)).body == b"2"
+        assert peer.bodies == [b"a", b"b", b"b"]
+
+
+async def test_a_call_that_was_begun_ends_at_its_deadline_once_it_is_waited_for() -> None:
+    async def silent(peer: Peer, reader: Reader, writer: Writer) -> None:
+        await take(peer, reader)
+        writer.write(reply())
+        await take(peer, reader)
+        await reader.read()
+
+    async with served(silent) as peer, opened(peer.url) as (channel, pool):
+        await post(channel)
+        told = asyncio.Event()
+        begun = channel.begin("/read", b"b", {}, told.set)
+        assert begun is not None
+        with pytest.raises(httpx.ReadTimeout):
+            await begun.waited(asyncio.get_running_loop().time() + 0.05)
+        assert not told.is_set()
+        assert len(pool) == 0
+
+
+async def test_whoever_is_cancelled_when_its_reply_is_there_costs_nobody_else_a_connection() -> None:
+    """The connection has another's request on it before the task that waited learns of either."""
+    held = asyncio.Event()
+
+    async def answering(peer: Peer, reader: Reader, writer: Writer) -> None:
+        while True:
+            body = await take(peer, reader)
+            if body == b"b":
+                await held.wait()
+            writer.write(reply(body))
+
+    async with served(answering) as peer, opened(peer.url, Limits(1)) as (channel, pool):
+        loop = asyncio.get_running_loop()
+        await post(channel, b"a")
+        cut = asyncio.create_task(post(channel, b"b"))
+        await settle(lambda: peer.bodies[-1] == b"b")
+        loop.call_soon(held.set)
+        connection = await pool.acquire(loop.time() + LONG_S)  # whoever waits for one is told first
+        cut.cancel()
+        others = Exchange(pool, connection, b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nc", 100)
+        await asyncio.gather(cut, return_exceptions=True)
+        assert (await others.reply(loop.time() + LONG_S)).body == b"c"
+        assert peer.connections == 1
