@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from gateway.access.keys import digest, new_client_secret, new_key
 from gateway.access.principals import Principal, PrincipalKind
 from gateway.access.standings import SECRET_SCOPE, WORKSPACE
-from gateway.access.store.database import Database
+from gateway.access.store.database import Database, open_database
 from gateway.access.store.tables import ApiKey, Change, ClientSecret, Group, Membership, ServiceAccount, User
 from gateway.administering import FILE, open_file
 from gateway.embedded import ONLINE_STORE
@@ -23,7 +23,8 @@ from gateway.web.admin.routes import SCOPES
 from gateway.web.admin.tokens import PATH as TOKENS
 from tests.doors.rights import PRINCIPALS, Ask, Things
 from tests.harness.houses import OPERATOR, House
-from tests.harness.offices import assign, open_offices
+from tests.harness.offices import assign, enrol, open_offices
+from tests.harness.postgresql import PostgreSQL
 
 
 class Stage:
@@ -203,3 +204,18 @@ def open_stage(demo_dir: Path, folder: Path) -> Iterator[Stage]:
     everybody = [*more, *((name, *roles) for name, roles in PRINCIPALS.items())]
     with open_offices(data, access, *everybody) as (house, keys), ExitStack() as open_ones:
         yield Stage(house, access, keys, open_ones)
+
+
+@contextmanager
+def open_admin(kind: str, demo_dir: Path, folder: Path, postgresql: Callable[[], PostgreSQL]) -> Iterator[tuple[House, str]]:
+    """The gateway of the demo, with a store of this kind that holds one admin, and that one's key."""
+    if kind == "sqlite":
+        with open_offices(demo_dir, folder, ("root", "admin")) as (house, keys):
+            yield house, keys["root"]
+        return
+    with postgresql().lend() as url:
+        with closing(open_database(url)) as database:
+            _, key = enrol(database, "root", "admin")
+        kept = {"store": "postgresql", "database": url, "kek": "5c" * 32}
+        with open_offices(demo_dir, folder, auth=kept) as (house, _):
+            yield house, key

@@ -4,6 +4,7 @@ bodies, paths and queries that are nearly right, in both databases. SCIM has mor
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,9 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.access.store.database import open_database
 from tests.doors.spoiling import ADMINISTRATIVE, examples, places, replaced
-from tests.harness.offices import enrol, open_offices
+from tests.doors.stage import open_admin
 from tests.web.test_openapi_admin import DOCUMENT, errors
 
 ODD: Sequence[Any] = (
@@ -130,18 +130,9 @@ def requests(draw: st.DrawFn) -> tuple[str, Sequence[str], str, bytes]:
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def admin(request: pytest.FixtureRequest, demo_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Admin]:
-    folder = tmp_path_factory.mktemp("access")
-    if request.param == "sqlite":
-        with open_offices(demo_dir, folder, ("root", "admin")) as (house, keys), house.as_caller(keys["root"]) as client:
-            yield Admin(client)
-        return
-    with request.getfixturevalue("postgresql").lend() as url:
-        database = open_database(url)
-        _, key = enrol(database, "root", "admin")
-        database.close()
-        kept = {"store": "postgresql", "database": url, "kek": "5c" * 32}
-        with open_offices(demo_dir, folder, auth=kept) as (house, _), house.as_caller(key) as client:
-            yield Admin(client)
+    server = partial(request.getfixturevalue, "postgresql")
+    with open_admin(request.param, demo_dir, tmp_path_factory.mktemp("access"), server) as (house, key), house.as_caller(key) as client:
+        yield Admin(client)
 
 
 def every_place(odd: Sequence[Any]) -> Iterator[tuple[str, bytes]]:
@@ -165,14 +156,14 @@ def test_every_place_may_hold_anything_at_all(admin: Admin) -> None:
         admin.ask(route, NAMES[:2], "", body)
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=250, suppress_health_check=[HealthCheck.too_slow])
 @given(asked=requests())
 def test_hundreds_of_requests_are_answered_as_described(admin: Admin, asked: tuple[str, Sequence[str], str, bytes]) -> None:
     admin.ask(*asked)
 
 
 @pytest.mark.slow
-@settings(max_examples=4_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4_000, suppress_health_check=[HealthCheck.too_slow])
 @given(asked=requests())
 def test_thousands_of_requests_are_answered_as_described(admin: Admin, asked: tuple[str, Sequence[str], str, bytes]) -> None:
     admin.ask(*asked)

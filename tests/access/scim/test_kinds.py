@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.access.principals import Principal, PrincipalKind
@@ -28,7 +28,6 @@ def there(said: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value is not None and value != {}}
 
 
-@settings(deadline=None)
 @given(NAMES, MAYBE, MAYBE, MAYBE, st.none() | NAMES.filter(lambda text: len(text) <= KIND_LENGTH), st.none() | st.booleans())
 def test_users(name: str, given_name: str | None, family: str | None, email: str | None, kind: str | None, primary: bool | None) -> None:  # noqa: FBT001 - drawn
     said = {
@@ -39,14 +38,12 @@ def test_users(name: str, given_name: str | None, family: str | None, email: str
     assert written("User", said) == there(said) | {"active": True}
 
 
-@settings(deadline=None)
 @given(NAMES, MAYBE, st.lists(NAMES, max_size=4))
 def test_groups(name: str, description: str | None, names: list[str]) -> None:
     said = {"displayName": name, GROUP_EXTENSION: there({"description": description, "idpMappingNames": names or None})}
     assert written("Group", said) == there(said)
 
 
-@settings(deadline=None)
 @given(NAMES, MAYBE, st.none() | st.booleans())
 def test_service_accounts(name: str, description: str | None, active: bool | None) -> None:  # noqa: FBT001 - drawn
     said = {"name": name, "description": description, "active": active}
