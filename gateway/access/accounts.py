@@ -166,6 +166,11 @@ def resource_of(account: "ServiceAccount | Row[str, str, str, str | None, str | 
     return Account(account.id, Principal(PrincipalKind.SERVICE_ACCOUNT, account.id), creator)
 
 
+def is_name(text: str) -> bool:
+    """Whether an account may be called so, whoever makes it."""
+    return bool(text.strip()) and len(text) <= MOST_NAME and not any(unicodedata.category(one) == "Cc" for one in text)
+
+
 def is_identifier(text: str) -> bool:
     """Whether this could be an id at all: what could not is asked of no database, and stands in no audit entry."""
     return _IDENTIFIER.fullmatch(text) is not None
@@ -219,7 +224,7 @@ def _free(act: Act, name: str) -> str:
 
 
 def _fitting_name(name: str) -> str:
-    if not name.strip() or len(name) > MOST_NAME or any(unicodedata.category(one) == "Cc" for one in name):
+    if not is_name(name):
         raise InvalidRequest(f"name must have 1 to {MOST_NAME} characters, not all of them blank, and no control characters.")
     return name
 

@@ -2,12 +2,14 @@
 
 from sqlalchemy import func
 
+from gateway.access.accounts import MOST_DESCRIPTION, MOST_NAME, is_name
 from gateway.access.principals import Principal, PrincipalKind
 from gateway.access.scim import resources
 from gateway.access.scim.columns import columns_of, groups, roles
 from gateway.access.scim.kinds import Kind, Told
-from gateway.access.scim.texts import TEXT_LENGTH, fitting
+from gateway.access.scim.texts import fitting
 from gateway.access.store.tables import ServiceAccount
+from gateway.errors import InvalidScim
 
 _KIND = PrincipalKind.SERVICE_ACCOUNT
 
@@ -48,6 +50,9 @@ def tell(row: ServiceAccount) -> Told:
 
 
 def write(row: ServiceAccount, said: resources.ServiceAccount) -> None:
-    row.name = fitting(said.name, "name") or ""
+    """Held to what every other door holds accounts to (`access.accounts`)."""
+    row.name = fitting(said.name, "name", MOST_NAME) or ""
+    if not is_name(row.name):
+        raise InvalidScim("invalidValue", "name: all of it blank, or with a control character")
     row.is_active = said.active is not False
-    row.description = fitting(said.description, "description", TEXT_LENGTH) or ""
+    row.description = fitting(said.description, "description", MOST_DESCRIPTION) or ""

@@ -102,9 +102,9 @@ def schemas() -> Node:
             "",
             ("name",),
             **every,
-            name=_unique(),
+            name=_unique(256),
             active=flag("false: its credentials are not taken; what it holds is kept."),
-            description=text(),
+            description=text(maxLength=4096),
             groups=groups,
             apiKey=text("Told where it is created, and never again."),
         ),
@@ -138,8 +138,8 @@ def schemas() -> Node:
     }
 
 
-def _unique() -> Node:
-    return text("No two have the same. Case matters.", minLength=1, maxLength=512)
+def _unique(most: int = 512) -> Node:
+    return text("No two have the same. Case matters.", minLength=1, maxLength=most)
 
 
 def _instant() -> Node:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.access.accounts import MOST_DESCRIPTION, MOST_NAME, is_name
 from gateway.access.principals import Principal, PrincipalKind
 from gateway.access.scim.kinds import Told
 from gateway.access.scim.resources import GROUP_EXTENSION
@@ -44,7 +45,7 @@ def test_groups(name: str, description: str | None, names: list[str]) -> None:
     assert written("Group", said) == there(said)
 
 
-@given(NAMES, MAYBE, st.none() | st.booleans())
+@given(NAMES.filter(is_name), MAYBE, st.none() | st.booleans())
 def test_service_accounts(name: str, description: str | None, active: bool | None) -> None:  # noqa: FBT001 - drawn
     said = {"name": name, "description": description, "active": active}
     assert written("ServiceAccount", said) == there(said) | {"active": active is not False}
@@ -78,6 +79,10 @@ def test_one_email_is_kept(emails: list[dict[str, Any]], kept: str | None) -> No
     [
         ("User", {"userName": "u", "emails": [{"value": "x", "type": "t" * (KIND_LENGTH + 1)}]}, "emails.type"),
         ("User", {"userName": "u", "name": {"givenName": "x" * (NAME_LENGTH + 1)}}, "name.givenName"),
+        ("ServiceAccount", {"name": "x" * (MOST_NAME + 1)}, "name"),
+        ("ServiceAccount", {"name": " \u2003"}, "name"),
+        ("ServiceAccount", {"name": "one\nline"}, "name"),
+        ("ServiceAccount", {"name": "s", "description": "x" * (MOST_DESCRIPTION + 1)}, "description"),
         ("Group", {"displayName": "g", GROUP_EXTENSION: {"idpMappingNames": ["a\0"]}}, "idpMappingNames"),
         ("ServiceAccount", {"name": "s", "description": "x" * 70_000}, "description"),
     ],
