@@ -247,10 +247,15 @@ def _read_int64(raw: bytes) -> Encoded:
     return (raw if digits is not raw else b'"%b"' % raw), digits
 
 
-def _read_float(raw: bytes) -> Encoded:
-    if raw not in _NON_FINITE and raw != b"null" and not (raw[:1] in b"-0123456789" and math.isfinite(float(raw))):
-        raise ValueError("expected float64 or null")
-    return raw, raw
+def _float_reader(kind: Kind) -> Reader:
+    wrong = f"expected {kind} or null"
+
+    def read(raw: bytes) -> Encoded:
+        if raw not in _NON_FINITE and raw != b"null" and not (raw[:1] in b"-0123456789" and math.isfinite(float(raw))):
+            raise ValueError(wrong)
+        return raw, raw
+
+    return read
 
 
 def _read_string(raw: bytes) -> Encoded:
@@ -278,7 +283,8 @@ def _read_timestamp(raw: bytes) -> Encoded:
 
 _FAST_READERS: dict[Kind, Reader] = {
     Kind.INT64: _read_int64,
-    Kind.FLOAT64: _read_float,
+    Kind.FLOAT64: _float_reader(Kind.FLOAT64),
+    Kind.FLOAT32: _float_reader(Kind.FLOAT32),
     Kind.STRING: _read_string,
     Kind.BOOLEAN: _read_boolean,
     Kind.TIMESTAMP: _read_timestamp,

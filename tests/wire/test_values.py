@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.features import BOOLEAN, FLOAT32, FLOAT64, INT64, STRING, TIMESTAMP, DataType, Feature, array_of, map_of, struct_of
@@ -375,6 +375,7 @@ _ODDER = (
 )
 
 
+@example([(FLOAT32, b"12")], b",")
 @given(
     st.lists(st.tuples(st.sampled_from(SCALARS), st.sampled_from((*_ODD, *_ODDER))), min_size=1, max_size=4), st.sampled_from((b",", b", "))
 )
