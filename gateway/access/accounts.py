@@ -14,7 +14,8 @@ from sqlalchemy import Row, and_, delete, select
 from sqlalchemy.orm import aliased
 
 from gateway.access.administration import Act
-from gateway.access.keys import digest, key_id, new_client_secret, new_key, random_name
+from gateway.access.giving import add_key
+from gateway.access.keys import digest, new_client_secret, random_name
 from gateway.access.lockout import refuse_lockout
 from gateway.access.principals import Principal, PrincipalKind
 from gateway.access.roles import EVERYTHING, Account, Action
@@ -69,7 +70,7 @@ def create(act: Act, account_id: str, name: str, description: str, credentials: 
     act.session.flush()
     act.detail = f"credentials: {credentials}"
     if credentials == API_KEY:
-        return Issued(account, _add_key(act, account_id))
+        return Issued(account, add_key(act.session, account_id, act.now_us))
     return Issued(account, add_secret(act, account_id, random_name(20))[1])
 
 
@@ -199,22 +200,6 @@ def _found(act: Act, ids: Sequence[str]) -> Sequence[Found]:
         .order_by(ServiceAccount.created_us, ServiceAccount.id)
     )
     return [Found(account, user or creator) for account, user, creator in rows]
-
-
-def _add_key(act: Act, account_id: str) -> str:
-    key = new_key()
-    act.session.add(
-        ApiKey(
-            id=key_id(key),
-            account_id=account_id,
-            digest=bytes.fromhex(digest(key)),
-            is_active=True,
-            created_us=act.now_us,
-            last_used_us=None,
-        )
-    )
-    act.session.flush()
-    return key
 
 
 def _free(act: Act, name: str) -> str:

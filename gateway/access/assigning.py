@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from gateway.access import audit
 from gateway.access.administration import Act
+from gateway.access.giving import role_row
 from gateway.access.principals import Principal, PrincipalKind
 from gateway.access.roles import Action, Resource, Scope, Workspace
 from gateway.access.standings import SECRET_SCOPE, Held, held_by
@@ -58,7 +59,7 @@ def assign(act: Act, assignments: Sequence[Assignment]) -> None:
         if not exists(act.session, principal):
             raise NotFound("principal_id: there is no such principal.")
     for one in dict.fromkeys(assignments):
-        row = _row(one)
+        row = role_row(one.principal, one.place.kind, one.place.name, one.role)
         key = (row.principal_kind, row.principal_id, row.resource_kind, row.resource_id, row.role)
         if act.session.get(RoleAssignment, key) is None:
             act.session.add(row)
@@ -144,13 +145,3 @@ def _tell(act: Act, assignments: Sequence[Assignment], way: str) -> None:
     for place, told in by_place.items():
         target = f"{place.kind}/{place.name}"
         audit.write(act.session, act.now_us, act.actor, place.action, target, audit.DONE, ", ".join(told))
-
-
-def _row(one: Assignment) -> RoleAssignment:
-    return RoleAssignment(
-        principal_kind=one.principal.kind,
-        principal_id=one.principal.id,
-        resource_kind=one.place.kind,
-        resource_id=one.place.name,
-        role=one.role,
-    )

@@ -8,7 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from gateway.access.administration import Act, Administration
-from gateway.access.keys import digest, key_id, new_key, random_name
+from gateway.access.giving import add_key, role_row
+from gateway.access.keys import key_id, new_key, random_name
 from gateway.access.principals import Actor, Principal, PrincipalKind
 from gateway.access.roles import ADMIN, EVERYTHING, Action
 from gateway.access.standings import ACCOUNT_TYPE
@@ -76,21 +77,11 @@ def _make_admin(act: Act, key: str, identity: str) -> None:
         )
         act.session.add(account)
     account.is_active = True
-    role = (principal.kind.value, principal.id, ACCOUNT_TYPE, "", ADMIN)
-    if act.session.get(RoleAssignment, role) is None:
-        kind, holder, resource_kind, resource, held = role
-        act.session.add(
-            RoleAssignment(principal_kind=kind, principal_id=holder, resource_kind=resource_kind, resource_id=resource, role=held)
-        )
+    if act.session.get(RoleAssignment, (principal.kind.value, principal.id, ACCOUNT_TYPE, "", ADMIN)) is None:
+        act.session.add(role_row(principal, ACCOUNT_TYPE, "", ADMIN))
     act.session.flush()
-    row = ApiKey(id=identity, account_id=ADMIN_ID, digest=_digest(key), is_active=True, created_us=act.now_us, last_used_us=None)
-    act.session.add(row)
-    act.session.flush()
+    add_key(act.session, ADMIN_ID, act.now_us, key)
     act.detail = f"api_key/{identity}; account_type: {ADMIN}"
-
-
-def _digest(key: str) -> bytes:
-    return bytes.fromhex(digest(key))
 
 
 def _free_name(session: Session) -> str:

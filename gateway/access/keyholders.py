@@ -11,7 +11,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from gateway.access.administration import Act
-from gateway.access.keys import digest, key_id, new_key
+from gateway.access.giving import add_key, role_row
+from gateway.access.keys import key_id
 from gateway.access.principals import Principal, PrincipalKind
 from gateway.access.roles import ADMIN, EVERYTHING, Account, Action
 from gateway.access.standings import ACCOUNT_TYPE, ALL_WORKSPACES, SECRET_SCOPE, WORKSPACE, held_by
@@ -193,35 +194,21 @@ def _sought(session: Session, account: str) -> ServiceAccount | None:
 
 
 def _add_key(act: Act, account_id: str) -> Made:
-    key = new_key()
+    key = add_key(act.session, account_id, act.now_us)
     identity = key_id(key)
     assert identity is not None  # it is new
-    row = ApiKey(
-        id=identity,
-        account_id=account_id,
-        digest=bytes.fromhex(digest(key)),
-        is_active=True,
-        created_us=act.now_us,
-        last_used_us=None,
-    )
-    act.session.add(row)
-    act.session.flush()
     return Made(account_id, identity, key)
 
 
 def _assign(act: Act, account_id: str, grants: Iterable[Grant]) -> Sequence[str]:
     """Those that it did not have, as the audit log has them."""
-    given = []
+    given, holder = [], Principal(PrincipalKind.SERVICE_ACCOUNT, account_id)
     for one in dict.fromkeys(grants):
         act.require(Action.MANAGE_DIRECTORY, EVERYTHING)
         if one.resource_kind == WORKSPACE and not one.resource_id.strip():
             raise InvalidRequest("A role needs the name of its workspace.")
-        row = (PrincipalKind.SERVICE_ACCOUNT.value, account_id, one.resource_kind, one.resource_id, one.role)
-        if act.session.get(RoleAssignment, row) is None:
-            kind, holder, resource_kind, resource, role = row
-            act.session.add(
-                RoleAssignment(principal_kind=kind, principal_id=holder, resource_kind=resource_kind, resource_id=resource, role=role)
-            )
+        if act.session.get(RoleAssignment, (holder.kind.value, holder.id, one.resource_kind, one.resource_id, one.role)) is None:
+            act.session.add(role_row(holder, one.resource_kind, one.resource_id, one.role))
             given.append(f"+{one}")
     act.session.flush()
     return given

@@ -11,6 +11,7 @@ from sqlalchemy import delete, inspect, select
 from sqlalchemy.orm import Session
 
 from gateway.access.administration import Act
+from gateway.access.giving import role_row
 from gateway.access.manifests import Manifests, begin_manifests, open_manifests, tampered
 from gateway.access.roles import EVERYTHING, Action, Scope, ScopeRole
 from gateway.access.sealing import Sealer, context_of
@@ -52,10 +53,7 @@ class SecretVault:
         maker = act.actor.principal
         if maker is not None:
             act.detail = f"{ScopeRole.MANAGER} to {maker.kind}/{maker.id}"
-            given = RoleAssignment(
-                principal_kind=maker.kind, principal_id=maker.id, resource_kind=SECRET_SCOPE, resource_id=scope, role=ScopeRole.MANAGER
-            )
-            act.session.add(given)
+            act.session.add(role_row(maker, SECRET_SCOPE, scope, ScopeRole.MANAGER))
 
     def delete_scope(self, act: Act, scope: str) -> None:
         """With all roles on it. Raises PermissionDenied, NotFound, FailedPrecondition."""

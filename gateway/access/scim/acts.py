@@ -12,7 +12,7 @@ from sqlalchemy import inspect, select
 from sqlalchemy.orm import InstanceState
 
 from gateway.access.administration import Act
-from gateway.access.keys import digest, key_id, new_key
+from gateway.access.giving import add_key
 from gateway.access.lockout import refuse_lockout
 from gateway.access.principals import Principal, PrincipalKind
 from gateway.access.roles import EVERYTHING, Action
@@ -26,7 +26,7 @@ from gateway.access.scim.reading import patched, read_resource
 from gateway.access.scim.roles import assign, assigned, forget
 from gateway.access.scim.telling import RELATED, Wanted, tell
 from gateway.access.scim.texts import fitting
-from gateway.access.store.tables import ApiKey, Group, ServiceAccount, User
+from gateway.access.store.tables import Group, ServiceAccount, User
 from gateway.errors import AlreadyExists, InvalidScim, MalformedBody, NotFound
 from gateway.wire.json import decode_strict
 
@@ -81,7 +81,7 @@ def create(act: Act, kind: Kind[Row, Said], identity: str, body: bytes, asking: 
         raise InvalidScim("invalidValue", "active: a user that is not active is not kept, so none can be made")
     row = kind.make(identity, act.actor.principal, act.now_us)
     _write(act, kind, row, said, _parts(said, asking, whole=False))
-    key = _first_key(act, identity) if kind.principal is PrincipalKind.SERVICE_ACCOUNT else None
+    key = add_key(act.session, identity, act.now_us) if kind.principal is PrincipalKind.SERVICE_ACCOUNT else None
     told = _told(act, kind, row, asking)
     return told if key is None else told | {"apiKey": key}
 
@@ -201,17 +201,3 @@ def _remove(act: Act, kind: Kind[Row, Said], row: Row) -> None:
     act.session.delete(row)
     act.detail = "deleted"
     refuse_lockout(act)
-
-
-def _first_key(act: Act, account: str) -> str:
-    key = new_key()
-    made = ApiKey(
-        id=key_id(key),
-        account_id=account,
-        digest=bytes.fromhex(digest(key)),
-        is_active=True,
-        created_us=act.now_us,
-        last_used_us=None,
-    )
-    act.session.add(made)
-    return key

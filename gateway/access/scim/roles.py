@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from gateway.access.giving import role_row
 from gateway.access.principals import Principal, PrincipalKind
 from gateway.access.roles import ADMIN, ScopeRole, WorkspaceRole
 from gateway.access.scim.resources import Role
@@ -56,11 +57,7 @@ def assign(session: Session, principal: Principal, wanted: frozenset[Assigned]) 
     for kind, resource, role in given:
         if kind == SECRET_SCOPE and session.get(SecretScope, resource) is None:
             raise InvalidScim("invalidValue", "roles.type: there is no secret scope of this name")
-        session.add(
-            RoleAssignment(
-                principal_kind=principal.kind.value, principal_id=principal.id, resource_kind=kind, resource_id=resource, role=role
-            )
-        )
+        session.add(role_row(principal, kind, resource, role))
     for kind, resource, role in taken:
         session.delete(session.get_one(RoleAssignment, (principal.kind.value, principal.id, kind, resource, role)))
     signed = [("+", one) for one in given] + [("-", one) for one in taken]
