@@ -1,17 +1,13 @@
 """`feature-gateway audit`: who did what to what, when, and how it ended."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from gateway.commands.stores import opened, store_options
-from gateway.commands.telling import given
+from gateway.commands.telling import given, show_rows
 
 
 @click.command()
@@ -48,14 +44,7 @@ def audit(data_dir: Path | None, database: str | None, config: Path | None, as_j
 def _show(entries: list[dict[str, Any]]) -> None:
     columns = ("at", "actor", "action", "target", "outcome", "detail")
     rows = [(entry["at"], _actor(entry["actor"]), *[entry[column] for column in columns[2:]]) for entry in entries]
-    if sys.stdout.isatty():
-        table = Table(*columns)
-        for row in rows:
-            table.add_row(*map(Text, row))
-        Console().print(table)
-        return
-    for row in rows:
-        click.echo("\t".join(row))
+    show_rows(columns, rows)
 
 
 def _actor(actor: dict[str, str]) -> str:

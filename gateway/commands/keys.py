@@ -1,19 +1,16 @@
 """`feature-gateway keys`: service accounts and their API keys, beside a server that runs."""
 
 import json
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from gateway.access.roles import ADMIN, WorkspaceRole
 from gateway.commands.stores import F, opened, store_options
+from gateway.commands.telling import show_rows
 
 if TYPE_CHECKING:
     from gateway.access.keyholders import Grant, Listed, Made
@@ -121,15 +118,7 @@ def list_command(as_json: bool, data_dir: Path | None, database: str | None, con
         click.echo(json.dumps([_as_json(one) for one in listed], indent=2))
         return
     rows = [(one.key_id, one.account, _state(one), ", ".join(one.roles) or "-", _time(one.created_us), _used(one)) for one in listed]
-    columns = ("key", "account", "state", "roles", "created", "last used")
-    if sys.stdout.isatty():
-        table = Table(*columns)
-        for row in rows:
-            table.add_row(*map(Text, row))
-        Console().print(table)
-        return
-    for row in rows:
-        click.echo("\t".join(row))
+    show_rows(("key", "account", "state", "roles", "created", "last used"), rows)
 
 
 @keys.command()

@@ -1,7 +1,7 @@
 """How commands speak: errors as one clear text and an exit status, tables and bars on a terminal, plain lines elsewhere."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -10,6 +10,8 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.status import Status
+from rich.table import Table
+from rich.text import Text
 
 from gateway.applying import APPLY, ServerSilent
 from gateway.embedded import PINNED_SERVER, SERVER
@@ -54,6 +56,18 @@ def fail(text: str, status: int) -> None:
 
 def given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
+
+
+def show_rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table on a terminal, tabs elsewhere."""
+    if sys.stdout.isatty():
+        table = Table(*columns)
+        for row in rows:
+            table.add_row(*map(Text, row))
+        Console().print(table)
+        return
+    for row in rows:
+        click.echo("\t".join(row))
 
 
 @contextmanager
