@@ -49,7 +49,7 @@ def sign(signer: OpenKey, policy: Policy, account_id: str, client_secret_id: str
 
 
 class Verifier:
-    """Called with a token, says what it says; None of one that is not genuine, or over. Costs a third of a millisecond."""
+    """Called with a token, says what it says; None of one that is not genuine, or over. Costs a signature's check."""
 
     def __init__(self, ring: KeyRing, policy: Policy, wall_s: Callable[[], float] = time.time) -> None:
         self._ring = ring
