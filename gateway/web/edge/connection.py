@@ -366,7 +366,7 @@ class Edge(Limited):
         self._say_last(last_words(error, begun, self.server_state.default_headers))
 
 
-def edge(routes: Iterable[BaseRoute], limits: Server, counters: Counters, lifecycle: Lifecycle) -> type[Edge]:
+def edge(routes: Iterable[BaseRoute], limits: Server, admission: Admission, counters: Counters, lifecycle: Lifecycle) -> type[Edge]:
     """uvicorn's `http` class for an application with these routes, within these limits, in a process with this life."""
     framing = Framing(max_header_bytes=limits.max_header_bytes, max_headers=limits.max_headers, max_body_bytes=limits.max_body_bytes)
     own = {
@@ -375,7 +375,7 @@ def edge(routes: Iterable[BaseRoute], limits: Server, counters: Counters, lifecy
         "limits": limits,
         "counters": counters,
         "framing": framing,
-        "admission": Admission(limits.max_connections, limits.max_connections_per_client),
+        "admission": admission,
         "watch": Watch(every_s(limits.header_timeout_s, limits.body_timeout_s, limits.write_timeout_s)),
         "preamble": Preamble(),
     }

@@ -15,6 +15,7 @@ from gateway.counters import Counters
 from gateway.lifecycle import Lifecycle
 from gateway.settings import Server
 from gateway.web.edge import Edge, edge
+from gateway.web.edge.admission import Admission
 from tests.web.edge.corpus import Seen
 
 LIMITS = Server.model_validate({})
@@ -87,7 +88,8 @@ class Bench:
 
     def __init__(self, routes: Sequence[BaseRoute] = ()) -> None:
         self.app, self.counters = Application(), Counters()
-        self.edge = edge(routes, LIMITS, self.counters, Lifecycle())
+        admission = Admission(LIMITS.max_connections, LIMITS.max_connections_per_client)
+        self.edge = edge(routes, LIMITS, admission, self.counters, Lifecycle())
         self._config = uvicorn.Config(self.app, http=self.edge, lifespan="off", log_config=None, access_log=False, server_header=False)
         self._config.load()
         self._state = ServerState()
