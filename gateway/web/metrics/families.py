@@ -83,7 +83,7 @@ _REQUESTS = {
         "call",
         "outcome",
     ),
-    "ingest_records_total": _counter("Records of ingests: acknowledged, checked (a dry run), refused, or lost.", "result"),
+    "ingest_records_total": _counter("Records of ingests: taken, checked (a dry run), refused, or unconfirmed.", "result"),
 }
 _HOUSE = {
     **{f"{name}_total": _counter(meaning) for name, meaning in MEANINGS.items()},

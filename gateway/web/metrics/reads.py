@@ -5,10 +5,10 @@ from collections import Counter
 from gateway.measures.book import Book
 from gateway.measures.histogram import ROWS, Histogram
 from gateway.measures.ledgers import Outcome, ServiceLedger, ViewLedger
+from gateway.serving.desk import FATES
 from gateway.web.metrics.families import SOURCES
 from gateway.web.metrics.told import Tell, Told
 
-RECORD_RESULTS = ("acknowledged", "checked", "refused", "lost")
 _REFUSALS = {401: "unauthenticated", 403: "denied"}
 
 
@@ -87,5 +87,5 @@ def _tell_requests(told: Told, book: Book) -> None:
         told.histogram("request_duration_seconds", histogram, door, code)
     for (status, fault), count in book.problems.items():
         told.number("problems_total", count, str(status), fault)
-    for result in RECORD_RESULTS:
+    for result in FATES:
         told.number("ingest_records_total", book.records[result], result)

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -88,8 +89,9 @@ class Bench:
 
     def __init__(self, routes: Sequence[BaseRoute] = ()) -> None:
         self.app, self.counters = Application(), Counters()
+        self.problems: Counter[tuple[int, str]] = Counter()
         admission = Admission(LIMITS.max_connections, LIMITS.max_connections_per_client)
-        self.edge = edge(routes, LIMITS, admission, self.counters, Lifecycle())
+        self.edge = edge(routes, LIMITS, Lifecycle(), admission, self.counters, self.problems)
         self._config = uvicorn.Config(self.app, http=self.edge, lifespan="off", log_config=None, access_log=False, server_header=False)
         self._config.load()
         self._state = ServerState()
