@@ -1,7 +1,13 @@
 """What Prometheus is told: in its own format, of what happened, and of nothing that came with a request."""
 
+import platform
+import re
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from importlib.metadata import version
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -13,6 +19,7 @@ from gateway.counters import MEANINGS, RESULTS, Counters
 from gateway.features import INT64, Feature, ViewLayout
 from gateway.hosting.lag import LoopLag
 from gateway.measures.book import Book
+from gateway.measures.families import Kind
 from gateway.serving.plan import timed_out
 from gateway.tasks import Tasks
 from gateway.web.edge.admission import Admission
@@ -147,3 +154,65 @@ def test_they_can_be_left_open_and_are_where_the_gateway_has_no_keys(demo_dir: P
     for tree in (demo_settings(demo_dir, auth={"keys": KEYS_OF_ALL, "metrics": "open"}), cluster_settings(cluster.url)):
         with open_house(tree, None) as opened:
             assert opened.client.get("/metrics").status_code == 200
+
+
+def test_what_only_grows_only_grows_and_fits_together_at_every_moment(demo_dir: Path) -> None:
+    grows = {name for name, about in FAMILIES.items() if about.kind is not Kind.GAUGE}
+    with open_house(demo_settings(demo_dir, telemetry={"sample_ratio": 0.5}), OPERATOR) as house:
+        over = threading.Event()
+
+        def caller(number: int) -> None:
+            bodies = [named(), named(joinKeys=KEYS | {"tailnum": f"N{number}"}), named(joinKeys={}), named(maxAgeMs=0)]
+            with house.as_caller(OPERATOR) as client:
+                for body in cycle(bodies):
+                    if over.is_set():
+                        return
+                    client.post(f"{NAMED}/features", json=body)
+                    client.post(f"{NAMED}/features:batch", json={"rows": [body]})
+
+        with ThreadPoolExecutor(3) as pool:
+            calling = [pool.submit(caller, number) for number in range(3)]
+            before: Samples = {}
+            for _ in range(25):
+                reply = house.client.get("/metrics", headers={"Accept": "application/openmetrics-text"})
+                now = samples(reply.text)  # the parser refuses buckets that do not add up
+                kept = {key: value for key, value in before.items() if re.sub("_(bucket|sum|count)$", "", key[0]) in grows}
+                assert all(now[key] >= value for key, value in kept.items())
+                events, bad = of(now, "slo_events_total"), of(now, "slo_bad_events_total")
+                assert events.keys() == bad.keys()
+                assert all(bad[labels] <= count for labels, count in events.items())
+                answered = total(now, "read_duration_seconds_count") - total(now, "read_duration_seconds_count", outcome="error")
+                assert answered == total(now, "slo_events_total", slo="stale")
+                before = now
+            over.set()
+            assert [one.result() for one in calling] == [None] * 3
+
+
+def test_it_is_compressed_and_told_in_another_format_for_who_asks(house: House) -> None:
+    plain = house.client.get("/metrics", headers={"Accept-Encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    packed = house.client.get("/metrics", headers={"Accept-Encoding": "gzip", "Accept": "application/openmetrics-text;version=1.0.0"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    assert int(packed.headers["content-length"]) < len(packed.text) / 3
+    assert packed.headers["vary"] == plain.headers["vary"] == "accept, accept-encoding"
+    assert families(packed.text).keys() == families(plain.text).keys()
+
+
+def test_without_a_cluster_tectons_own_path_tells_the_same_to_the_same(house: House) -> None:
+    reply = house.client.get("/api/v1/observability/metrics")
+    assert reply.headers["content-type"].startswith("application/openmetrics-text")
+    assert families(reply.text).keys() == FAMILIES.keys()
+    with house.as_caller(STRANGER) as caller:
+        assert caller.get("/api/v1/observability/metrics").status_code == 403
+
+
+def test_what_runs_is_told_and_how_many_are_connected(house: House) -> None:
+    with house.as_caller(OPERATOR) as other:
+        assert other.get("/livez").status_code == 200
+        told = scraped(house)
+        [labels] = of(told, "build_info")
+        assert dict(labels) == {"version": version("feature-gateway"), "python": platform.python_version(), "origin": "embedded"}
+        assert total(told, "connections") == house.app.admission.connections >= 2
+        assert told["process_resident_memory_bytes", ()] > 1e6
+        assert told["process_open_fds", ()] > 3
