@@ -39,6 +39,7 @@ from gateway.serving.workers import Workers
 from gateway.settings import Server, Settings, SettingsError
 from gateway.tasks import Tasks
 from gateway.telemetry import Sampling, Telemetry
+from gateway.web.edge.admission import Admission
 from gateway.web.middleware import Problems
 from gateway.web.problems import status_of
 from gateway.web.routes import Directory, routes
@@ -55,12 +56,13 @@ logger = logging.getLogger(__name__)
 
 class Gateway(Starlette):
     """Starlette with one middleware of our own around its router: its stock pair costs two more calls on every request. `lifecycle` is for
-    the server to set; `limits` and `counters` are its edge's, and `book` holds what it measures."""
+    the server to set; `limits`, `admission` and `counters` are its edge's, and `book` holds what it measures."""
 
     def __init__(
         self,
         lifecycle: Lifecycle,
         limits: Server,
+        admission: Admission,
         counters: Counters,
         book: Book,
         routes: Sequence[BaseRoute],
@@ -69,6 +71,7 @@ class Gateway(Starlette):
         super().__init__(routes=routes, lifespan=lifespan)
         self.lifecycle = lifecycle
         self.limits = limits
+        self.admission = admission
         self.counters = counters
         self.book = book
         self.router.redirect_slashes = False
@@ -110,7 +113,8 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
     )
     lifecycle, forwarder = seams.lifecycle or Lifecycle(), open_forwarder(settings)
     access = open_access(settings, gate)
-    furnished = furnish(settings, origin, gate, telemetry, tasks, workers, seams.clock, counters, lifecycle, guard, forwarder)
+    copy = None if access is None else access.copy
+    furnished = furnish(settings, origin, gate, telemetry, tasks, workers, seams.clock, counters, lifecycle, guard, forwarder, copy)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -132,7 +136,7 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
             await close_within(SPANS_S, provider.shutdown)
 
     doors = [*(access.routes() if access is not None else ()), *routes(furnished.house)]
-    return Gateway(lifecycle, settings.server, furnished.counters, furnished.book, doors, lifespan)
+    return Gateway(lifecycle, settings.server, furnished.admission, furnished.counters, furnished.book, doors, lifespan)
 
 
 async def close_within(seconds: float, close: Callable[[], None]) -> None:
