@@ -32,6 +32,7 @@ from gateway.request_log import RequestLog
 from gateway.serving.checking import OnDemandChecks
 from gateway.serving.desk import Desk
 from gateway.serving.doors import BATCH_DOORS, doors
+from gateway.serving.explaining import Explainer
 from gateway.serving.fetching import Fetcher
 from gateway.serving.gathering import Gatherer
 from gateway.serving.inline import InlineReads
@@ -159,12 +160,27 @@ def furnish(
         clock=clock,
     )
     tecton = TectonReads(settings.default_workspace, int(Show.NAMES | Show.DATA_TYPES) if settings.include_names_by_default else 0)
+    spelt = doors(tecton)
+    explainer = Explainer(
+        reader,
+        spelt.named_single,
+        gate,
+        store,
+        policies,
+        keeper.effective_at,
+        status_of,
+        origin_name=name,
+        breaker_open=None if guard is None else lambda: guard.open,
+        patience_s=patience_s,
+        clock=clock,
+    )
     house = House(
         reader,
+        explainer,
         wildcards,
         Desk(gate, schemas, origin, purger, book, patience_s=patience_s),
         origin,
-        doors(tecton),
+        spelt,
         tecton,
         Metrics(counters, book, store, flights, lag, 1 if lifecycle.worker is None else lifecycle.worker.number, guard),
         settings.server.max_body_bytes,

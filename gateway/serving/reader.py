@@ -33,6 +33,7 @@ from gateway.serving.plan import ComputedView, Plan, Projection
 from gateway.serving.recording import Recorder
 from gateway.serving.rows import assemble, facts_of, look_up, staleness_of, vector_or_error
 from gateway.serving.schemas import Schemas
+from gateway.serving.trails import Phase, Trail
 from gateway.serving.work import Errand, RowWork
 from gateway.serving.workers import Workers
 from gateway.telemetry import ReadFacts, Telemetry, trace_id_of
@@ -274,7 +275,29 @@ class FeatureReader:
             self._telemetry.end_read(span, facts, time.perf_counter() - started_s)
         return reply
 
+    async def trace(self, call: Call, trail: Trail) -> Answers:
+        """The answers of a read made as `read` makes it, which leaves a trail; it is neither spelled nor noted as a read. Raises
+        GatewayError."""
+        _, _, answers = await self._answers(call, ReadFacts(), None, time.perf_counter(), None, trail)
+        return answers
+
     async def _read(self, call: Call, facts: ReadFacts, span: Span | None, started_s: float, launched: Launched | None) -> Reply:
+        request, plan, answers = await self._answers(call, facts, span, started_s, launched)
+        bypass, door = not request.options.read_from_cache, call.door.name
+        if span is not None:
+            told = facts_of(plan, answers, bypass=bypass)
+            for name in ReadFacts.__slots__:
+                setattr(facts, name, getattr(told, name))
+        reply = Reply(call.door.encode(request, answers), answers.stale)
+        elapsed_s = time.perf_counter() - started_s
+        outcome = self._recorder.read(plan, plan.projection(request.selectors), door, answers, elapsed_s, bypass=bypass)
+        if span is not None:
+            self._recorder.traced(plan, door, outcome, elapsed_s, trace_id_of(span))
+        return reply
+
+    async def _answers(
+        self, call: Call, facts: ReadFacts, span: Span | None, started_s: float, launched: Launched | None, trail: Trail | None = None
+    ) -> tuple[ReadRequest, Plan, Answers]:
         caller, request = call.understood or self._understand(call)
         self._gate.admit(caller, request.service.workspace)
         facts.rows = len(request.rows)
@@ -288,22 +311,14 @@ class FeatureReader:
         if plan is None:
             plan = await _in_time(self._schemas.fetch(request.service, caller), deadline_s)
         facts.workspace, facts.feature_service = plan.service.workspace, plan.service.name
+        if trail is not None:
+            trail.begun(deadline_s)
         try:
-            answers = await self._answer(call, request, plan, caller, span, started_s, deadline_s, launched)
+            answers = await self._answer(call, request, plan, caller, span, started_s, deadline_s, launched, trail)
         except SchemaDisagreement:
             plan = await _in_time(self._schemas.corrected(request.service, caller, plan), deadline_s)
-            answers = await self._answer(call, request, plan, caller, span, started_s, deadline_s)
-        bypass, door = not request.options.read_from_cache, call.door.name
-        if span is not None:
-            told = facts_of(plan, answers, bypass=bypass)
-            for name in ReadFacts.__slots__:
-                setattr(facts, name, getattr(told, name))
-        reply = Reply(call.door.encode(request, answers), answers.stale)
-        elapsed_s = time.perf_counter() - started_s
-        outcome = self._recorder.read(plan, plan.projection(request.selectors), door, answers, elapsed_s, bypass=bypass)
-        if span is not None:
-            self._recorder.traced(plan, door, outcome, elapsed_s, trace_id_of(span))
-        return reply
+            answers = await self._answer(call, request, plan, caller, span, started_s, deadline_s, trail=trail)
+        return request, plan, answers
 
     def _understand(self, call: Call) -> tuple[Caller, ReadRequest]:
         return self._gate.identify(call.authorization), call.door.decode(call.body, call.path)
@@ -318,6 +333,7 @@ class FeatureReader:
         started_s: float,
         deadline_s: float,
         launched: Launched | None = None,
+        trail: Trail | None = None,
     ) -> Answers:
         if plan.wildcard:
             await _in_time(self._schemas.prove(request.service, caller), deadline_s)
@@ -353,9 +369,15 @@ class FeatureReader:
             traceparent=call.traceparent,
             priority=call.priority,
             own=None if launched is None else launched.flight,
+            witness=trail,
         )
+        if trail is not None:
+            from_cache = self._from_cache(request, plan, caller, now_s)
+            trail.looked_up(self._store, plan, projection, request, rows[0], now_s, from_cache=from_cache)
         self._refresh(plan, projection, request, caller, rows)
         await self._gatherer.gather(errand, rows)
+        if trail is not None:
+            trail.mark(Phase.FETCH)
         self._note(plan, [[row.keys[index] for index in projection.needed] for row in rows if row.error is None], now_s)
         if request.show & _LABELS and plan.labels is None:  # the reply may have brought them
             labelled = self._schemas.at_hand(request.service, caller)
@@ -369,6 +391,8 @@ class FeatureReader:
         elapsed_s = time.perf_counter() - started_s
         served = [row for row, outcome in zip(rows, outcomes, strict=True) if isinstance(outcome, Vector)]
         stale = staleness_of(plan, projection, served, answered_s)
+        if trail is not None:
+            trail.mark(Phase.COMPUTE)
         return Answers(outcomes, elapsed_s, [row.slo for row in rows], any(row.partial for row in rows), waited_s, stale)
 
     def _from_cache(self, request: ReadRequest, plan: Plan, caller: Caller, now_s: float) -> bool:
