@@ -219,3 +219,14 @@ def timed(told: bytes, timings: ExplainedTimings) -> bytes:
 def members(named: bytes) -> dict[str, msgspec.Raw]:
     """The values of a view's features by name, in order, as they are spelled on the named door."""
     return msgspec.json.decode(b"{%b}" % named, type=dict[str, msgspec.Raw])
+
+
+class ToldExplanation(Explanation):
+    """An explanation as a client of this door has it."""
+
+    timings: ExplainedTimings
+
+
+def read_explanation(body: bytes) -> ToldExplanation:
+    """What a gateway told, perhaps a newer one: what is not known here is passed over. Raises ValueError for what is no explanation."""
+    return msgspec.json.decode(body, type=ToldExplanation)

@@ -17,6 +17,7 @@ from tests.harness.clock import Hold, wait_until
 from tests.harness.cluster import ALICE, Cluster, html
 from tests.harness.exchanges import Exchange, seen_by
 from tests.harness.houses import READER, STRANGER, House, authorization, cluster_settings, demo_settings, open_house
+from tests.harness.offices import open_offices
 from tests.harness.valkey import Valkey
 from tests.serving.payments import FRAUD, VIEW_KEYS, payment
 
@@ -413,3 +414,48 @@ def test_one_set_of_keys_has_one_hash_and_another_another(demo: House) -> None:
     assert ids() == first
     assert {name for name in first if first[name] != other[name]} == {"plane_history"}
     assert len(set(first.values())) == len(STORED_VIEWS)
+
+
+def test_what_is_near_its_end_is_due(demo_dir: Path) -> None:
+    with open_house(demo_settings(demo_dir, cache=CACHE | {"early_refresh": 5.0})) as house:
+        house.origin.while_fetching = lambda: house.clock.advance(1.0)
+        told = explained(house.client)
+        early = {name: view["fragment"]["earlyRefreshInSeconds"] for name, view in views(told).items()}
+        assert all(0 < seconds < 59 for seconds in early.values())
+        house.clock.advance(58.99)
+        hold = house.origin.hold = Hold()
+        due = explained(house.client)
+        hold.release()
+        assert (all_of(due, "atHand"), all_of(due, "source"), all_of(due, "cameBy")) == ({"due"}, {"cache"}, {"at_hand"})
+        wait_until(lambda: len(house.origin.fetches) == 2, "it is fetched again in the background")
+
+
+def test_a_cluster_that_answers_all_views_renews_those_at_hand_and_that_is_told(cluster: Cluster) -> None:
+    with open_house(cluster_settings(cluster.url, views=VIEW_KEYS, cache={"ttl_s": 60}), ALICE) as house:
+        assert house.client.post(f"{FRAUD}/features", json=payment()).status_code == 200
+        house.clock.advance(5)
+        other = payment(joinKeys={"user_id": "ann", "merchant_id": 8})
+        told = views(house.client.post(f"{FRAUD}/features:explain", json=other).json())
+        user = told["user"]
+        assert (user["atHand"], user["source"], user["cameBy"], user["flight"]) == ("fresh", "origin", "along", None)
+        assert (user["had"]["ageSeconds"], user["fragment"]["ageSeconds"]) == (5.0, 0.0)
+        assert (told["merchant"]["atHand"], told["merchant"]["cameBy"]) == ("absent", "own_flight")
+
+
+def test_of_an_account_of_the_store_the_name_is_told(demo_dir: Path, tmp_path: Path) -> None:
+    principals = (("fraud-model", "prod=consumer"), ("boss", "prod=editor"))
+    with (
+        open_offices(demo_dir, tmp_path, *principals) as (house, keys),
+        house.as_caller(keys["fraud-model"]) as model,
+        house.as_caller(keys["boss"]) as boss,
+    ):
+        grant = explained(model)["grant"]
+        assert (grant["name"], grant["kind"], grant["rights"]) == ("fraud-model", "service_account", ["read"])
+        assert explained(boss)["grant"]["rights"] == ["read", "ingest", "purge"]
+
+
+def test_where_everybody_may_read_nobody_is_known(demo_dir: Path) -> None:
+    tree = demo_settings(demo_dir) | {"auth": {"mode": "open"}}
+    with open_house(tree, None) as house:
+        grant = explained(house.client)["grant"]
+        assert (grant["gate"], grant["held"], grant["name"], grant["rights"]) == ("open", True, None, [])
