@@ -20,8 +20,11 @@ from tests.harness.houses import READER, STRANGER, House, authorization, cluster
 from tests.harness.offices import open_offices
 from tests.harness.valkey import Valkey
 from tests.serving.payments import FRAUD, VIEW_KEYS, payment
+from tests.web.test_openapi import component, validator
 
 EXPLAIN = f"{NAMED}/features:explain"
+SHAPE = validator(component("Explanation"))
+"""As `/openapi.json` has it, with all that may be said in one word."""
 CACHE = {"ttl_s": 60, "negative_ttl_s": 10, "stale_if_error_s": 300}
 
 
@@ -29,7 +32,13 @@ def explained(client: httpx.Client, path: str = EXPLAIN, **more: Any) -> dict[st
     reply = client.post(path, json=named(**more))
     assert reply.status_code == 200, reply.text
     told: dict[str, Any] = reply.json()
+    assert list(SHAPE.iter_errors(told)) == []
     return told
+
+
+def asked(client: httpx.Client, **more: Any) -> dict[str, Any]:
+    """Before the scripted cluster."""
+    return explained(client, f"{FRAUD}/features:explain", **payment(**more))
 
 
 def views(told: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -306,17 +315,16 @@ def test_each_of_the_terms_names_the_section_that_says_it(demo_dir: Path) -> Non
 
 
 def test_before_a_cluster_the_grant_is_told_and_what_lacks_one_is_not_looked_for(cluster: Cluster) -> None:
-    path = f"{FRAUD}/features:explain"
     with open_house(cluster_settings(cluster.url, views=VIEW_KEYS, cache={"ttl_s": 60}), ALICE) as house:
-        told = house.client.post(path, json=payment()).json()
+        told = asked(house.client)
         assert (all_of(told, "atHand"), told["grant"]["gate"], told["grant"]["held"]) == ({"not_granted"}, "passthrough", False)
         assert (told["grant"]["endsInSeconds"], told["grant"]["name"], told["grant"]["rights"]) == (30.0, None, [])
         house.clock.advance(10)
-        again = house.client.post(path, json=payment()).json()
+        again = asked(house.client)
         assert (all_of(again, "atHand"), again["grant"]["held"], again["grant"]["endsInSeconds"]) == ({"fresh"}, True, 20.0)
         assert (again["origin"]["kind"], again["origin"]["breaker"]) == ("tecton", "closed")
         house.clock.advance(21)
-        late = house.client.post(path, json=payment()).json()
+        late = asked(house.client)
         assert (all_of(late, "atHand"), all_of(late, "source"), late["grant"]["held"]) == ({"not_granted"}, {"origin"}, False)
 
 
@@ -324,7 +332,7 @@ def test_attempts_and_what_the_origin_says_of_its_service(cluster: Cluster) -> N
     tree = cluster_settings(cluster.url, views=VIEW_KEYS, guard={"retries": 2, "hedging": False})
     with open_house(tree, ALICE) as house:
         cluster.act("get-features", html(503))
-        told = house.client.post(f"{FRAUD}/features:explain", json=payment()).json()
+        told = asked(house.client)
         [call] = told["origin"]["calls"]
         assert (call["attempts"], call["retries"], call["hedged"], call["error"]) == (2, 1, False, None)
         assert told["origin"]["sloInfo"]["eligible"] is True
@@ -369,7 +377,7 @@ def test_a_schema_that_had_changed_is_fetched_again_and_that_is_told(cluster: Cl
         assert house.client.post(f"{FRAUD}/features", json=payment()).status_code == 200
         name = next(name for name, _ in cluster.services["prod", "fraud"].features if name.startswith("user."))
         cluster.services["prod", "fraud"] = cluster.services["prod", "fraud"].without(name)
-        told = house.client.post(f"{FRAUD}/features:explain", json=payment(maxAgeMs=0)).json()
+        told = asked(house.client, maxAgeMs=0)
         assert told["schemaCorrected"] is True
         assert name not in told["features"]
         assert len(told["origin"]["calls"]) == 1
@@ -434,8 +442,8 @@ def test_a_cluster_that_answers_all_views_renews_those_at_hand_and_that_is_told(
     with open_house(cluster_settings(cluster.url, views=VIEW_KEYS, cache={"ttl_s": 60}), ALICE) as house:
         assert house.client.post(f"{FRAUD}/features", json=payment()).status_code == 200
         house.clock.advance(5)
-        other = payment(joinKeys={"user_id": "ann", "merchant_id": 8})
-        told = views(house.client.post(f"{FRAUD}/features:explain", json=other).json())
+        other = {"joinKeys": {"user_id": "ann", "merchant_id": 8}}
+        told = views(asked(house.client, **other))
         user = told["user"]
         assert (user["atHand"], user["source"], user["cameBy"], user["flight"]) == ("fresh", "origin", "along", None)
         assert (user["had"]["ageSeconds"], user["fragment"]["ageSeconds"]) == (5.0, 0.0)
