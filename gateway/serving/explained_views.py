@@ -141,17 +141,21 @@ class ViewTeller:
         effective_at, (ends_by, ends_at) = self._effective_at(fragment.effective_times), _end(fragment, terms)
         return ExplainedFragment(
             fragment.size_bytes,
-            now_s - fragment.stored_at,
-            None if effective_at == inf else now_s - effective_at,
+            _whole_ms(now_s - fragment.stored_at),
+            None if effective_at == inf else _whole_ms(now_s - effective_at),
             fragment.negative,
             key in self._store,
-            ends_at - now_s,
+            _whole_ms(ends_at - now_s),
             ends_by,
-            fragment.life,
-            ends_at - fragment.early_s - now_s if fragment.early_s else None,
-            ends_at + terms.revalidate_s - now_s if terms.revalidate_s else None,
-            ends_at + terms.error_s - now_s if terms.error_s else None,
+            round(fragment.life, 4),
+            _whole_ms(ends_at - fragment.early_s - now_s) if fragment.early_s else None,
+            _whole_ms(ends_at + terms.revalidate_s - now_s) if terms.revalidate_s else None,
+            _whole_ms(ends_at + terms.error_s - now_s) if terms.error_s else None,
         )
+
+
+def _whole_ms(seconds: float) -> float:
+    return round(seconds, 3)
 
 
 def _end(fragment: Fragment, terms: Terms) -> tuple[str, float]:
@@ -177,7 +181,7 @@ def features(vector: Vector) -> dict[str, ExplainedFeature]:
     """In served order."""
     told: dict[str, ExplainedFeature] = {}
     for values, source, age_s in zip(vector.values, vector.sources, vector.ages_s(), strict=True):
-        age_told = age_s if source in _ASKED_FOR else None
+        age_told = _whole_ms(age_s) if source in _ASKED_FOR else None
         each = zip(members(values.named).items(), statuses_of(values.pattern), values.effective_times, strict=True)
         for (name, value), status, effective_time in each:
             plain = UNCACHED.get(status, status)

@@ -78,7 +78,7 @@ class Explainer:
         if isinstance(answer, CallerError):
             raise answer
         given_ms = self._patience_s * 1000 if request.deadline_ms is None else float(request.deadline_ms)
-        left_ms = (trail.deadline_s - asyncio.get_running_loop().time()) * 1000
+        left_ms = round((trail.deadline_s - asyncio.get_running_loop().time()) * 1000, 1)
         deadline = ExplainedDeadline(given_ms, left_ms, request.deadline_ms is not None)
         told = explanation(self._explanation(trail, caller, request.service, answers, deadline))
         trail.mark(Phase.ENCODE)
@@ -114,7 +114,7 @@ class Explainer:
     def _grant(self, trail: Trail, caller: Caller, asked: ServiceRef, now_s: float) -> ExplainedGrant:
         admission = self._gate.admission(caller, asked)
         until_s = admission.until_s
-        ends_s = until_s - now_s if until_s is not None and until_s > now_s else None
+        ends_s = round(until_s - now_s, 3) if until_s is not None and until_s > now_s else None
         rights = list(admission.rights)
         return ExplainedGrant(admission.gate, trail.granted, ends_s, admission.name or None, admission.kind or None, rights)
 
@@ -123,7 +123,7 @@ class Explainer:
         calls = [
             ExplainedCall(
                 _names(read, one.views),
-                one.took_s * 1000,
+                round(one.took_s * 1000, 3),
                 one.attempts,
                 max(0, one.attempts - 1 - one.hedged),
                 one.hedged,
@@ -149,7 +149,7 @@ def _flight(read: Read, number: int, wait: Wait) -> ExplainedFlight:
     landing = wait.flight.landing
     state = "under_way" if not landing.done() else "failed" if landing.cancelled() or landing.exception() is not None else "landed"
     views = _names(read, [index for index, last in read.trail.waits.items() if last is wait or last == wait])
-    return ExplainedFlight(number, wait.led, views, state, read.trail.looked_up_s - wait.flight.started_s)
+    return ExplainedFlight(number, wait.led, views, state, round(read.trail.looked_up_s - wait.flight.started_s, 3))
 
 
 def _names(read: Read, indices: Iterable[int]) -> list[str]:
@@ -158,4 +158,4 @@ def _names(read: Read, indices: Iterable[int]) -> list[str]:
 
 def _timings(trail: Trail) -> ExplainedTimings:
     parts = [trail.took_s.get(phase, 0.0) for phase in Phase]
-    return ExplainedTimings(*[took_s * 1000 for took_s in (*parts, time.perf_counter() - trail.began_s)])
+    return ExplainedTimings(*[round(took_s * 1000, 3) for took_s in (*parts, time.perf_counter() - trail.began_s)])
