@@ -166,12 +166,10 @@ def furnish(
         spelt.named_single,
         gate,
         store,
-        policies,
         keeper.effective_at,
         status_of,
         origin_name=name,
         breaker_open=None if guard is None else lambda: guard.open,
-        patience_s=patience_s,
         clock=clock,
     )
     house = House(

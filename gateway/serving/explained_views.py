@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from gateway.cache.fragments import Fragment
 from gateway.cache.keys import Key
-from gateway.cache.policy import Policies, Terms
+from gateway.cache.policy import Terms
 from gateway.cache.store import FragmentStore
 from gateway.errors import GatewayError
 from gateway.features import UNCACHED, Source, statuses_of
@@ -79,12 +79,10 @@ class ViewTeller:
     def __init__(
         self,
         store: FragmentStore,
-        policies: Policies,
         effective_at: Callable[[Iterable[str | None]], float],
         error_told: Callable[[GatewayError], ExplainedError],
     ) -> None:
         self._store = store
-        self._policies = policies
         self._effective_at = effective_at
         self._error_told = error_told
         self._secret = secrets.token_bytes(16)
@@ -123,7 +121,7 @@ class ViewTeller:
 
     def _terms(self, plan: Plan, view: StoredView) -> ExplainedTerms:
         service, terms = plan.service, view.terms
-        said_by = self._policies.speakers(service.workspace, service.name or service.id, view.layout.view)
+        said_by = plan.policies.speakers(service.workspace, service.name or service.id, view.layout.view)
 
         def term(name: str, seconds: float) -> ExplainedTerm:
             return ExplainedTerm(None if seconds == inf else seconds, said_by[name])

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterable
 
 from gateway.access.gates import Gate
-from gateway.cache.policy import Policies
 from gateway.cache.store import FragmentStore
 from gateway.errors import CallerError, GatewayError
 from gateway.features import Caller, ServiceRef
@@ -37,8 +36,8 @@ from gateway.wire.explanations import (
 
 
 class Explainer:
-    """`clock` is the cache's monotonic clock, in seconds, and `patience_s` the time of a read that names none. `breaker_open` None: there
-    is no breaker before the origin. `status_of`: an error's HTTP status."""
+    """`clock` is the cache's monotonic clock, in seconds. `breaker_open` None: there is no breaker before the origin. `status_of`: an
+    error's HTTP status."""
 
     def __init__(
         self,
@@ -46,13 +45,11 @@ class Explainer:
         door: Door,
         gate: Gate,
         store: FragmentStore,
-        policies: Policies,
         effective_at: Callable[[Iterable[str | None]], float],
         status_of: Callable[[GatewayError], int],
         *,
         origin_name: str,
         breaker_open: Callable[[], bool] | None,
-        patience_s: float,
         clock: Callable[[], float],
     ) -> None:
         self.door = Door("explain", door.decode, door.encode)
@@ -61,9 +58,8 @@ class Explainer:
         self._status_of = status_of
         self._origin_name = origin_name
         self._breaker_open = breaker_open
-        self._patience_s = patience_s
         self._clock = clock
-        self._views = ViewTeller(store, policies, effective_at, self._error)
+        self._views = ViewTeller(store, effective_at, self._error)
 
     async def explain(self, call: Call) -> bytes:
         """The explanation of this read, spelled. Raises GatewayError where it did not come to be made, or was its caller's mistake."""
@@ -77,9 +73,8 @@ class Explainer:
         [answer] = answers.rows
         if isinstance(answer, CallerError):
             raise answer
-        given_ms = self._patience_s * 1000 if request.deadline_ms is None else float(request.deadline_ms)
         left_ms = round((trail.deadline_s - asyncio.get_running_loop().time()) * 1000, 1)
-        deadline = ExplainedDeadline(given_ms, left_ms, request.deadline_ms is not None)
+        deadline = ExplainedDeadline(trail.given_s * 1000, left_ms, request.deadline_ms is not None)
         told = explanation(self._explanation(trail, caller, request.service, answers, deadline))
         trail.mark(Phase.ENCODE)
         return timed(told, _timings(trail))

@@ -302,17 +302,14 @@ class FeatureReader:
         self._gate.admit(caller, request.service.workspace)
         facts.rows = len(request.rows)
         budget_ms = request.options.latency_budget_ms or request.deadline_ms
-        deadline_s = (
-            asyncio.get_running_loop().time() + (self._patience_s if budget_ms is None else budget_ms / 1000)
-            if launched is None
-            else launched.deadline_s
-        )
+        given_s = self._patience_s if budget_ms is None else budget_ms / 1000
+        deadline_s = asyncio.get_running_loop().time() + given_s if launched is None else launched.deadline_s
         plan = self._schemas.at_hand(request.service, caller)
         if plan is None:
             plan = await _in_time(self._schemas.fetch(request.service, caller), deadline_s)
         facts.workspace, facts.feature_service = plan.service.workspace, plan.service.name
         if trail is not None:
-            trail.begun(deadline_s)
+            trail.begun(deadline_s, given_s)
         try:
             answers = await self._answer(call, request, plan, caller, span, started_s, deadline_s, launched, trail)
         except SchemaDisagreement:

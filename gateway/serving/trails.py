@@ -82,6 +82,7 @@ class Trail:
         self.took_s: dict[Phase, float] = {}
         self.deadline_s = 0.0
         """On the event loop's clock."""
+        self.given_s = 0.0
         self.plan: Plan | None = None
         self.projection: Projection | None = None
         self.row: RowWork | None = None
@@ -101,9 +102,9 @@ class Trail:
         self.took_s[phase] = self.took_s.get(phase, 0.0) + now_s - self._marked_s
         self._marked_s = now_s
 
-    def begun(self, deadline_s: float) -> None:
-        """The schema is known."""
-        self.deadline_s = deadline_s
+    def begun(self, deadline_s: float, given_s: float) -> None:
+        """The schema is known. `given_s`: how long the read may take in all."""
+        self.deadline_s, self.given_s = deadline_s, given_s
         self.mark(Phase.SCHEMA)
 
     def looked_up(
