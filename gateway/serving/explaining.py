@@ -143,7 +143,7 @@ class Explainer:
 def _flight(read: Read, number: int, wait: Wait) -> ExplainedFlight:
     landing = wait.flight.landing
     state = "under_way" if not landing.done() else "failed" if landing.cancelled() or landing.exception() is not None else "landed"
-    views = _names(read, [index for index, last in read.trail.waits.items() if last is wait or last == wait])
+    views = _names(read, [index for index, last in read.trail.waits.items() if last == wait])
     return ExplainedFlight(number, wait.led, views, state, round(read.trail.looked_up_s - wait.flight.started_s, 3))
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.errors import NotFound, OriginUnavailable, PermissionDenied
 from tests.doors.flights import COMPUTED_VIEW, CONTEXT, KEYS, NAMED, OTHER_KEYS, STORED_VIEWS, named, problem, read_named
@@ -17,8 +19,8 @@ from tests.harness.clock import Hold, wait_until
 from tests.harness.cluster import ALICE, Cluster, html
 from tests.harness.exchanges import Exchange, seen_by
 from tests.harness.houses import READER, STRANGER, House, authorization, cluster_settings, demo_settings, open_house
-from tests.harness.offices import open_offices
 from tests.harness.valkey import Valkey
+from tests.serving import slow
 from tests.serving.payments import FRAUD, VIEW_KEYS, payment
 from tests.web.test_openapi import component, validator
 
@@ -450,20 +452,89 @@ def test_a_cluster_that_answers_all_views_renews_those_at_hand_and_that_is_told(
         assert (told["merchant"]["atHand"], told["merchant"]["cameBy"]) == ("absent", "own_flight")
 
 
-def test_of_an_account_of_the_store_the_name_is_told(demo_dir: Path, tmp_path: Path) -> None:
-    principals = (("fraud-model", "prod=consumer"), ("boss", "prod=editor"))
-    with (
-        open_offices(demo_dir, tmp_path, *principals) as (house, keys),
-        house.as_caller(keys["fraud-model"]) as model,
-        house.as_caller(keys["boss"]) as boss,
-    ):
-        grant = explained(model)["grant"]
-        assert (grant["name"], grant["kind"], grant["rights"]) == ("fraud-model", "service_account", ["read"])
-        assert explained(boss)["grant"]["rights"] == ["read", "ingest", "purge"]
-
-
 def test_where_everybody_may_read_nobody_is_known(demo_dir: Path) -> None:
     tree = demo_settings(demo_dir) | {"auth": {"mode": "open"}}
     with open_house(tree, None) as house:
         grant = explained(house.client)["grant"]
         assert (grant["gate"], grant["held"], grant["name"], grant["rights"]) == ("open", True, None, [])
+
+
+def test_a_deadline_of_the_settings_that_passes_is_explained(demo_dir: Path) -> None:
+    with open_house(demo_settings(demo_dir, deadlines={"read_s": 0.1})) as house:
+        assert explained(house.client, joinKeys=OTHER_KEYS)["deadline"]["givenMs"] == 100.0
+        hold = house.origin.hold = Hold()
+        told = explained(house.client)
+        hold.release()
+        assert (told["outcome"], told["error"]["status"], told["error"]["kind"]) == ("error", 504, "DeadlineExceeded")
+        assert told["flights"][0]["state"] == "under_way"
+        assert told["deadline"]["named"] is False
+
+
+def test_a_slow_function_and_its_failure(tmp_path: Path) -> None:
+    path = slow.READ.replace("/features", "/features:explain")
+    with slow.shop(tmp_path, slow.Overspend(), 5.0) as house:
+        told = explained(house.client, path, **slow.row(10.0))
+        [computed] = told["computed"]
+        assert (computed["name"], computed["source"], computed["timeLimitSeconds"]) == (slow.VIEW, "computed", 5.0)
+        assert told["features"][slow.OVER]["value"] == 10.0 - slow.USUAL
+        broken = explained(house.client, path, **slow.row(slow.Overspend.BROKEN))
+        assert (broken["outcome"], broken["error"]["fault"], broken["error"]["status"]) == ("error", "definition", 400)
+        assert (broken["computed"][0]["source"], all_of(broken, "source")) == (None, {"cache"})
+
+
+# --- It tells what the read would have answered
+
+TAILS = st.sampled_from(["N338AA", "N27205", "N-NEVER-FLEW"])
+ROUTES = st.sampled_from([("JFK", "LAX"), ("EWR", "SFO")])
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("pass"), st.sampled_from([1.0, 9.0, 11.0, 61.0, 500.0])),
+        st.tuples(st.just("fail"), st.booleans()),
+        st.tuples(st.just("purge"), st.booleans()),
+        st.tuples(st.just("read"), TAILS, ROUTES, st.sampled_from([None, 0, 5_000, 70_000])),
+    ),
+    min_size=3,
+    max_size=12,
+)
+
+
+@pytest.fixture(scope="module")
+def twins(demo_dir: Path) -> Iterator[tuple[House, House]]:
+    tree = demo_settings(demo_dir, cache=CACHE, views={"carrier_performance": {"defaults": {"flight_count_1d_1h": 7}}})
+    tree |= {"auth": {"mode": "open"}, "telemetry": {"sample_ratio": 0.0}}
+    with open_house(tree, None) as one, open_house(tree, None) as other:
+        yield one, other
+
+
+@settings(max_examples=25)
+@given(STEPS)
+def test_an_explained_read_and_a_plain_one_come_to_the_same(twins: tuple[House, House], steps: list[tuple[Any, ...]]) -> None:
+    for house in twins:
+        house.origin.fails = []
+        assert house.client.request("DELETE", f"{NAMED}/features").status_code == 200
+    failing = False
+    for what, *how in steps:
+        for house in twins:
+            if what == "pass":
+                house.clock.advance(how[0])
+            elif what == "purge":
+                assert house.client.post(f"{NAMED}/features:purge", json={"soft": how[0]}).status_code == 200
+        failing = how[0] if what == "fail" else failing
+        if what == "read":
+            compare(twins, failing=failing, tail=how[0], route=how[1], max_age_ms=how[2])
+
+
+def compare(twins: tuple[House, House], *, failing: bool, tail: str, route: tuple[str, str], max_age_ms: int | None) -> None:
+    body = named(joinKeys=KEYS | {"tailnum": tail, "origin": route[0], "dest": route[1]}, include=["status", "source", "ageSeconds"])
+    body |= {} if max_age_ms is None else {"maxAgeMs": max_age_ms}
+    for house in twins:
+        house.origin.fails = [OriginUnavailable("gone")] * (3 if failing else 0)
+    plain, told = twins[0].client.post(f"{NAMED}/features", json=body), twins[1].client.post(EXPLAIN, json=body).json()
+    if plain.status_code != 200:
+        assert (told["outcome"], told["error"]["status"], told["error"]["message"]) == ("error", plain.status_code, plain.json()["message"])
+        return
+    answer = plain.json()
+    assert {name: one["value"] for name, one in told["features"].items()} == answer["features"]
+    assert {name: one["status"] for name, one in told["features"].items()} == answer["status"]
+    assert {name: one["source"] for name, one in told["features"].items()} == answer["source"]
+    assert {name: one["ageSeconds"] or 0.0 for name, one in told["features"].items()} == answer["ageSeconds"]
