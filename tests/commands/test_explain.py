@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from starlette.applications import Starlette
@@ -16,7 +17,7 @@ from gateway.cli import main
 from gateway.commands import asking
 from gateway.commands.explanation_text import show, span
 from gateway.errors import OriginUnavailable
-from gateway.wire.explanations import read_explanation
+from gateway.wire.explanations import ExplainedCall, ExplainedFlight, ExplainedSlo, read_explanation
 from tests.commands.terminals import said_on_a_terminal
 from tests.doors.flights import KEYS, NAMED, named
 from tests.harness.houses import READER, STRANGER, House, demo_settings, open_house
@@ -91,6 +92,25 @@ def test_on_a_terminal_it_is_tables(house: House, monkeypatch: pytest.MonkeyPatc
     said = said_on_a_terminal("stdout", monkeypatch, lambda: show(read_explanation(body)))
     assert "┃" in said
     assert "345.23" in said
+
+
+def test_what_seldom_happens_is_said_in_words(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    told = read_explanation(house.client.post(f"{NAMED}/features:explain", json=named(maxAgeMs=0)).content)
+    told.flights = [ExplainedFlight(1, led=False, views=["user"], state="under_way", began_before_seconds=0.25)]
+    told.origin.breaker = "open"
+    told.origin.calls = [ExplainedCall(["user"], took_ms=7.5, attempts=3, retries=1, hedged=True, error=None)]
+    told.origin.slo_info = ExplainedSlo(False, None, None, None, ["REDIS_RESPONSE_SIZE_LIMIT_EXCEEDED"])  # noqa: FBT003 - of its fields
+    told.schema_corrected = told.partial_results = True
+    told.features["route_history.air_time_mean_7d_1h"].value = msgspec.Raw(b'"' + b"x" * 100 + b'"')
+    show(told)
+    said = capsys.readouterr().out
+    assert "Waited for fetch 1 of user: begun for another 0.2 s before, under way." in said
+    assert "its breaker open." in said
+    assert "Asked for user: 7.50 ms, 3 attempts, one of them a hedge." in said
+    assert "It says of its service: not eligible (REDIS_RESPONSE_SIZE_LIMIT_EXCEEDED)." in said
+    assert "which was fetched again." in said
+    assert "its own size limit was met." in said
+    assert f'\t"{"x" * 58}…\t' in said
 
 
 def test_what_a_terminal_would_obey_is_spelled_out(house: House, capsys: pytest.CaptureFixture[str]) -> None:

@@ -416,6 +416,25 @@ def test_no_key_context_or_credential_is_in_it(demo: House, caplog: pytest.LogCa
                 assert secret not in caplog.text
 
 
+def test_refusals_do_not_repeat_what_was_sent(demo: House, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    canary = "c4n4ry"
+    bodies: list[Any] = [
+        named(joinKeys=dict.fromkeys(KEYS, canary), requestContext={"planned_air_time": canary}),
+        named(joinKeys=KEYS | {"gate": canary}),
+        named(joinKeys=canary),
+        named(features=[canary]),
+        named(include=[canary]),
+        named(maxAgeMs=canary),
+        named(**{canary: 1}),
+        [canary],
+    ]
+    for body in bodies:
+        reply = demo.client.post(EXPLAIN, json=body)
+        assert reply.status_code == 400
+        assert canary not in reply.text + caplog.text
+
+
 def test_one_set_of_keys_has_one_hash_and_another_another(demo: House) -> None:
     def ids(**more: Any) -> dict[str, str]:
         return {name: view["key"]["id"] for name, view in views(explained(demo.client, **more)).items()}
