@@ -32,6 +32,7 @@ from gateway.request_log import RequestLog
 from gateway.serving.checking import OnDemandChecks
 from gateway.serving.desk import Desk
 from gateway.serving.doors import BATCH_DOORS, doors
+from gateway.serving.explaining import Explainer
 from gateway.serving.fetching import Fetcher
 from gateway.serving.gathering import Gatherer
 from gateway.serving.inline import InlineReads
@@ -176,12 +177,25 @@ def furnish(
         None if worker is None else SiblingReports(worker, tasks, counters),
     )
     tecton = TectonReads(settings.default_workspace, int(Show.NAMES | Show.DATA_TYPES) if settings.include_names_by_default else 0)
+    spelt = doors(tecton)
+    explainer = Explainer(
+        reader,
+        spelt.named_single,
+        gate,
+        store,
+        keeper.effective_at,
+        status_of,
+        origin_name=name,
+        breaker_open=None if guard is None else lambda: guard.open,
+        clock=clock,
+    )
     house = House(
         reader,
+        explainer,
         wildcards,
         Desk(gate, schemas, origin, purger, book, patience_s=patience_s),
         origin,
-        doors(tecton),
+        spelt,
         tecton,
         metrics,
         settings.server.max_body_bytes,
