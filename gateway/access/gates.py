@@ -132,6 +132,7 @@ class KeyRights:
             writes,
             self.workspaces if self.purge else frozenset(),
             metrics="*" in self.workspaces,
+            console="*" in self.workspaces,
         )
 
 
@@ -209,6 +210,14 @@ class KeyTable:
         if entry is None:
             raise self._unknown()
         return entry
+
+    def named(self, credential: str) -> Caller:
+        """Who shows the API key of this public name. Looks at all there are: not for the hit path. Raises as `entry` does."""
+        for key, entry in self._entries.items():
+            if entry.credential == credential and not entry.is_token and (caller := self._caller(key)) is not None:
+                self._used.add(key)
+                return caller
+        raise self._unknown()
 
     def admit(self, caller: Caller, workspace: str) -> None:
         if not opens(self.entry(caller).reach.read, workspace):

@@ -186,6 +186,10 @@ class Catalog:
         """By id where the caller gives one, else by name."""
         return self._services.get(ServiceRef(ref.workspace, id=ref.id) if ref.id else ServiceRef(ref.workspace, name=ref.name))
 
+    def services(self) -> list[ServiceRef]:
+        """All, by name."""
+        return [ref for ref in self._services if not ref.id]
+
 
 def _compile_view(workspace: str, view: FeatureView, source: Source) -> ViewRuntime:
     features = view.features(source)

@@ -6,7 +6,7 @@ it is carried out. Knows nothing of the feature server inside but what every ori
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import Literal, TypeVar
 
@@ -17,7 +17,7 @@ from gateway.errors import OriginTimeout, OriginUnavailable
 from gateway.feature_server.fates import SPARED, Fate, Fates, Mark, Marks, fetch_fate
 from gateway.feature_server.schema_change import SchemaChange, instant_s, planned_change
 from gateway.features import Caller, ServiceRef, SloInfo, Status, ViewValues
-from gateway.origins.base import Description, Fetch, Fetched, FetchedRow, IngestReply, Origin, Queried
+from gateway.origins.base import Description, Fetch, Fetched, FetchedRow, IngestReply, ListingOrigin, Origin, Queried
 from gateway.settings.faults import Faults
 from gateway.wire.ingest import named_workspace
 
@@ -57,6 +57,10 @@ class FaultLab:
     def rows_at_once(self, _service: ServiceRef) -> int:
         """None: bad days are waited for."""
         return 0
+
+    def services(self) -> Sequence[ServiceRef]:
+        """Those of the origin inside, where it says."""
+        return self._inner.services() if isinstance(self._inner, ListingOrigin) else ()
 
     async def describe(self, service: ServiceRef, caller: Caller, deadline: float) -> Description:
         change = self._change_of(service)

@@ -61,6 +61,9 @@ class EmbeddedOrigin:
             return
         self._row_s[service] = row_s if known_s is None else known_s + (row_s - known_s) / 16
 
+    def services(self) -> Sequence[ServiceRef]:
+        return self._engine.catalog.services()
+
     async def describe(self, service: ServiceRef, _caller: Caller, _deadline: float) -> Description:
         return self._engine.describe(service)
 

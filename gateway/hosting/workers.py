@@ -9,6 +9,7 @@ when it is in a hurry. Its end means that the other one is gone, however it went
 
 import logging
 import os
+import secrets
 import select
 import shutil
 import signal
@@ -62,6 +63,7 @@ class Supervisor:
         self._tell_started = started
         self._drain_s, self._end_s = drain_s, end_s
         self._roster = Roster(count)
+        self._secret = secrets.token_bytes(32)
         self._channels: dict[int, socket.socket] = {}
         self._signals: list[int] = []
         self._told = False
@@ -121,7 +123,7 @@ class Supervisor:
                     signal.signal(one, signal.SIG_DFL)
                 for channel in (ours, *self._channels.values()):
                     channel.close()  # else the parent's end would not be the end of them
-                return Post(Worker(number, self._count, folder), theirs, parent)
+                return Post(Worker(number, self._count, folder, self._secret), theirs, parent)
         except OSError as error:  # no room for another process, as yet
             pause_s = self._roster.missed(number, monotonic())
             logger.warning("Worker %d cannot be started (%s); it is tried again in %g s", number, error.strerror, pause_s)

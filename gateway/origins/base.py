@@ -4,7 +4,7 @@ Implementations: `origins.tecton` (a cluster over HTTP), `feature_server.origin`
 JSON and SQL stay behind this line. Errors: `errors.OriginError` and, where the origin judges the caller, `errors.CallerError`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -173,6 +173,15 @@ class Origin(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+@runtime_checkable
+class ListingOrigin(Origin, Protocol):
+    """An origin that knows which feature services there are."""
+
+    def services(self) -> Sequence[ServiceRef]:
+        """By name, in no order."""
+        ...
 
 
 class Asked(Protocol):

@@ -33,7 +33,10 @@ class Desk:
 
     async def plan(self, service: ServiceRef, authorization: bytes | None) -> Plan:
         """A feature service as this caller may see it: cached metadata is shown under a grant alone."""
-        caller = self._gate.identify(authorization)
+        return await self.plan_for(service, self._gate.identify(authorization))
+
+    async def plan_for(self, service: ServiceRef, caller: Caller) -> Plan:
+        """The same for a caller who is known."""
         self._gate.admit(caller, service.workspace)
         plan = await self._schemas.get(service, caller)
         await self._schemas.prove(service, caller)

@@ -12,7 +12,7 @@ from gateway.errors import Draining, GatewayError, MethodNotAllowed, UnknownRout
 from gateway.incidents import incident
 from gateway.lifecycle import Lifecycle
 from gateway.measures.book import Book, ErrorNote
-from gateway.web.exchange import DOOR, READ, STARTED, STATUS, answer, begin
+from gateway.web.exchange import DOOR, READ, STARTED, STATUS, TELL, answer, begin
 from gateway.web.problems import answer as problem
 
 _OPERATIONS, _UNKNOWN = "operations", "unknown"
@@ -60,7 +60,7 @@ class Problems:
             return
         begin(scope)
         accept = next((value for name, value in scope["headers"] if name == b"accept"), b"")
-        status, headers, body = problem(error, scope["path"], accept)
+        status, headers, body = scope.get(TELL, problem)(error, scope["path"], accept)
         self._book.problems[status, error.fault] += 1
         if scope.get(DOOR) is not READ:
             self._note(error, status, scope)

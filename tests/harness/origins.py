@@ -1,9 +1,9 @@
 """An origin around another: it counts what it is asked, and fails or waits as a test tells it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from gateway.features import Caller, ServiceRef
-from gateway.origins.base import Asked, Description, Fetch, Fetched, IngestReply, Origin, PromptOrigin, Queried
+from gateway.origins.base import Asked, Description, Fetch, Fetched, IngestReply, ListingOrigin, Origin, PromptOrigin, Queried
 from tests.harness.clock import Hold
 
 
@@ -37,6 +37,9 @@ class CountingOrigin:
     def rows_at_once(self, service: ServiceRef) -> int:
         """As the origin inside, unless a test makes this one wait or fail: what fails at once is asked again by those who wait."""
         return 0 if self.hold is not None or self.fails else self._inner.rows_at_once(service)
+
+    def services(self) -> Sequence[ServiceRef]:
+        return self._inner.services() if isinstance(self._inner, ListingOrigin) else ()
 
     async def describe(self, service: ServiceRef, caller: Caller, deadline: float) -> Description:
         self.descriptions.append(service)
