@@ -23,9 +23,11 @@ from gateway.access.vault import SecretVault
 from gateway.errors import CallerError, Sealed
 from gateway.sealing_keys import access_folder, open_sealer
 from gateway.settings import OAuth, Settings, SettingsError
+from gateway.web.admin.audit import ReadAudit
 from gateway.web.admin.routes import Offices, admin_routes
 
 FILE = "access.db"
+_SESSIONS = b"sessions of the console"
 logger = logging.getLogger(__name__)
 
 
@@ -58,6 +60,16 @@ class Access:
     async def follow(self) -> None:
         """Runs for ever: what other processes change is known here within `auth.refresh_s`."""
         await self.copy.follow(self._refresh_s)
+
+    def console_secret(self) -> bytes | None:
+        """What the sessions of the console are signed with: of this KEK's holders alone. None where it is not at hand."""
+        try:
+            return self.sealer.authenticate(_SESSIONS)
+        except Sealed:
+            return None
+
+    def read_audit(self) -> ReadAudit:
+        return ReadAudit(self.administration)
 
     def routes(self) -> Sequence[BaseRoute]:
         return admin_routes(

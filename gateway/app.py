@@ -37,6 +37,7 @@ from gateway.origins.forward import Forwarder
 from gateway.origins.tecton import TectonOrigin
 from gateway.serving.workers import Workers
 from gateway.settings import Server, Settings, SettingsError
+from gateway.showing import open_console
 from gateway.tasks import Tasks
 from gateway.telemetry import Sampling, Telemetry
 from gateway.web.edge.admission import Admission
@@ -115,6 +116,7 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
     access = open_access(settings, gate)
     copy = None if access is None else access.copy
     furnished = furnish(settings, origin, gate, telemetry, tasks, workers, seams.clock, counters, lifecycle, guard, forwarder, copy)
+    console = open_console(settings, furnished, gate, inner, lifecycle, access, guarded=guard is not None)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -123,6 +125,8 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
             await access.begin()
             tasks.start(access.follow())
         await furnished.begin()
+        if console is not None:
+            tasks.start(console.follow())
         yield
         workers.close()
         await tasks.aclose()
@@ -135,7 +139,11 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
         if provider is not None:
             await close_within(SPANS_S, provider.shutdown)
 
-    doors = [*(access.routes() if access is not None else ()), *routes(furnished.house)]
+    doors = [
+        *(access.routes() if access is not None else ()),
+        *(console.routes if console is not None else ()),
+        *routes(furnished.house),
+    ]
     return Gateway(lifecycle, settings.server, furnished.admission, furnished.counters, furnished.book, doors, lifespan)
 
 

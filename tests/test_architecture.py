@@ -91,6 +91,7 @@ FLOORS = (
     ("web",),
     ("administering", "connecting", "embedded", "guarding", "on_demand_functions", "loading"),
     ("furnishing",),
+    ("showing",),
     ("app", "applying"),
     ("hosting",),
     ("cli", "commands", "demo", "__main__"),
@@ -116,6 +117,7 @@ THIRD_PARTIES = {
     "datasketches": ("feature_server.sketches",),
     "httptools": ("origins.http",),
     "httpx": ("origins", "loading.client", "commands.asking"),
+    "jinja2": ("web.console.pages",),
     "joserfc": ("access.signing", "access.tokens"),
     "msgspec": (
         "access.scim",
@@ -148,7 +150,7 @@ THIRD_PARTIES = {
     "scim2_models": ("access.scim",),
     "sqlite3": ("feature_server.online",),
     "sqlalchemy": ("access",),
-    "starlette": ("web", "app", "administering"),
+    "starlette": ("web", "app", "administering", "showing"),
     "uvicorn": ("hosting.server", "web.edge"),
     "yaml": ("feature_server.folder", "settings"),
 }

@@ -53,6 +53,8 @@ def _wrong_auth(settings: Settings) -> Iterator[str]:
         yield 'auth.database: goes with auth.store = "postgresql", and that with it'
     if settings.auth.admin_key is not None and settings.access_store == "none":
         yield "auth.admin_key: is kept in the store, and auth.store is none"
+    if settings.console.key_digest is not None and settings.auth_mode != "passthrough":
+        yield 'console.key_digest: is for auth.mode = "passthrough"; elsewhere the gateway\'s own keys open the console'
 
 
 def _wrong_kek(auth: Auth) -> Iterator[str]:

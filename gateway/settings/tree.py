@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from gateway.settings.console import Console
 from gateway.settings.faults import Faults
 
 Seconds = Annotated[float, Field(gt=0, le=86_400 * 365)]
@@ -504,6 +505,7 @@ class Settings(_Section):
     telemetry: Telemetry = Telemetry()
     log: Log = Log()
     request_log: RequestLog = RequestLog()
+    console: Console = Console()
     services: dict[str, Service] = Field(default_factory=dict, description="Policies by `workspace/service`.")
     views: dict[str, View] = Field(default_factory=dict, description="Policies by view name.")
     default_workspace: str = Field("prod", description="Workspace of Tecton V1 requests that name none.")

@@ -48,6 +48,9 @@ ingest dry     401    yes  no   yes    yes  yes  yes    yes   yes   no  yes  yes
 purge          401    yes  no   no     yes  no   yes    yes   yes   no  no   yes  yes   401    yes   no    no     no     no      no    no
 purge all      401    yes  no   no     no   no   no     no    no    no  no   yes  yes   401    yes   no    no     no     no      no    no
 metrics        401    yes  no   no     no   no   no     no    no    no  yes  yes  yes   401    401   401   no     no     no      no    no
+console        401    yes  no   no     no   no   no     no    no    no  yes  yes  yes   401    401   401   no     no     no      no    no
+try it         401    yes  no   no     no   no   no     no    no    no  no   yes  yes   401    401   401   no     no     no      no    no
+console audit  401    no   no   no     no   no   no     no    no    no  no   no   yes   401    401   401   no     no     no      no    no
 audit          401    no   no   no     no   no   no     no    no    no  no   no   yes   401    yes   no    no     no     no      no    no
 scim           401    no   no   no     no   no   no     no    no    no  no   no   yes   yes    yes   no    no     no     no      no    no
 make account   401    no   no   no     no   no   no     yes   no    yes no   yes  yes   401    yes   no    no     no     no      no    no
@@ -243,5 +246,19 @@ _DISCOVERY: dict[str, list[Ask]] = {
     f"GET {_SCIM}/Schemas/{{id}}": [Ask("scim", params={"id": f"={USER}"})],
     f"POST {_SCIM}/.search": [Ask("scim", sent({"count": 1}))],
 }
-ROUTES: Mapping[str, list[Ask]] = _READS | _WRITES | _OPERATIONS | _ACCOUNTS | _ROLES | _SECRETS | _RESOURCES | _DISCOVERY
+_SERVICE_PAGE = "/console/services/{workspace}/{feature_service}"
+_TRIED = b"join.origin=JFK&join.dest=LAX&join.carrier=AA&join.tailnum=N338AA&context.planned_air_time=330"
+_CONSOLE: dict[str, list[Ask]] = {
+    **{f"GET /console{page}": [Ask("console")] for page in ("", "/live.json", "/services", "/savings", "/errors")},
+    f"GET {_SERVICE_PAGE}": [Ask("console", params=_PROD)],
+    f"GET {_SERVICE_PAGE}/try": [Ask("try it", params=_PROD)],
+    f"POST {_SERVICE_PAGE}/try": [Ask("try it", sent(_TRIED), params=_PROD)],
+    "GET /console/audit": [Ask("console audit")],
+    "GET /console/sign-in": [Ask("open")],
+    "POST /console/sign-in": [Ask("token", sent(b"key=of+nobody"))],
+    "POST /console/sign-out": [Ask("open", done=303)],
+    **{f"GET /console/{name}": [Ask("open")] for name in ("console.css", "console.js", "focus.js", "theme.js", "favicon-32x32.png")},
+    **{f"GET /console/{name}": [Ask("open")] for name in ("uPlot.iife.min.js", "uPlot.min.css")},
+}
+ROUTES: Mapping[str, list[Ask]] = _READS | _WRITES | _OPERATIONS | _CONSOLE | _ACCOUNTS | _ROLES | _SECRETS | _RESOURCES | _DISCOVERY
 """Every method of every route, with what is asked of it."""

@@ -15,6 +15,7 @@ def paths() -> Node:
         "/metrics": {"get": _metrics("metrics", "What was counted so far, for Prometheus")},
         "/openapi.json": {"get": _document()},
         "/docs": {"get": _docs()},
+        "/console": {"get": _console()},
     }
 
 
@@ -79,4 +80,21 @@ def _docs() -> Node:
         summary="This document as a page that works offline",
         security=ANYONE,
         responses={"200": {"description": "The page.", "content": content}},
+    )
+
+
+def _console() -> Node:
+    content = {"text/html": {"schema": {"type": "string"}}}
+    return operation(
+        "console",
+        tag=_TAG,
+        summary="What the gateway is doing, as pages for people",
+        description=(
+            "Whoever asks for HTML and shows no key is sent to `/console/sign-in`, which gives a session for one. Rights as for "
+            "`/metrics`, whatever `auth.metrics` says. With credentials passed through there is no console without `console.key_digest`. "
+            "The pages below it are for browsers; programs read `/metrics`."
+        ),
+        security=[{}, *WRITERS],
+        responses={"200": {"description": "The overview.", "content": content}, "303": {"description": "Sign in first."}}
+        | problem_refs((401, 403)),
     )
