@@ -193,6 +193,7 @@ def test_what_is_missing_is_told_with_what_to_do(arguments: list[str], text: str
         ({"AUTH__MODE": "passthrough"}, "auth.mode: passthrough needs a cluster"),
         ({"AUTH__STORE": "none"}, "auth.keys: there are none, and auth.store is none, so nobody could read."),
         ({"AUTH__STORE": "none", "AUTH__ADMIN_KEY": "c4n4ry"}, "auth.admin_key: is kept in the store, and auth.store is none"),
+        ({"CONSOLE__KEY_DIGEST": "5c" * 32}, 'console.key_digest: is for auth.mode = "passthrough"'),
         ({"AUTH__ADMIN_KEY": "c4n4ry"}, "auth.admin_key: not an API key of the gateway's own"),
         ({"AUTH__MODE": "open", "FEATURE_SERVER__DEFINITIONS": "nowhere:REPOSITORY"}, "feature_server.definitions: nowhere:REPOSITORY"),
         ({"AUTH__MODE": "open", "FEATURE_SERVER__DEFINITIONS": "json:dumps"}, "feature_server.definitions: json:dumps is no Repository"),

@@ -430,3 +430,26 @@ def test_by_what_right_a_caller_reads_can_be_told() -> None:
     gate.lapse()
     with pytest.raises(AccessUnavailable):
         gate.admission(one, LIVE)
+
+
+def test_a_key_is_found_by_its_public_name_while_it_opens_something() -> None:
+    gate = table("live")
+    gate.adopt(stored(b"a", b"b"))
+    assert gate.named("a") is gate.identify(b"Tecton-key a")
+    assert gate.take_used() == {"a"}
+    with pytest.raises(Unauthenticated):
+        gate.named("c")
+    gate.adopt(stored(b"b", revision=2))
+    with pytest.raises(Unauthenticated):
+        gate.named("a")
+    gate.lapse()
+    with pytest.raises(AccessUnavailable):
+        gate.named("b")
+
+
+def test_a_token_is_no_key_of_any_name() -> None:
+    gate = table("live")
+    token = Entry(PRINCIPAL, "one", "sa-1", READS, is_token=True)
+    gate.adopt(Directory(1, accounts={"sa-1": token}, client_secrets={"secret-1": token}))
+    with pytest.raises(Unauthenticated):
+        gate.named("sa-1")

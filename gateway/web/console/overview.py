@@ -46,7 +46,10 @@ class Overview:
 
     async def _told(self) -> tuple[Look, dict[str, object]]:
         look, now = await self._watch.look(), await self._watch.now()
-        return look, {"now": now, "house": house_of(look.reports, look.at_s), "slos": self._objectives.of(look.reports)}
+        return look, await asyncio.to_thread(self._figures, look, now)
+
+    def _figures(self, look: Look, now: Point) -> dict[str, object]:
+        return {"now": now, "house": house_of(look.reports, look.at_s), "slos": self._objectives.of(look.reports)}
 
     def _parts(self, told: dict[str, object]) -> dict[str, str]:
         return {name: self._pages.make_at_once("part.html", None, part=name, **told).decode() for name in _PARTS}

@@ -1,5 +1,6 @@
 """The feature services: which there are, and of each its schema, its views, the policies in force, how old its values are."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -60,7 +61,7 @@ class Services:
         if workspace and name:
             return see_other(f"{HOME}/services/{part_of_path(workspace)}/{part_of_path(name)}")
         look = await self._watch.look()
-        read = services_of(look.reports)
+        read = await asyncio.to_thread(services_of, look.reports)
         seen = {(one.workspace, one.name) for one in read}
         others = sorted((one.workspace, one.name) for one in self._known() if (one.workspace, one.name) not in seen)
         told = [*read, *(ServiceFigures(*one) for one in others)]
@@ -72,7 +73,8 @@ class Services:
     async def one(self, asked: Asked) -> Told:
         workspace, name = asked.params["workspace"], asked.params["feature_service"]
         visitor, look = asked.known, await self._watch.look()
-        figures = next((one for one in services_of(look.reports) if (one.workspace, one.name) == (workspace, name)), None)
+        read = await asyncio.to_thread(services_of, look.reports)
+        figures = next((one for one in read if (one.workspace, one.name) == (workspace, name)), None)
         plan = await self._plan(visitor, ServiceRef(workspace, name))
         if plan is None and figures is None and ServiceRef(workspace, name) not in self._known():
             raise NotFound("No feature service of this name was read.")
@@ -83,8 +85,8 @@ class Services:
             workspace=workspace,
             name=name,
             told=figures,
-            slos=self._objectives.of(look.reports, workspace, name),
-            views=[] if plan is None else self._views(plan, views_of(look.reports, workspace)),
+            slos=await asyncio.to_thread(self._objectives.of, look.reports, workspace, name),
+            views=[] if plan is None else self._views(plan, await asyncio.to_thread(views_of, look.reports, workspace)),
             schema=None if plan is None else plan.schema,
             labels={} if plan is None else plan.labels or {},
             no_schema=_ASK_THE_STORE if self._own_key else _UNSEEN,

@@ -1,5 +1,6 @@
 """Three plain tables: what the cache saved, the last errors, and the audit log."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,6 @@ from gateway.web.admin import door as admin
 from gateway.web.console.door import Asked, Told
 from gateway.web.console.figures import recent_errors, services_of
 from gateway.web.console.pages import Pages
-from gateway.web.console.totals import totals_of
 from gateway.web.console.watch import Watch
 
 AUDIT_FIELDS = (
@@ -31,13 +31,15 @@ class Savings:
 
     async def page(self, asked: Asked) -> Told:
         look = await self._watch.look()
-        services = sorted(services_of(look.reports), key=lambda one: (-one.saved_views, -one.total, one.workspace, one.name))
+        services = sorted(
+            await asyncio.to_thread(services_of, look.reports), key=lambda one: (-one.saved_views, -one.total, one.workspace, one.name)
+        )
         views, made = sum(one.saved_views for one in services), sum(one.asked_views for one in services)
         saved = {
             "views": views,
             "share": views / (views + made) if views + made else None,
             "reads": sum(one.reads["hit"] for one in services),
-            "calls": sum(sum(totals_of(report).calls.values()) for report in look.reports),
+            "calls": sum(sum(totals.calls.values()) for totals in look.totals.values()),
         }
         return Told(await self._pages.make("savings.html", asked.visitor, page="savings", services=services, saved=saved))
 

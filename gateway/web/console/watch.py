@@ -16,6 +16,8 @@ EVERY_S = 5.0
 KEPT_S = 900.0
 FRESH_S = 1.5
 """A look that is not older is shared by all who ask."""
+_SHARE = 0.01
+"""Of the time, for looking."""
 Reports = Callable[[], Awaitable[Sequence[Report]]]
 
 
@@ -41,17 +43,20 @@ class Watch:
         self.points: deque[Point] = deque(maxlen=int(KEPT_S / EVERY_S))
 
     async def follow(self) -> None:
-        """Runs for ever."""
+        """Runs for ever. Where there is so much to count that it would take more than a hundredth of the workers' time, it is done less
+        often: every worker asks all."""
         while True:
-            await self.note()
-            await asyncio.sleep(EVERY_S)
+            began_s = self._clock()
+            look = await self.note()
+            await asyncio.sleep(max(EVERY_S, (self._clock() - began_s) * len(look.reports) / _SHARE))
 
-    async def note(self) -> None:
+    async def note(self) -> Look:
         """Another point, from the last one to now."""
         look = await self.look()
         if self._last is not None and look.tick_s > self._last.tick_s:
             self.points.append(_point(self._last, look))
         self._last = look._replace(reports=())
+        return look
 
     async def look(self) -> Look:
         """What was counted so far, not much longer ago than `FRESH_S`."""
@@ -61,7 +66,9 @@ class Watch:
             if self._looks:  # of earlier ones only the totals are wanted
                 self._looks[-1] = self._looks[-1]._replace(reports=())
             reports = await self._reports()
-            look = Look(self._wall_s(), self._clock(), reports, {one.worker: totals_of(one) for one in reports})
+            at_s, tick_s = self._wall_s(), self._clock()
+            totals = await asyncio.to_thread(lambda: {one.worker: totals_of(one) for one in reports})
+            look = Look(at_s, tick_s, reports, totals)
             self._looks.append(look)
             return look
 

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote
@@ -11,11 +12,15 @@ import httpx
 import pytest
 
 from gateway.access.keys import digest, new_key
+from gateway.app import Seams, create_app
+from gateway.lifecycle import Lifecycle, Worker
+from gateway.settings import checked
 from gateway.web.assets import STATIC
 from tests.doors.flights import named
 from tests.harness.clock import wait_until
 from tests.harness.cluster import Cluster
-from tests.harness.houses import OPERATOR, READER, STRANGER, House, cluster_settings, demo_settings, open_house
+from tests.harness.houses import KEYS, OPERATOR, READER, STRANGER, House, cluster_settings, demo_settings, open_house
+from tests.harness.serving import serve
 from tests.web.console.house import HTML, SERVICE, TRIED, deactivate, open_console_house, sign_in, texts
 
 PAGES = ("/console", "/console/services", SERVICE, f"{SERVICE}/try", "/console/savings", "/console/errors", "/console/audit")
@@ -337,6 +342,31 @@ def test_where_everybody_may_read_nobody_signs_in(demo_dir: Path) -> None:
         assert "Sign out" not in page.text
         assert house.client.get("/console/sign-in").status_code == 404
         assert house.client.post(f"{SERVICE}/try", data=TRIED).status_code == 200
+
+
+@contextmanager
+def worker(cluster: Cluster, number: int, folder: Path, secret: bytes) -> Iterator[str]:
+    """One of two workers, in this process."""
+    tree = cluster_settings(cluster.url, auth={"mode": "keys", "keys": KEYS})
+    tree["origin"] |= {"api_key": "the-gateways-own"}
+    lifecycle = Lifecycle(Worker(number, 2, folder, secret))
+    with serve(create_app(checked(tree), Seams(environment={}, lifecycle=lifecycle))) as running:
+        yield running.url
+
+
+def test_any_worker_knows_the_sessions_of_the_others_and_tells_of_all(cluster: Cluster, tmp_path: Path) -> None:
+    with worker(cluster, 1, tmp_path, b"s" * 32) as first, worker(cluster, 2, tmp_path, b"s" * 32) as second:
+        with httpx.Client(base_url=first, headers=HTML) as browser:
+            assert browser.post("/console/sign-in", data={"key": READER}).status_code == 303
+            cookies = dict(browser.cookies)
+        with httpx.Client(base_url=second, headers=HTML, cookies=cookies) as browser:
+            page = texts(browser.get("/console").text)
+            assert re.search(r"Breaker closed; opened 0 times", page)
+            wait_until(
+                lambda: len(re.findall(r'<th scope="row" class="number">', browser.get("/console").text)) == 2, "both workers to be told"
+            )
+    with worker(cluster, 1, tmp_path, b"t" * 32) as other:
+        assert httpx.get(f"{other}/console", headers=HTML, cookies=cookies).status_code == 303
 
 
 def test_it_can_be_left_out(demo_dir: Path) -> None:

@@ -83,3 +83,22 @@ async def test_of_earlier_looks_only_the_totals_are_kept() -> None:
     assert [bool(one.reports) for one in kept] == [False, True]
     assert kept[0].totals == first.totals
     assert kept[1] is second
+
+
+async def test_where_looking_takes_long_it_is_done_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, slept = Clock(), list[float]()
+
+    async def reports() -> Sequence[Report]:
+        clock.advance(0.2)
+        return [report(1), report(2)]
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock.advance(seconds)
+        if len(slept) == 3:
+            raise TimeoutError
+
+    monkeypatch.setattr("gateway.web.console.watch.asyncio.sleep", sleep)
+    with pytest.raises(TimeoutError):
+        await Watch(reports, clock=clock).follow()
+    assert slept == pytest.approx([40.0] * 3)
