@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Lifespan
 
 from gateway.access.gates import Gate, KeyRights, KeyTable, Open, Passthrough
 from gateway.access.grants import Grants
+from gateway.access_log import AccessLog
 from gateway.connecting import connector_of
 from gateway.counters import Counters
 from gateway.embedded import definitions, open_feature_server
@@ -63,6 +64,7 @@ class Gateway(Starlette):
         limits: Server,
         counters: Counters,
         book: Book,
+        access_log: AccessLog,
         routes: Sequence[BaseRoute],
         lifespan: Lifespan[Starlette],
     ) -> None:
@@ -71,10 +73,11 @@ class Gateway(Starlette):
         self.limits = limits
         self.counters = counters
         self.book = book
+        self.access_log = access_log
         self.router.redirect_slashes = False
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Problems(Directory(self.router), self.lifecycle, self.book)
+        return Problems(Directory(self.router), self.lifecycle, self.book, self.access_log)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,7 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
             await close_within(SPANS_S, provider.shutdown)
 
     doors = [*(access.routes() if access is not None else ()), *routes(furnished.house)]
-    return Gateway(lifecycle, settings.server, furnished.counters, furnished.book, doors, lifespan)
+    return Gateway(lifecycle, settings.server, furnished.counters, furnished.book, furnished.access_log, doors, lifespan)
 
 
 async def close_within(seconds: float, close: Callable[[], None]) -> None:

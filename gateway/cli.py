@@ -41,7 +41,7 @@ def main() -> None:
     Examples:
       feature-gateway demo
       feature-gateway serve --origin tecton --tecton-url https://mycluster.tecton.ai
-      feature-gateway serve --config gateway.toml
+      feature-gateway check --config gateway.toml && feature-gateway serve --config gateway.toml
       feature-gateway check features/ && feature-gateway apply features/
       feature-gateway ingest orders data/orders-2024-*.csv.gz
     """
@@ -93,7 +93,7 @@ def demo(port: int, data_dir: Path) -> None:
 
 
 @main.command()
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="TOML file of settings.")
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="TOML or YAML file of settings.")
 @click.option("--origin", type=click.Choice(["embedded", "tecton"]), help="Where features come from.")
 @click.option("--tecton-url", help="Base URL of the Tecton cluster.")
 @click.option("--host", help="Address to listen on.")

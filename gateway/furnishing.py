@@ -11,6 +11,7 @@ from importlib.metadata import version
 from math import inf
 
 from gateway.access.gates import Gate, KeyTable
+from gateway.access_log import AccessLog
 from gateway.cache.calendar import Calendar
 from gateway.cache.flights import Flights
 from gateway.cache.keys import Key, Namespaces
@@ -63,6 +64,7 @@ class Furnished:
     house: House
     counters: Counters
     book: Book
+    access_log: AccessLog
     forget: Callable[[], None]
     begin: Callable[[], Awaitable[None]]
     aclose: Callable[[], Awaitable[None]]
@@ -96,7 +98,8 @@ def furnish(
     checks = OnDemandChecks(settings.on_demand.check_ratio, counters, workers)
 
     book = Book(lambda _workspace, _service: settings.telemetry.slo_latency_ms / 1000, batch_doors=BATCH_DOORS)
-    recorder = Recorder(book, status_of, keeper.effective_at)
+    access_log = AccessLog(settings.log)
+    recorder = Recorder(book, status_of, keeper.effective_at, access_log)
 
     def compile_plan(description: Description) -> Plan:
         service = description.service
@@ -193,7 +196,7 @@ def furnish(
         tasks.start(lag.watch())
         await replicas.begin(purger)
 
-    return Furnished(house, counters, book, forget, begin, aclose)
+    return Furnished(house, counters, book, access_log, forget, begin, aclose)
 
 
 def open_forwarding(

@@ -10,6 +10,7 @@ from contextlib import suppress
 from types import FrameType
 
 from gateway.app import Seams, create_app
+from gateway.hosting.logs import Logs
 from gateway.hosting.server import Server, configured
 from gateway.hosting.workers import ALIVE, BEAT_S, HASTE, Post, Supervisor
 from gateway.lifecycle import Lifecycle
@@ -24,6 +25,8 @@ def serve(settings: Settings, listener: socket.socket, started: Callable[[], Non
     """Returns, or ends the process with the status of a worker that could not begin. Raises what `create_app` raises."""
     chosen = settings.server
     signal.signal(signal.SIGTERM, _leave_early)
+    logs = Logs(settings.log)
+    logs.begin(threaded=False)
     if chosen.workers == 1:
         _serve(settings, listener, started, None)
         return
@@ -38,6 +41,17 @@ def serve(settings: Settings, listener: socket.socket, started: Callable[[], Non
 
 
 def _serve(settings: Settings, listener: socket.socket, started: Callable[[], None], post: Post | None) -> None:
+    logs = Logs(settings.log, worker=None if post is None else post.worker.number)
+    logs.begin(threaded=True)
+    try:
+        _run(settings, listener, started, post)
+    finally:
+        logs.end()
+    if post is not None:
+        post.leave()
+
+
+def _run(settings: Settings, listener: socket.socket, started: Callable[[], None], post: Post | None) -> None:
     app = create_app(settings, Seams(lifecycle=Lifecycle(None if post is None else post.worker)))
 
     def begun() -> None:
@@ -57,8 +71,6 @@ def _serve(settings: Settings, listener: socket.socket, started: Callable[[], No
     server.run(sockets=[listener])
     for one in (signal.SIGTERM, signal.SIGINT):
         signal.signal(one, signal.SIG_IGN)  # it is ending
-    if post is not None:
-        post.leave()
 
 
 def heed(channel: socket.socket, server: Server) -> None:
