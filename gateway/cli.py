@@ -136,7 +136,8 @@ def serve(
             _first_start(settings)
             host, port = listener.getsockname()[:2]
             scheme = "http" if settings.server.tls_certificate_file is None else "https"
-            _serve(settings, listener, f"Serving on {scheme}://{host}:{port} (origin: {settings.origin.kind}, auth: {settings.auth_mode})")
+            told = f"Serving on {scheme}://{host}:{port} (origin: {settings.origin.kind}, auth: {settings.auth_mode})"
+            _serve(settings, listener, told, lambda: load_settings(config, overrides))
 
 
 @main.command("new-key")
@@ -223,7 +224,7 @@ def _plain_progress() -> Callable[[int], None]:
     return progress
 
 
-def _serve(settings: Settings, listener: socket.socket, told: str) -> None:
+def _serve(settings: Settings, listener: socket.socket, told: str, load: Callable[[], Settings] | None = None) -> None:
     faults = settings.feature_server.faults.active
 
     def started() -> None:
@@ -232,7 +233,7 @@ def _serve(settings: Settings, listener: socket.socket, told: str) -> None:
             click.secho(f"The fault lab is on ({named}): the feature server misbehaves on purpose.", fg="red", bold=True, err=True)
         click.echo(told)
 
-    serve_on(settings, listener, started)
+    serve_on(settings, listener, started, load)
 
 
 def _welcome(url: str, key: str) -> str:

@@ -90,7 +90,7 @@ FLOORS = (
     ),
     ("serving",),
     ("web",),
-    ("administering", "connecting", "embedded", "guarding", "on_demand_functions", "loading"),
+    ("administering", "connecting", "embedded", "guarding", "live", "on_demand_functions", "loading"),
     ("furnishing",),
     ("app", "applying"),
     ("hosting",),

@@ -90,7 +90,7 @@ class FeatureReader:
         self._lean_reads = lean_reads
         self._workers = workers
         self._telemetry = telemetry
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         self._clock = clock
 
     def hit(self, call: Call) -> bytes | None:
@@ -279,7 +279,7 @@ class FeatureReader:
         facts.rows = len(request.rows)
         budget_ms = request.options.latency_budget_ms or request.deadline_ms
         deadline_s = (
-            asyncio.get_running_loop().time() + (self._patience_s if budget_ms is None else budget_ms / 1000)
+            asyncio.get_running_loop().time() + (self.patience_s if budget_ms is None else budget_ms / 1000)
             if launched is None
             else launched.deadline_s
         )
