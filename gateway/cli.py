@@ -16,6 +16,7 @@ from gateway.commands.apply import apply
 from gateway.commands.audit import audit
 from gateway.commands.check import check
 from gateway.commands.discover import discover
+from gateway.commands.explain import explain
 from gateway.commands.ingest import ingest
 from gateway.commands.keys import keys
 from gateway.commands.secrets import secrets_commands
@@ -52,6 +53,7 @@ main.add_command(apply)
 main.add_command(ingest)
 main.add_command(discover)
 main.add_command(simulate)
+main.add_command(explain)
 main.add_command(keys)
 main.add_command(audit)
 main.add_command(secrets_commands)

@@ -34,6 +34,7 @@ from gateway.serving.checking import OnDemandChecks
 from gateway.serving.compiling import PlanCompiler
 from gateway.serving.desk import Desk
 from gateway.serving.doors import BATCH_DOORS, doors
+from gateway.serving.explaining import Explainer
 from gateway.serving.fetching import Fetcher
 from gateway.serving.gathering import Gatherer
 from gateway.serving.inline import InlineReads
@@ -162,12 +163,25 @@ def furnish(
     desk = Desk(gate, schemas, origin, purger, book, patience_s=patience_s)
     patient = (schemas, fetcher, gatherer, lean_reads, reader, wildcards, desk)
     live = LiveSettings(compiler, schemas, keeper, book, telemetry, access_log, gate, patient)
+    spelt = doors(tecton)
+    explainer = Explainer(
+        reader,
+        spelt.named_single,
+        gate,
+        store,
+        keeper.effective_at,
+        status_of,
+        origin_name=name,
+        breaker_open=None if guard is None else lambda: guard.open,
+        clock=clock,
+    )
     house = House(
         reader,
+        explainer,
         wildcards,
         desk,
         origin,
-        doors(tecton),
+        spelt,
         tecton,
         Metrics(counters, book, store, flights, lag, 1 if lifecycle.worker is None else lifecycle.worker.number, guard),
         settings.server.max_body_bytes,

@@ -116,7 +116,7 @@ THIRD_PARTIES = {
     "cryptography": ("access.sealing",),
     "datasketches": ("feature_server.sketches",),
     "httptools": ("origins.http",),
-    "httpx": ("origins", "loading.client"),
+    "httpx": ("origins", "loading.client", "commands.asking"),
     "joserfc": ("access.signing", "access.tokens"),
     "msgspec": (
         "access.scim",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
@@ -49,7 +49,7 @@ def told_plainly() -> Iterator[None]:
         fail(error.message, 1)
 
 
-def fail(text: str, status: int) -> None:
+def fail(text: str, status: int) -> NoReturn:
     click.secho(text, fg="red", err=True)
     sys.exit(status)
 

@@ -84,6 +84,9 @@ class Gatherer:
         grace = GRACE_S if errand.options.latency_budget_ms is not None else 0.0
         for round_number in range(_ROUNDS):
             waits, led = self._decide(errand, rows, errand.own if round_number == 0 else None, may_join=round_number < _ROUNDS - 1)
+            if errand.witness is not None:
+                for _, index, flight in waits:
+                    errand.witness.waited(index, flight, led=flight in led)
             in_time = await wait_for({flight for _, _, flight in waits}, errand.deadline_s + grace - loop.time())
             again = self._unload(errand, waits, led, forgiving=round_number == 0)
             if not in_time or not again:

@@ -32,6 +32,7 @@ from gateway.serving.plan import ComputedView, Plan, Projection
 from gateway.serving.recording import Recorder
 from gateway.serving.rows import assemble, facts_of, look_up, staleness_of, vector_or_error
 from gateway.serving.schemas import Schemas
+from gateway.serving.trails import Phase, Trail
 from gateway.serving.work import Errand, RowWork
 from gateway.serving.workers import Workers
 from gateway.telemetry import ReadFacts, Telemetry, trace_id_of
@@ -273,25 +274,14 @@ class FeatureReader:
             self._telemetry.end_read(span, facts, time.perf_counter() - started_s)
         return reply
 
+    async def trace(self, call: Call, trail: Trail) -> Answers:
+        """The answers of a read made as `read` makes it, which leaves a trail; it is neither spelled nor noted as a read. Raises
+        GatewayError."""
+        _, _, answers = await self._answers(call, ReadFacts(), None, time.perf_counter(), None, trail)
+        return answers
+
     async def _read(self, call: Call, facts: ReadFacts, span: Span | None, started_s: float, launched: Launched | None) -> Reply:
-        caller, request = call.understood or self._understand(call)
-        self._gate.admit(caller, request.service.workspace)
-        facts.rows = len(request.rows)
-        budget_ms = request.options.latency_budget_ms or request.deadline_ms
-        deadline_s = (
-            asyncio.get_running_loop().time() + (self.patience_s if budget_ms is None else budget_ms / 1000)
-            if launched is None
-            else launched.deadline_s
-        )
-        plan = self._schemas.at_hand(request.service, caller)
-        if plan is None:
-            plan = await _in_time(self._schemas.fetch(request.service, caller), deadline_s)
-        facts.workspace, facts.feature_service = plan.service.workspace, plan.service.name
-        try:
-            answers = await self._answer(call, request, plan, caller, span, started_s, deadline_s, launched)
-        except SchemaDisagreement:
-            plan = await _in_time(self._schemas.corrected(request.service, caller, plan), deadline_s)
-            answers = await self._answer(call, request, plan, caller, span, started_s, deadline_s)
+        request, plan, answers = await self._answers(call, facts, span, started_s, launched)
         bypass, door = not request.options.read_from_cache, call.door.name
         if span is not None:
             told = facts_of(plan, answers, bypass=bypass)
@@ -302,6 +292,28 @@ class FeatureReader:
         trace_id = None if span is None else trace_id_of(span)
         self._recorder.read(plan, plan.projection(request.selectors), door, answers, elapsed_s, trace_id, bypass=bypass)
         return reply
+
+    async def _answers(
+        self, call: Call, facts: ReadFacts, span: Span | None, started_s: float, launched: Launched | None, trail: Trail | None = None
+    ) -> tuple[ReadRequest, Plan, Answers]:
+        caller, request = call.understood or self._understand(call)
+        self._gate.admit(caller, request.service.workspace)
+        facts.rows = len(request.rows)
+        budget_ms = request.options.latency_budget_ms or request.deadline_ms
+        given_s = self.patience_s if budget_ms is None else budget_ms / 1000
+        deadline_s = asyncio.get_running_loop().time() + given_s if launched is None else launched.deadline_s
+        plan = self._schemas.at_hand(request.service, caller)
+        if plan is None:
+            plan = await _in_time(self._schemas.fetch(request.service, caller), deadline_s)
+        facts.workspace, facts.feature_service = plan.service.workspace, plan.service.name
+        if trail is not None:
+            trail.begun(deadline_s, given_s)
+        try:
+            answers = await self._answer(call, request, plan, caller, span, started_s, deadline_s, launched, trail)
+        except SchemaDisagreement:
+            plan = await _in_time(self._schemas.corrected(request.service, caller, plan), deadline_s)
+            answers = await self._answer(call, request, plan, caller, span, started_s, deadline_s, trail=trail)
+        return request, plan, answers
 
     def _understand(self, call: Call) -> tuple[Caller, ReadRequest]:
         return self._gate.identify(call.authorization), call.door.decode(call.body, call.path)
@@ -316,6 +328,7 @@ class FeatureReader:
         started_s: float,
         deadline_s: float,
         launched: Launched | None = None,
+        trail: Trail | None = None,
     ) -> Answers:
         if plan.wildcard:
             await _in_time(self._schemas.prove(request.service, caller), deadline_s)
@@ -351,9 +364,15 @@ class FeatureReader:
             traceparent=call.traceparent,
             priority=call.priority,
             own=None if launched is None else launched.flight,
+            witness=trail,
         )
+        if trail is not None:
+            from_cache = self._from_cache(request, plan, caller, now_s)
+            trail.looked_up(self._store, plan, projection, request, rows[0], now_s, from_cache=from_cache)
         self._refresh(plan, projection, request, caller, rows)
         await self._gatherer.gather(errand, rows)
+        if trail is not None:
+            trail.mark(Phase.FETCH)
         self._note(plan, [[row.keys[index] for index in projection.needed] for row in rows if row.error is None], now_s)
         if request.show & _LABELS and plan.labels is None:  # the reply may have brought them
             labelled = self._schemas.at_hand(request.service, caller)
@@ -367,6 +386,8 @@ class FeatureReader:
         elapsed_s = time.perf_counter() - started_s
         served = [row for row, outcome in zip(rows, outcomes, strict=True) if isinstance(outcome, Vector)]
         stale = staleness_of(plan, projection, served, answered_s)
+        if trail is not None:
+            trail.mark(Phase.COMPUTE)
         return Answers(outcomes, elapsed_s, [row.slo for row in rows], any(row.partial for row in rows), waited_s, stale)
 
     def _from_cache(self, request: ReadRequest, plan: Plan, caller: Caller, now_s: float) -> bool:
