@@ -41,6 +41,7 @@ from gateway.serving.workers import Workers
 from gateway.settings import Server, Settings, SettingsError
 from gateway.tasks import Tasks
 from gateway.telemetry import Sampling, Telemetry
+from gateway.web.edge.admission import Admission
 from gateway.web.middleware import Problems
 from gateway.web.problems import status_of
 from gateway.web.routes import Directory, routes
@@ -57,7 +58,7 @@ logger = logging.getLogger(__name__)
 
 class Gateway(Starlette):
     """Starlette with one middleware of our own around its router: its stock pair costs two more calls on every request. `lifecycle` is for
-    the server to set; `limits` and `counters` are its edge's, and `book` holds what it measures. `apply`: to go by other
+    the server to set; `limits`, `admission` and `counters` are its edge's, and `book` holds what it measures. `apply`: to go by other
     settings from then on (`settings.reloading`)."""
 
     def __init__(
@@ -65,6 +66,7 @@ class Gateway(Starlette):
         apply: Callable[[Settings], None],
         lifecycle: Lifecycle,
         limits: Server,
+        admission: Admission,
         counters: Counters,
         book: Book,
         access_log: AccessLog,
@@ -75,6 +77,7 @@ class Gateway(Starlette):
         self.apply = apply
         self.lifecycle = lifecycle
         self.limits = limits
+        self.admission = admission
         self.counters = counters
         self.book = book
         self.access_log = access_log
@@ -117,7 +120,8 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
     )
     lifecycle, forwarder = seams.lifecycle or Lifecycle(), open_forwarder(settings)
     access = open_access(settings, gate)
-    furnished = furnish(settings, origin, gate, telemetry, tasks, workers, seams.clock, counters, lifecycle, guard, forwarder)
+    copy = None if access is None else access.copy
+    furnished = furnish(settings, origin, gate, telemetry, tasks, workers, seams.clock, counters, lifecycle, guard, forwarder, copy)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -144,7 +148,17 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
     def apply(told: Settings) -> None:
         furnished.live.apply(told, sample_ratio=None if sampler_named else told.telemetry.sample_ratio)
 
-    return Gateway(apply, lifecycle, settings.server, furnished.counters, furnished.book, furnished.access_log, doors, lifespan)
+    return Gateway(
+        apply,
+        lifecycle,
+        settings.server,
+        furnished.admission,
+        furnished.counters,
+        furnished.book,
+        furnished.access_log,
+        doors,
+        lifespan,
+    )
 
 
 async def close_within(seconds: float, close: Callable[[], None]) -> None:

@@ -3,7 +3,7 @@
 A counter only grows. What each means is said once, here; `web` tells them under these names.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -25,8 +25,7 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "shared_failures": "Calls to the shared cache that failed or were late; each is a miss.",
         "shared_drops": "Fragments not offered to the shared cache: too many were waiting, or it does not answer.",
         "sibling_failures": "Purges and ingests that another worker of this gateway did not confirm in time.",
-        "settings_reloads_applied": "Times that other settings were taken up (SIGHUP).",
-        "settings_reloads_refused": "Times that they were not, for the mistakes in them.",
+        "reports_missed": "Other workers' metrics that a scrape went without: they did not tell them in time.",
         "refused_connections": "Connections closed at once because there were too many.",
         "refused_requests": "Requests whose framing or size was refused; each ends its connection.",
         "late_requests": "Requests that did not come in within their time; each ends its connection.",
@@ -44,11 +43,18 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "guard_paused": "Calls refused until the time that the origin's Retry-After named.",
     }
 )
+RESULTS: Mapping[str, tuple[str, Sequence[str]]] = MappingProxyType(
+    {
+        "spans": ("Spans: exported, dropped because too many were waiting, or failed to be taken.", ("exported", "dropped", "failed")),
+        "settings_reloads": ("Reloads of the settings: applied, or refused because of mistakes.", ("applied", "refused")),
+    }
+)
+"""Counters that are told as one, with the label `result`: what each means, and the results. `spans_dropped` is one of them."""
 
 
 @dataclass(slots=True)
 class Counters:
-    """See `MEANINGS`."""
+    """See `MEANINGS` and `RESULTS`."""
 
     lean_reads: int = 0
     lean_reads_left: int = 0
@@ -66,8 +72,7 @@ class Counters:
     shared_failures: int = 0
     shared_drops: int = 0
     sibling_failures: int = 0
-    settings_reloads_applied: int = 0
-    settings_reloads_refused: int = 0
+    reports_missed: int = 0
     refused_connections: int = 0
     refused_requests: int = 0
     late_requests: int = 0
@@ -83,3 +88,8 @@ class Counters:
     guard_opened: int = 0
     guard_resting: int = 0
     guard_paused: int = 0
+    spans_exported: int = 0
+    spans_dropped: int = 0
+    spans_failed: int = 0
+    settings_reloads_applied: int = 0
+    settings_reloads_refused: int = 0

@@ -51,7 +51,12 @@ from gateway.serving.workers import Workers
 from gateway.settings import Settings, SettingsError
 from gateway.tasks import Tasks
 from gateway.telemetry import Telemetry
+from gateway.web.edge.admission import Admission
 from gateway.web.forwarding import Forwarding
+from gateway.web.metrics.house import AccessCopy, Rooms, rooms_of
+from gateway.web.metrics.reads import reads_of
+from gateway.web.metrics.siblings import SiblingReports
+from gateway.web.metrics.teller import Metrics
 from gateway.web.problems import status_of
 from gateway.web.routes import House
 from gateway.wire.requests import Show, TectonReads
@@ -63,6 +68,7 @@ class Furnished:
     last, when no task runs any longer."""
 
     house: House
+    admission: Admission
     counters: Counters
     book: Book
     access_log: AccessLog
@@ -84,10 +90,11 @@ def furnish(
     lifecycle: Lifecycle,
     guard: GuardedOrigin | None = None,
     forwarder: Forwarder | None = None,
+    copy: AccessCopy | None = None,
 ) -> Furnished:
-    """Opens nothing yet but what the settings name wrongly. `guard`: the origin's, if it has one, whose state is told. Raises
-    SettingsError."""
-    from gateway.web.metrics import Metrics  # noqa: PLC0415 - what it stands on opens files when it is imported
+    """Opens nothing yet but what the settings name wrongly. `guard`: the origin's, and `copy`: access control's, where there is one; only
+    their state is looked at. Raises SettingsError."""
+    from gateway.web.metrics.process import look  # noqa: PLC0415 - what it stands on opens files when it is imported
 
     patience_s, name = settings.deadlines.read_s, settings.origin.kind
     namespaces, policies = Namespaces(), policies_of(settings)
@@ -159,6 +166,16 @@ def furnish(
         patience_s=patience_s,
         clock=clock,
     )
+    admission = Admission(settings.server.max_connections, settings.server.max_connections_per_client)
+    rooms = Rooms(counters, store, flights, lag, admission, version("feature-gateway"), name, guard, copy)
+    worker = lifecycle.worker
+    metrics = Metrics(
+        book,
+        [reads_of(book, name), rooms_of(rooms)],
+        look,
+        1 if worker is None else worker.number,
+        None if worker is None else SiblingReports(worker, tasks, counters),
+    )
     tecton = TectonReads(settings.default_workspace, int(Show.NAMES | Show.DATA_TYPES) if settings.include_names_by_default else 0)
     desk = Desk(gate, schemas, origin, purger, book, patience_s=patience_s)
     patient = (schemas, fetcher, gatherer, lean_reads, reader, wildcards, desk)
@@ -183,10 +200,10 @@ def furnish(
         origin,
         spelt,
         tecton,
-        Metrics(counters, book, store, flights, lag, 1 if lifecycle.worker is None else lifecycle.worker.number, guard),
+        metrics,
         settings.server.max_body_bytes,
         settings.guard.priority_header,
-        version("feature-gateway"),
+        rooms.version,
         lifecycle,
         None if forwarder is None else open_forwarding(settings, forwarder, gate, telemetry, counters, tasks),
         settings.auth.paths if settings.access_store != "none" else None,
@@ -201,6 +218,7 @@ def furnish(
 
     async def aclose() -> None:
         lean_reads.close()
+        await metrics.aclose()
         await replicas.aclose()
         if request_log is not None:
             await asyncio.get_running_loop().run_in_executor(None, request_log.close)
@@ -209,8 +227,9 @@ def furnish(
         tasks.start(sweep(store, settings.cache.sweep_every_s, clock))
         tasks.start(lag.watch())
         await replicas.begin(purger)
+        await metrics.begin()
 
-    return Furnished(house, counters, book, access_log, live, forget, begin, aclose)
+    return Furnished(house, admission, counters, book, access_log, live, forget, begin, aclose)
 
 
 def open_forwarding(

@@ -55,6 +55,13 @@ class DirectoryCopy:
         self._asked = 0
         self._answered = 0
         self._told = False
+        self.reachable = False
+        """Whether the store could be read when it was last asked."""
+
+    @property
+    def read_at_s(self) -> float:
+        """As of when the copy is, on its clock."""
+        return self._like_s
 
     async def refresh(self) -> None:
         """Have the gate say what the store says now, or later. Raises AccessUnavailable."""
@@ -70,6 +77,7 @@ class DirectoryCopy:
                     adopt()
                 self._gate.adopt(directory)
             self._revision, self._like_s, self._answered = directory.revision, began_s, answers
+            self.reachable = True
 
     async def follow(self, every_s: float) -> None:
         """Runs for ever: what other processes change is known here within `every_s`, and however long a reading takes."""
@@ -89,7 +97,7 @@ class DirectoryCopy:
         except (AccessUnavailable, TimeoutError):
             self._miss()
         else:
-            self._told = False
+            self._told, self.reachable = False, True
             if began_s - self._flushed_s >= FLUSH_EVERY_S:
                 await self.flush()
 
@@ -116,6 +124,7 @@ class DirectoryCopy:
         return left_s if left_s > 0 else self._max_age_s
 
     def _miss(self) -> None:
+        self.reachable = False
         if not self._told:
             logger.warning("The store of access control cannot be read: keys and roles are as they were last known")
         self._told = True

@@ -63,7 +63,10 @@ class Config(uvicorn.Config):
 
 def configured(app: Gateway, **other: Any) -> Config:
     """For this application. `other` wins. Raises SettingsError for certificates that cannot be used."""
-    options: dict[str, Any] = {**OPTIONS, "http": edge(app.routes, app.limits, app.counters, app.lifecycle)}
+    options: dict[str, Any] = {
+        **OPTIONS,
+        "http": edge(app.routes, app.limits, app.lifecycle, app.admission, app.counters, app.book.problems),
+    }
     tls = None if app.limits.tls_certificate_file is None else ListenerTls(app.limits)
     if tls is not None:
         context = tls.context

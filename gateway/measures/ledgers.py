@@ -60,6 +60,7 @@ class ServiceLedger:
 
     __slots__ = (
         "_batch_doors",
+        "_beside",
         "_hits",
         "_sampled",
         "batches",
@@ -95,6 +96,8 @@ class ServiceLedger:
         self.server_errors = 0
         self.stale = 0
         self._batch_doors = batch_doors
+        self._beside: Counter[str] = Counter()
+        """Rows beyond one of each read of a door that takes one: a query has several results, or none."""
         self._hits: dict[str, _Cell] = {}
         self._sampled = 0
 
@@ -120,6 +123,8 @@ class ServiceLedger:
         cell.note(elapsed_s)
         if cell.batches is not None:
             cell.batches.note(rows)
+        elif rows != 1:
+            self._beside[door] += rows - 1
         if eligible:
             self.eligible += 1
             self.late += elapsed_s > self.objective_s
@@ -143,7 +148,7 @@ class ServiceLedger:
 
     def rows(self) -> dict[str, int]:
         """Rows of reads that were answered, by door."""
-        told: Counter[str] = Counter()
+        told = Counter(self._beside)
         for (door, outcome), cell in self.cells.items():
             if outcome is not Outcome.ERROR and cell.batches is None:
                 told[door] += cell.count

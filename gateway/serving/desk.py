@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.access.gates import Gate
-from gateway.errors import GatewayError
+from gateway.errors import CallerError, GatewayError
 from gateway.features import Caller, Purge, ServiceRef
 from gateway.measures.book import Book
 from gateway.origins.base import IngestReply, Origin
@@ -16,6 +16,8 @@ from gateway.serving.schemas import Schemas
 from gateway.wire.ingest import read_purpose
 
 DecodePurge = Callable[[bytes], Purge]
+FATES = ("taken", "checked", "refused", "unconfirmed")
+"""What became of an ingest's records. Of those that are not confirmed some may have been stored."""
 
 
 class Desk:
@@ -45,9 +47,17 @@ class Desk:
         stays within its TTL.
         """
         caller = self._gate.identify(authorization)
-        workspace, dry = read_purpose(body)
-        self._gate.admit_ingest(caller, workspace, dry=dry)
-        reply = await self._ingested(body, caller)
+        workspace, dry, records = read_purpose(body)
+        fate = "unconfirmed"
+        try:
+            self._gate.admit_ingest(caller, workspace, dry=dry)
+            reply = await self._ingested(body, caller)
+            fate = _fate(reply.status, dry=dry)
+        except CallerError:
+            fate = "refused"
+            raise
+        finally:
+            self._book.records[fate] += records
         if 200 <= reply.status < 300:
             await self._purger.ingested(reply.written, workspace)
         return reply
@@ -76,3 +86,9 @@ class Desk:
         caller = self._gate.identify(authorization)
         self._gate.admit_purge(caller, workspace, None)
         return await self._purger.purge(replace(decode(body), workspace=workspace))
+
+
+def _fate(status: int, *, dry: bool) -> str:
+    if 200 <= status < 300:
+        return "checked" if dry else "taken"
+    return "refused" if status < 500 else "unconfirmed"

@@ -93,7 +93,7 @@ class Keeper:
     def effective_at(self, times: Iterable[str | None]) -> float:
         """The oldest of these effective times, on the monotonic clock; infinite where there is none."""
         told = {moment for moment in times if moment is not None}
-        return min((self._clock() - (self._wall_s() - _epoch_s(moment)) for moment in told), default=inf)
+        return self._clock() - (self._wall_s() - min(map(_epoch_s, told))) if told else inf
 
 
 @lru_cache(maxsize=4096)

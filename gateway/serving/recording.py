@@ -7,6 +7,7 @@ few rows of a batch stand for the rest.
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from math import inf
 
 from gateway import request_ids
@@ -157,10 +158,17 @@ class Recorder:
                 computed = isinstance(view, ComputedView)
                 name = view.layout.view if isinstance(view, ComputedView) else plan.stored[view].layout.view
                 ledger = self.book.view(plan.service.workspace, name)
-                ledger.served(len(values.pattern), sum(letter in _MISSING for letter in values.pattern))
+                pattern = values.pattern
+                ledger.served(len(pattern), _missing_in(pattern))
                 if source in _ASKED_FOR and not computed:
                     told_s = self._effective_at(values.effective_times)
                     ledger.aged(vector.now_s - values.stored_at, vector.now_s - told_s if told_s < inf else None)
+
+
+@lru_cache(maxsize=1024)
+def _missing_in(pattern: str) -> int:
+    """Few patterns occur."""
+    return sum(letter in _MISSING for letter in pattern)
 
 
 def _outcome(sources: set[Source], *, bypass: bool, stale: bool) -> Outcome:

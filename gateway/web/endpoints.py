@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from typing import Protocol
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -225,31 +224,6 @@ class Ready:
             raise Draining
         await self._origin.ready()
         await answer_json(scope, send, b'{"status":"ready"}')
-
-
-class Scraped(Protocol):
-    """What was counted so far, as text of `content_type`."""
-
-    content_type: str
-
-    def text(self) -> bytes: ...
-
-
-class Scrape:
-    """`/metrics`, for whom `admit` does not refuse; None: for everybody."""
-
-    def __init__(self, metrics: Scraped, max_body_bytes: int, admit: Callable[[bytes | None], None] | None = None) -> None:
-        self._metrics = metrics
-        self._max_body_bytes = max_body_bytes
-        self._admit = admit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        if self._admit is not None:
-            authorization, _ = read_headers(scope, self._max_body_bytes)
-            self._admit(authorization)
-        body = self._metrics.text()
-        headers = [(b"content-type", self._metrics.content_type.encode()), (b"content-length", b"%d" % len(body))]
-        await answer(scope, send, 200, headers, body)
 
 
 class Document:

@@ -6,7 +6,7 @@ ingest         POST /ingest, /v2/ingest
 named          POST /v1/workspaces/{w}/feature-services/{fs}/features, …/features:batch, …/features:query, GET …/schema
 explain        POST …/{fs}/features:explain
 purge          POST …/{fs}/features:purge, DELETE …/{fs}/features, POST /v1/workspaces/{w}/features:purge, /v1/features:purge
-operations     GET /livez, /readyz, /metrics, /openapi.json, /docs
+operations     GET /livez, /readyz, /metrics, /openapi.json, /docs; without a cluster /api/v1/observability/metrics
 administration where there is a store (`auth.store`): `gateway/web/admin/routes.py`, before all of these
 forwarded      before a cluster: what else is below /api/, and /oauth2/default/v1/token (`gateway/origins/targets.py`)
 """
@@ -40,13 +40,15 @@ from gateway.web.endpoints import (
     QueryFeatures,
     ReadFeatures,
     Ready,
-    Scrape,
-    Scraped,
     as_metadata,
     as_schema,
 )
 from gateway.web.forwarding import ForwardedPaths, Forwarding
+from gateway.web.metrics.exposition import Format
+from gateway.web.metrics.scrape import Scrape
+from gateway.web.metrics.teller import Metrics
 from gateway.web.openapi import document
+from gateway.web.openapi.operations import OBSERVABILITY
 from gateway.wire.purges import service_drop, service_purge, whole_purge, workspace_purge
 from gateway.wire.requests import TectonReads
 
@@ -67,7 +69,7 @@ class House:
     origin: Origin
     doors: Doors
     tecton: TectonReads
-    metrics: Scraped
+    metrics: Metrics
     max_body_bytes: int
     priority_header: str | None
     version: str
@@ -140,10 +142,14 @@ def routes(house: House) -> Sequence[BaseRoute]:
     def purge(path: str, decode: DecodePurge, method: str = "POST") -> Route:
         return Route(path, PurgeFeatures(house.desk, decode, house.max_body_bytes), methods=[method])
 
+    def scrape(usual: Format) -> Scrape:
+        return Scrape(house.metrics, house.max_body_bytes, house.admit_metrics, usual)
+
     forwarded = house.forwarding.groups if house.forwarding is not None else ()
     metadata = DescribeService(house.desk, house.tecton.locator, as_metadata, house.max_body_bytes)
-    told = document(version=house.version, forwarded=forwarded, administered=house.administered)
+    told = document(version=house.version, forwarded=forwarded, administered=house.administered, clustered=house.forwarding is not None)
     schema = DescribeService(house.desk, house.tecton.locator, as_schema, house.max_body_bytes)
+    own_observability = Route(OBSERVABILITY, scrape(Format.OPENMETRICS), methods=["GET"])
     return [
         *[read(f"{prefix}/get-features", "tecton_single") for prefix in V1],
         read(f"{NAMED}/features", "named_single", beside="DELETE"),
@@ -164,8 +170,8 @@ def routes(house: House) -> Sequence[BaseRoute]:
         purge("/v1/features:purge", whole_purge),
         Route("/livez", Live(), methods=["GET"]),
         Route("/readyz", Ready(house.origin, house.lifecycle), methods=["GET"]),
-        Route("/metrics", Scrape(house.metrics, house.max_body_bytes, house.admit_metrics), methods=["GET"]),
+        Route("/metrics", scrape(Format.TEXT), methods=["GET"]),
         Route("/openapi.json", Document(told), methods=["GET"]),
         *docs_routes(),
-        *([ForwardedPaths(house.forwarding)] if house.forwarding is not None else []),
+        *([ForwardedPaths(house.forwarding)] if house.forwarding is not None else [own_observability]),
     ]

@@ -14,10 +14,11 @@ _SPELLINGS = ("workspaceName", "workspace_name")
 
 class Purpose(NamedTuple):
     """What an ingest asks for, as far as rights hang on it. `workspace` None: it names none; then the origin refuses it, in the ingest
-    API's own words. `dry`: nothing is to be stored."""
+    API's own words. `dry`: nothing is to be stored. `records`: how many it brings, as far as they stand where records belong."""
 
     workspace: str | None
     dry: bool
+    records: int = 0
 
 
 def read_purpose(body: bytes) -> Purpose:
@@ -33,7 +34,11 @@ def read_purpose(body: bytes) -> Purpose:
     said = [given[name] for name in ("dryRun", "dry_run") if name in given]
     if len(said) > 1:
         raise InvalidRequest("The body has dry_run twice, in camelCase and in snake_case.")
-    return Purpose(named[0] if named else None, dry=said == [True] and type(said[0]) is bool)
+    return Purpose(named[0] if named else None, dry=said == [True] and type(said[0]) is bool, records=_count(given.get("records")))
+
+
+def _count(records: object) -> int:
+    return sum(len(sent) for sent in records.values() if type(sent) is list) if type(records) is dict else 0
 
 
 def named_workspace(body: bytes) -> str | None:

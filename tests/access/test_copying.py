@@ -72,6 +72,18 @@ async def test_what_another_process_changes_is_known_after_the_next_look(copied:
     assert not copied.reads(key)
 
 
+async def test_it_says_whether_the_store_answers_and_how_old_it_is(copied: Copied) -> None:
+    assert not copied.copy.reachable
+    await copied.copy.refresh()
+    assert (copied.copy.reachable, copied.copy.read_at_s) == (True, copied.clock())
+    mend = break_store(copied.database)
+    await copied.turn(5.0)
+    assert (copied.copy.reachable, copied.copy.read_at_s) == (False, copied.clock() - 5.0)
+    mend()
+    await copied.turn()
+    assert (copied.copy.reachable, copied.copy.read_at_s) == (True, copied.clock())
+
+
 async def test_a_store_that_was_put_back_is_copied_as_it_is_now(copied: Copied) -> None:
     _, key = enrol(copied.database, "etl", "live=consumer")
     await copied.copy.refresh()

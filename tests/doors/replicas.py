@@ -116,7 +116,7 @@ def counted(house: House, name: str) -> int:
 
 def flown(house: House) -> bool:
     """Whether nothing is being fetched."""
-    return "feature_gateway_flights 0.0" in house.client.get("/metrics").text
+    return "feature_gateway_flights 0\n" in house.client.get("/metrics").text
 
 
 def rows_of(house: House, *users: str, **more: Any) -> list[dict[str, Any]]:

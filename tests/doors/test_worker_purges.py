@@ -62,7 +62,7 @@ def connected(url: str, count: int, open_: ExitStack) -> list[Line]:
         [told] = [
             row
             for row in lines[-1].ask(get("/metrics", authorization(OPERATOR))).splitlines()
-            if row.startswith(b"feature_gateway_worker ")
+            if row.startswith(b"feature_gateway_worker{")
         ]
         seen.add(told)
         return len(lines) >= 30 and len(seen) == count
@@ -144,6 +144,6 @@ def test_each_worker_has_a_request_log_of_its_own(cluster: Cluster, tmp_path: Pa
     app = create_app(checked(tree), Seams(Clock(), environment={}, lifecycle=lifecycle))
     with serve(app) as running, line(running.url) as one:
         assert status_of(one.ask(post(f"{FRAUD}/features", payment(), authorization(ALICE)))) == 200
-        assert b"feature_gateway_worker 2.0" in one.ask(METRICS)
+        assert b'feature_gateway_worker{worker="2"} 2' in one.ask(METRICS)
     assert (tmp_path / "reads-2.jsonl").exists()
     assert not (tmp_path / "reads.jsonl").exists()

@@ -52,11 +52,8 @@ def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def metric(reply: httpx.Response, name: str) -> float:
-    [line] = [line for line in reply.text.splitlines() if line.startswith(f"{name} ")]
-    return float(line.rpartition(" ")[2])
-
-
 def worker_at(url: str, credential: str | None = None) -> int:
     """The number of the worker that takes a new connection."""
-    return int(metric(httpx.get(f"{url}/metrics", headers=authorization(credential)), "feature_gateway_worker"))
+    told = httpx.get(f"{url}/metrics", headers=authorization(credential)).text
+    [line] = [line for line in told.splitlines() if line.startswith(("feature_gateway_worker ", "feature_gateway_worker{"))]
+    return int(line.rpartition(" ")[2])

@@ -17,6 +17,7 @@ from tests.harness.processes import Command, plain_environment, run_command
 from tests.hosting.commands import GONE, READ, ask, children, kill, listened_at, lives, serving, worker_at
 from tests.hosting.test_server import refuses
 from tests.serving.payments import payment
+from tests.web.metrics.samples import Samples, of, samples
 
 COUNT = 3
 
@@ -53,6 +54,46 @@ def test_a_worker_that_is_killed_is_started_again_while_the_others_serve(served:
     assert not set(before) & set(children(served.pid))
     assert len(re.findall(r"Worker \d \(process \d+\) ended with status -9; it is started again in 0.1 s", served.stderr)) == COUNT
     assert served.stdout.count("Serving on") == 1
+
+
+def scraped(served: Command) -> Samples:
+    return samples(httpx.get(f"{served.url}/metrics", timeout=30).text)
+
+
+def by_worker(told: Samples, name: str) -> dict[str, float]:
+    found = dict.fromkeys(map(str, range(1, COUNT + 1)), 0.0)
+    for labels, value in of(told, name).items():
+        found[dict(labels)["worker"]] += value
+    return found
+
+
+def test_whichever_worker_is_asked_tells_of_all_of_them_and_one_that_was_killed_begins_anew(served: Command) -> None:
+    reads = "read_duration_seconds_count"
+    before = scraped(served)
+    assert {ask(served.url).status_code for _ in range(40)} == {200}
+    told = [scraped(served) for _ in range(12)]  # of several workers
+    assert {sum(by_worker(one, reads).values()) for one in told} == {sum(by_worker(before, reads).values()) + 40}
+    assert len({one for samples in told for one in of(samples, "worker").values()}) > 1
+    assert all("worker" in dict(labels) for _, labels in told[0])
+
+    victim = max(children(served.pid))
+    kill(victim)
+    wait_until(lambda: len(children(served.pid)) == COUNT and len(of(scraped(served), "build_info")) == COUNT, "another in its place")
+    again = scraped(served)
+    born = {number: (began(told[0], number), began(again, number)) for number in "123"}
+    [anew] = [number for number, (then, now) in born.items() if then != now]
+    was, now = by_worker(told[0], reads), by_worker(again, reads)
+    assert born[anew][1] > born[anew][0]
+    assert now == {**was, anew: 0}
+    assert {ask(served.url).status_code for _ in range(20)} == {200}
+    last = by_worker(scraped(served), reads)
+    assert all(last[number] >= now[number] for number in last)
+    assert sum(last.values()) - sum(now.values()) == 20
+
+
+def began(told: Samples, worker: str) -> float:
+    """When the process started."""
+    return told["process_start_time_seconds", (("worker", worker),)]
 
 
 @pytest.mark.parametrize("interrupted", [False, True])

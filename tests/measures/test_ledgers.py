@@ -24,6 +24,13 @@ def test_hits_count_for_all_that_is_promised(ledger: ServiceLedger) -> None:
     assert ledger.rows() == {"named_single": 1, "named_batch": 10}
 
 
+def test_results_of_a_query_are_rows(ledger: ServiceLedger) -> None:
+    for results in (3, 0, 1, 500):
+        ledger.read("named_query", Outcome.BYPASS, results, 0.001, eligible=True)
+    ledger.failed("named_query", "origin", 502, 0.001, server_error=True)
+    assert ledger.rows() == {"named_query": 504}
+
+
 def test_a_read_that_the_origin_does_not_stand_for_counts_for_no_latency(ledger: ServiceLedger) -> None:
     ledger.read("named_single", Outcome.MISS, 1, 5.0, eligible=False)
     ledger.read("named_single", Outcome.STALE, 1, 5.0, eligible=True)

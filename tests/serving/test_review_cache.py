@@ -1,6 +1,6 @@
 """What a hostile reading of the cache found: purges beside flights, refreshes in batches, what zero means, whether counters add up."""
 
-import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -29,6 +29,7 @@ from tests.serving.payments import LITE as LITE_PATH
 from tests.serving.payments import VIEW_KEYS, payment, read, sources, status, truth
 from tests.serving.test_batches import SINGLE, TECTON_BATCH, asked, batches, error, forget, keys_of, post
 from tests.serving.test_flights import time_out
+from tests.web.metrics.samples import of, samples
 
 TTL_S = 60
 EVEN = {"ttl_s": TTL_S, "negative_ttl_s": TTL_S, "early_refresh": 0, "jitter": 0}
@@ -48,12 +49,12 @@ def lite(user: str, merchant: int) -> dict[str, Any]:
     return {"joinKeys": {"user_id": user, "merchant_id": merchant}, "include": ["source"]}
 
 
-def counted(house: House, name: str) -> dict[str, float]:
-    """A metric, by its label; without one under the empty text."""
-    text = house.client.get("/metrics").text
-    return {
-        label: float(value) for label, value in re.findall(rf'^feature_gateway_{name}(?:{{source="(\w+)"}})? (\S+)$', text, re.MULTILINE)
-    }
+def counted(house: House, name: str) -> dict[str, int]:
+    """A metric, by its label `source`, over all feature services; without one under the empty text."""
+    found: Counter[str] = Counter()
+    for labels, value in of(samples(house.client.get("/metrics").text), name).items():
+        found[dict(labels).get("source", "")] += int(value)
+    return dict(found)
 
 
 def settled(house: House, fetches: int) -> None:

@@ -149,6 +149,13 @@ def test_every_door_of_this_gateway_is_described_and_no_other() -> None:
     assert described == DOORS
 
 
+def test_without_a_cluster_the_clusters_own_metrics_are_the_gateways() -> None:
+    alone = document(version="1.2.3", clustered=False)["paths"]
+    assert alone.keys() - DOCUMENT["paths"].keys() == {"/api/v1/observability/metrics"}
+    told = alone["/api/v1/observability/metrics"]["get"]
+    assert told["responses"] == DOCUMENT["paths"]["/metrics"]["get"]["responses"]
+
+
 @pytest.mark.parametrize(("path", "verb", "operation"), list(operations()))
 def test_every_operation_says_what_it_does_and_who_may(path: str, verb: str, operation: dict[str, Any]) -> None:
     schemes = set(DOCUMENT["components"]["securitySchemes"])

@@ -24,9 +24,9 @@ from tests.harness.houses import House
 from tests.harness.offices import open_offices
 from tests.web.test_openapi import refs
 
-PLAIN = document(version="1")
+PLAIN = document(version="1", clustered=False)
 PLACES = Paths()
-DOCUMENT = document(version="1", administered=PLACES)
+DOCUMENT = document(version="1", administered=PLACES, clustered=False)
 ADDED = {path: item for path, item in DOCUMENT["paths"].items() if path not in PLAIN["paths"]}
 URI = "urn:gateway:openapi"
 REGISTRY: Registry[Any] = Registry().with_resource(URI, DRAFT202012.create_resource(DOCUMENT))

@@ -106,3 +106,19 @@ def test_the_views_that_took_it_in_are_told_once_each() -> None:
 def test_a_reply_that_does_not_tell(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         read_fed_views(body)
+
+
+@pytest.mark.parametrize(
+    ("records", "count"),
+    [
+        ({"flights": [{"record": {}}] * 3, "trains": [{}]}, 4),
+        ({"flights": []}, 0),
+        ({"flights": {"record": {}}, "trains": [1, None]}, 2),
+        ({}, 0),
+        ([], 0),
+        (None, 0),
+        ("records", 0),
+    ],
+)
+def test_records_are_counted_where_they_stand(records: Any, count: int) -> None:
+    assert read_purpose(json.dumps({"workspace_name": "live", "records": records}).encode()).records == count

@@ -8,6 +8,7 @@ What is refused here (framing, sizes, time) is answered once, in order, with `co
 connection ends gently: what still comes is dropped for a moment, so that the client gets to read why, and then it is cut.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextvars import Context
 from math import inf
@@ -28,7 +29,7 @@ from gateway.web.edge.bodies import Announced, Chunked
 from gateway.web.edge.framing import MAX_TARGET_BYTES, Framing, Head
 from gateway.web.edge.lanes import Lane, Lanes
 from gateway.web.edge.limited import Limited
-from gateway.web.edge.spelling import Preamble, last_words
+from gateway.web.edge.spelling import Preamble
 from gateway.web.edge.watch import Watch, every_s
 from gateway.web.endpoints import LAUNCHED, TRIED, ReadFeatures
 
@@ -320,7 +321,7 @@ class Edge(Limited):
             return False
         _, head, _, call = awaited
         told = [(request_ids.HEADER, (call.request_id or "").encode("ascii"))]
-        self._say_last(last_words(Draining(), head.raw, self.server_state.default_headers, told))
+        self._say_last(self._last_words(Draining(), head.raw, told))
         return True
 
     def _busy(self) -> bool:
@@ -363,19 +364,28 @@ class Edge(Limited):
         if cycle is not None:  # to the application its client is gone
             cycle.disconnected, cycle.waiting_for_100_continue = True, False
             cycle.message_event.set()
-        self._say_last(last_words(error, begun, self.server_state.default_headers))
+        self._say_last(self._last_words(error, begun))
 
 
-def edge(routes: Iterable[BaseRoute], limits: Server, counters: Counters, lifecycle: Lifecycle) -> type[Edge]:
-    """uvicorn's `http` class for an application with these routes, within these limits, in a process with this life."""
+def edge(
+    routes: Iterable[BaseRoute],
+    limits: Server,
+    lifecycle: Lifecycle,
+    admission: Admission,
+    counters: Counters,
+    problems: Counter[tuple[int, str]],
+) -> type[Edge]:
+    """uvicorn's `http` class for an application with these routes, within these limits, in a process with this life. `problems`: error
+    replies, by HTTP status and fault."""
     framing = Framing(max_header_bytes=limits.max_header_bytes, max_headers=limits.max_headers, max_body_bytes=limits.max_body_bytes)
     own = {
         "lanes": Lanes(routes),
         "lifecycle": lifecycle,
         "limits": limits,
         "counters": counters,
+        "problems": problems,
         "framing": framing,
-        "admission": Admission(limits.max_connections, limits.max_connections_per_client),
+        "admission": admission,
         "watch": Watch(every_s(limits.header_timeout_s, limits.body_timeout_s, limits.write_timeout_s)),
         "preamble": Preamble(),
     }

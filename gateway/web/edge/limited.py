@@ -6,17 +6,20 @@ What of a request is coming in, and what is answered, is the business of `connec
 import asyncio
 import socket
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from math import inf
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.counters import Counters
-from gateway.errors import TooManyConnections
+from gateway.errors import GatewayError, TooManyConnections
 from gateway.settings import Server
 from gateway.web.edge.admission import Admission
 from gateway.web.edge.spelling import last_words
 from gateway.web.edge.watch import Watch
+from gateway.web.problems import status_of
 
 LINGER_S = 2.0
 """How long a refused client may take to read why."""
@@ -35,6 +38,8 @@ class Limited(HttpToolsProtocol):
 
     limits: Server
     counters: Counters
+    problems: Counter[tuple[int, str]]
+    """Error replies, by HTTP status and fault."""
     admission: Admission
     watch: Watch
 
@@ -53,7 +58,7 @@ class Limited(HttpToolsProtocol):
         if not self.admission.enter(self._address):
             self.counters.refused_connections += 1
             self.transport, self._deaf = transport, True
-            transport.write(last_words(TooManyConnections(), b"", self.server_state.default_headers))
+            transport.write(self._last_words(TooManyConnections(), b""))
             transport.close()
             return
         self._admitted = True
@@ -96,6 +101,11 @@ class Limited(HttpToolsProtocol):
 
     def _idle_until(self) -> float:
         return self.loop.time() + self.timeout_keep_alive
+
+    def _last_words(self, error: GatewayError, begun: bytes, more: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
+        """See `spelling`; to be said, for they are counted."""
+        self.problems[status_of(error), error.fault] += 1
+        return last_words(error, begun, self.server_state.default_headers, more)
 
     def _say_last(self, words: bytes) -> None:
         self.due_s = self.loop.time() + LINGER_S

@@ -36,17 +36,19 @@ _DOORS = (tecton, named, wildcards, explaining, purges, ingest, operations)
 _OFFICES = (admin_accounts, admin_tokens, admin_scim, admin_secrets, admin_audit)
 
 
-def document(*, server_url: str = "/", version: str, forwarded: Sequence[Group] = (), administered: Paths | None = None) -> dict[str, Any]:
+def document(
+    *, server_url: str = "/", version: str, forwarded: Sequence[Group] = (), administered: Paths | None = None, clustered: bool = True
+) -> dict[str, Any]:
     """A new document, ready to be encoded. `server_url` is where callers reach the gateway; "/" means: where this document came from.
     `forwarded`: the groups of the cluster's endpoints that are passed on. `administered`: where the administrative doors are; None: there
-    are none."""
+    are none. `clustered`: whether the gateway is before a cluster."""
     offices = _OFFICES if administered is not None else ()
     parts = {
         "openapi": "3.1.0",
         "info": _info(version),
         "servers": [{"url": server_url}],
         "tags": [*[tag for door in (*_DOORS, *offices) for tag in door.TAGS], *forwarding.tags(forwarded)],
-        "paths": _paths() | forwarding.paths(forwarded) | _administrative(administered),
+        "paths": _paths(clustered=clustered) | forwarding.paths(forwarded) | _administrative(administered),
         "components": {
             "securitySchemes": _security_schemes()
             | forwarding.security_schemes(forwarded)
@@ -58,9 +60,9 @@ def document(*, server_url: str = "/", version: str, forwarded: Sequence[Group] 
     return deepcopy(parts)  # its parts are partly constants of the modules, which the caller must not be able to change
 
 
-def _paths() -> Node:
+def _paths(*, clustered: bool) -> Node:
     """Two doors may share a path, each with methods of its own."""
-    paths: Node = {}
+    paths: Node = {} if clustered else operations.own_observability()
     for door in _DOORS:
         for path, item in door.paths().items():
             paths[path] = paths.get(path, {}) | item

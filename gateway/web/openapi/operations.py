@@ -4,6 +4,7 @@ from gateway.web.openapi.parts import ANYONE, WRITERS, Node, operation
 from gateway.web.openapi.problems import problem_refs
 
 _TAG = "Operations"
+OBSERVABILITY = "/api/v1/observability/metrics"
 TAGS = ({"name": _TAG, "description": "For operators and tools. No credential is asked for, but by `/metrics`."},)
 
 
@@ -11,7 +12,7 @@ def paths() -> Node:
     return {
         "/livez": {"get": _livez()},
         "/readyz": {"get": _readyz()},
-        "/metrics": {"get": _metrics()},
+        "/metrics": {"get": _metrics("metrics", "What was counted so far, for Prometheus")},
         "/openapi.json": {"get": _document()},
         "/docs": {"get": _docs()},
     }
@@ -36,14 +37,22 @@ def _readyz() -> Node:
     )
 
 
-def _metrics() -> Node:
-    content = {"text/plain": {"schema": {"type": "string"}}}
+def own_observability() -> Node:
+    """Where there is no cluster that has this path."""
+    return {
+        OBSERVABILITY: {"get": _metrics("observability_metrics", "The same on Tecton's path, as OpenMetrics where nothing is asked for")}
+    }
+
+
+def _metrics(name: str, summary: str) -> Node:
+    content = {media: {"schema": {"type": "string"}} for media in ("text/plain", "application/openmetrics-text")}
     return operation(
-        "metrics",
+        name,
         tag=_TAG,
-        summary="What was counted so far, for Prometheus",
+        summary=summary,
         description=(
-            "The text format, version 0.0.4. No join key, value or name out of a request is in it. Where the gateway has keys of its own, "
+            "The text format, version 0.0.4, or OpenMetrics 1.0, with a trace as an exemplar here and there, as `Accept` asks. Workspaces, "
+            "feature services and views are named; no join key, value or caller is. Where the gateway has keys of its own, "
             "an API key with a role in all workspaces is needed, unless `auth.metrics` is `open`; OAuth tokens are not taken."
         ),
         security=[{}, *WRITERS],

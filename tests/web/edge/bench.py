@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from gateway.counters import Counters
 from gateway.lifecycle import Lifecycle
 from gateway.settings import Server
 from gateway.web.edge import Edge, edge
+from gateway.web.edge.admission import Admission
 from tests.web.edge.corpus import Seen
 
 LIMITS = Server.model_validate({})
@@ -87,7 +89,9 @@ class Bench:
 
     def __init__(self, routes: Sequence[BaseRoute] = ()) -> None:
         self.app, self.counters = Application(), Counters()
-        self.edge = edge(routes, LIMITS, self.counters, Lifecycle())
+        self.problems: Counter[tuple[int, str]] = Counter()
+        admission = Admission(LIMITS.max_connections, LIMITS.max_connections_per_client)
+        self.edge = edge(routes, LIMITS, Lifecycle(), admission, self.counters, self.problems)
         self._config = uvicorn.Config(self.app, http=self.edge, lifespan="off", log_config=None, access_log=False, server_header=False)
         self._config.load()
         self._state = ServerState()

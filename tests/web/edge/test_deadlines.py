@@ -139,7 +139,10 @@ def test_every_kind_of_ending_is_counted(house: House) -> None:
     counters = house.app.counters
     assert min(counters.late_requests, counters.refused_requests, counters.unread_replies) > 0
     told = house.client.get("/metrics").text
-    assert f"feature_gateway_late_requests_total {counters.late_requests:.1f}" in told
+    assert f"feature_gateway_late_requests_total {counters.late_requests}\n" in told
+    late = house.app.book.problems[408, "caller"]
+    assert 0 < late <= counters.late_requests  # not all that are late have somebody to be told
+    assert f'feature_gateway_problems_total{{code="408",fault="caller"}} {late}\n' in told
 
 
 def opened(house: House, count: int, within: ExitStack) -> list[socket.socket]:
@@ -162,6 +165,8 @@ def test_one_connection_too_many_is_refused_at_once_and_the_next_one_after_anoth
             assert answer.endswith(b'{"error":"Too many connections.","message":"Too many connections.","code":14}')
             assert b"connection: close" in answer
         assert house.app.counters.refused_connections == 1
+        assert house.app.book.problems == {(503, "gateway"): 1}
+        assert house.app.admission.connections == 4
         connections.pop().close()
 
         def let_in() -> bool:
