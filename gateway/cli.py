@@ -42,7 +42,7 @@ def main() -> None:
     Examples:
       feature-gateway demo
       feature-gateway serve --origin tecton --tecton-url https://mycluster.tecton.ai
-      feature-gateway serve --config gateway.toml
+      feature-gateway check --config gateway.toml && feature-gateway serve --config gateway.toml
       feature-gateway check features/ && feature-gateway apply features/
       feature-gateway ingest orders data/orders-2024-*.csv.gz
     """
@@ -95,7 +95,7 @@ def demo(port: int, data_dir: Path) -> None:
 
 
 @main.command()
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="TOML file of settings.")
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="TOML or YAML file of settings.")
 @click.option("--origin", type=click.Choice(["embedded", "tecton"]), help="Where features come from.")
 @click.option("--tecton-url", help="Base URL of the Tecton cluster.")
 @click.option("--host", help="Address to listen on.")
@@ -138,7 +138,8 @@ def serve(
             _first_start(settings)
             host, port = listener.getsockname()[:2]
             scheme = "http" if settings.server.tls_certificate_file is None else "https"
-            _serve(settings, listener, f"Serving on {scheme}://{host}:{port} (origin: {settings.origin.kind}, auth: {settings.auth_mode})")
+            told = f"Serving on {scheme}://{host}:{port} (origin: {settings.origin.kind}, auth: {settings.auth_mode})"
+            _serve(settings, listener, told, lambda: load_settings(config, overrides))
 
 
 @main.command("new-key")
@@ -225,7 +226,7 @@ def _plain_progress() -> Callable[[int], None]:
     return progress
 
 
-def _serve(settings: Settings, listener: socket.socket, told: str) -> None:
+def _serve(settings: Settings, listener: socket.socket, told: str, load: Callable[[], Settings] | None = None) -> None:
     faults = settings.feature_server.faults.active
 
     def started() -> None:
@@ -234,7 +235,7 @@ def _serve(settings: Settings, listener: socket.socket, told: str) -> None:
             click.secho(f"The fault lab is on ({named}): the feature server misbehaves on purpose.", fg="red", bold=True, err=True)
         click.echo(told)
 
-    serve_on(settings, listener, started)
+    serve_on(settings, listener, started, load)
 
 
 def _welcome(url: str, key: str) -> str:

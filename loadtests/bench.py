@@ -1,10 +1,11 @@
-"""`python -m loadtests.bench hit`, `miss` and `auth`: the gateway's hits against a bare ASGI application, in one run, as a ratio.
+"""`python -m loadtests.bench hit`, `miss`, `auth`, `metrics`: the gateway's hits against a bare ASGI application, in one run, as a ratio.
 
 Both are served by uvicorn with the same options and the same reply bytes, pinned to one core, the driver to another; they are driven in
 turn, A B A B …, so that a machine whose speed drifts drifts for both. The gateway runs with authorisation, validation and telemetry on: one
 read in a hundred is sampled, and its span exported over OTLP to a receiver in this process.
 """
 
+import asyncio
 import os
 import re
 import sys
@@ -21,7 +22,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from loadtests import admitting, misses
+from loadtests import admitting, metering, misses
 from loadtests.drivers import Target, driver_name
 from loadtests.servers import CPUS, measure, running, span_receiver, spread, wait_for
 
@@ -169,6 +170,33 @@ def auth(keys: int, rounds: int) -> None:
     console = Console()
     console.print(f"{keys:,} keys in the directory, {rounds} rounds, Python {sys.version.split()[0]}, cores {CPUS}")
     console.print(table)
+
+
+@main.command()
+@click.option("--rounds", default=40, show_default=True, help="Pairs of 2,000 hits, and scrapes.")
+@click.option("--services", default=100, show_default=True, help="Feature services with reads through four doors with five outcomes each.")
+def metrics(rounds: int, services: int) -> None:
+    """What metrics cost: a hit that is noted beside one that is not, and a scrape of many series.
+
+    \b
+    Example:
+      python -m loadtests.bench metrics --rounds 10
+    """
+    pairs = asyncio.run(metering.hits_us(rounds))
+    scrapes = asyncio.run(metering.scrapes(services, rounds))
+    table = Table("what", "median [min-max]")
+    for name, taken in {
+        "a hit in process, CPU µs": [noted for noted, _ in pairs],
+        "the same, not noted": [unheard for _, unheard in pairs],
+        "what noting it costs, of each pair": [noted - unheard for noted, unheard in pairs],
+        "a scrape, ms": [one.took_ms for one in scrapes],
+        "the longest that it held the event loop, CPU ms": [one.held_ms for one in scrapes],
+    }.items():
+        table.add_row(name, admitting.told(taken))
+    console, last = Console(), scrapes[-1]
+    console.print(f"{rounds} rounds, {services} feature services, Python {sys.version.split()[0]}, cores {CPUS}")
+    console.print(table)
+    console.print(f"a scrape: {last.lines:,} lines, {last.size_bytes:,} bytes, {last.packed_bytes:,} with gzip", soft_wrap=True)
 
 
 def _warm(target: Target) -> bytes:

@@ -148,10 +148,7 @@ class KeyTable:
     def __init__(self, keys: Mapping[bytes, KeyRights], upstream: str | None = None, names: Mapping[bytes, str] | None = None) -> None:
         """`names`: of the settings' keys, by digest."""
         self._upstream = upstream
-        self._settled: dict[bytes, Entry] = {}
-        for digest, rights in keys.items():
-            name = (names or {}).get(digest, "")
-            self._settled[digest] = Entry(None, name, f"settings:{name}", rights.reach())
+        self._settled: Mapping[bytes, Entry] = _settled(keys, names or {})
         self._entries: Mapping[bytes, Entry] = {}
         self._callers: dict[bytes, Caller] = {}
         self._seen: dict[bytes, Caller] = {}
@@ -159,6 +156,12 @@ class KeyTable:
         self._bearers: Bearers | None = None
         self._lapsed = False
         self._replace({})
+
+    def settle(self, keys: Mapping[bytes, KeyRights], names: Mapping[bytes, str]) -> None:
+        """From here on, the settings' keys are these."""
+        kept = {digest: entry for digest, entry in self._entries.items() if self._settled.get(digest) is not entry}
+        self._settled = _settled(keys, names)
+        self._replace(kept)
 
     def adopt(self, directory: Directory) -> None:
         """From here on, the store's keys are these. A key of the settings is the settings' to take back."""
@@ -293,6 +296,10 @@ class KeyTable:
 
     def _unknown(self) -> CallerError | AccessUnavailable:
         return AccessUnavailable(_NOT_KNOWN) if self._lapsed else Unauthenticated()
+
+
+def _settled(keys: Mapping[bytes, KeyRights], names: Mapping[bytes, str]) -> dict[bytes, Entry]:
+    return {digest: Entry(None, names.get(digest, ""), f"settings:{names.get(digest, '')}", keys[digest].reach()) for digest in keys}
 
 
 def _read(header: bytes) -> tuple[bytes, bytes]:

@@ -22,7 +22,7 @@ from gateway.feature_server.validation import DefinitionError
 from gateway.settings import SettingsError
 
 _EVERY_S = 2.0
-config_option = click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="TOML file of settings.")
+config_option = click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="TOML or YAML file of settings.")
 _ADVICE: Mapping[str, str] = {
     SERVER: "Stop it first; new definitions can be put in force while it runs (feature-gateway apply), and records go through its"
     " /ingest (feature-gateway ingest --url).",

@@ -29,7 +29,7 @@ class About(NamedTuple):
     bounds: tuple[float, ...] = ()
 
 
-class Series(msgspec.Struct, frozen=True, array_like=True):
+class Series(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """`counts`: of each bucket alone, and `value` their sum of values, of a histogram."""
 
     labels: tuple[str, ...]

@@ -67,7 +67,7 @@ class Fetcher:
         self._gate = gate
         self._keeper = keeper
         self._telemetry = telemetry
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         self._clock = clock
         self._learn_labels = learn_labels
         self.single_views = origin.single_views
@@ -214,7 +214,7 @@ class Fetcher:
                 [FetchRow(dict(zip(plan.key_names, row.values, strict=True)), row.context, plan.view_names(miss)) for row, miss in chunk]
             ),
             errand.caller,
-            max(asyncio.get_running_loop().time() + self._patience_s, errand.deadline_s + 2 * GRACE_S),
+            max(asyncio.get_running_loop().time() + self.patience_s, errand.deadline_s + 2 * GRACE_S),
             errand.options,
             errand.want_labels,
             self._telemetry.traceparent_of(span, errand.traceparent),

@@ -73,7 +73,7 @@ class Gatherer:
         self._keeper = keeper
         self._flights = flights
         self._counters = counters
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         self._clock = clock
         self._paused: dict[Key, float] = {}
         self._refreshing = 0
@@ -103,7 +103,7 @@ class Gatherer:
         now_s, limit = self._clock(), self._fetcher.batch_limit(errand.service)
         due = list(islice(self._due(errand, rows, now_s), max(0, _MOST_REFRESHING - self._refreshing) * limit))
         options = dataclasses.replace(errand.options, latency_budget_ms=None, allow_partial_results=False)
-        deadline_s = asyncio.get_running_loop().time() + self._patience_s
+        deadline_s = asyncio.get_running_loop().time() + self.patience_s
         background = replace(
             errand, options=options, deadline_s=deadline_s, rows_may_fail=True, span=None, traceparent=None, priority=Priority.LOW
         )

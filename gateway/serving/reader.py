@@ -22,7 +22,6 @@ from gateway.cache.keys import Key
 from gateway.cache.store import FragmentStore
 from gateway.errors import DeadlineExceeded, GatewayError, InvalidRequest, SchemaDisagreement
 from gateway.features import PLAIN, Caller, Priority, ServiceRef, Source
-from gateway.measures.ledgers import Outcome
 from gateway.request_log import RequestLog
 from gateway.serving.computing import compute_slow
 from gateway.serving.doors import Answers, Door, Reply
@@ -92,7 +91,7 @@ class FeatureReader:
         self._lean_reads = lean_reads
         self._workers = workers
         self._telemetry = telemetry
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         self._clock = clock
 
     def hit(self, call: Call) -> bytes | None:
@@ -135,9 +134,9 @@ class FeatureReader:
         answers = Answers(vectors, time.perf_counter() - started_s)
         reply = call.door.encode(request, answers)
         elapsed_s = time.perf_counter() - started_s
-        self._recorder.hit(plan, projection, call.door.name, vectors, elapsed_s)
-        if self._telemetry.samples(call.traceparent):
-            self._tell(call, plan, facts_of(plan, answers), elapsed_s)
+        traced = self._telemetry.samples(call.traceparent)
+        trace_id = self._tell(call, facts_of(plan, answers), elapsed_s) if traced else None
+        self._recorder.hit(plan, projection, call.door.name, vectors, elapsed_s, trace_id)
         return reply
 
     def begin(self, call: Call, waiter: Waiter) -> LeanRead | None:
@@ -198,10 +197,10 @@ class FeatureReader:
         answers = Answers(vectors, time.perf_counter() - started_s, [row.slo for row in rows], any(row.partial for row in rows))
         reply = call.door.encode(request, answers)
         elapsed_s, bypass = time.perf_counter() - started_s, not request.options.read_from_cache
-        outcome = self._recorder.read(plan, projection, call.door.name, answers, elapsed_s, bypass=bypass)
+        trace_id = None if span is None else trace_id_of(span)
+        self._recorder.read(plan, projection, call.door.name, answers, elapsed_s, trace_id, bypass=bypass)
         if span is not None:
             self._telemetry.end_read(span, facts_of(plan, answers, bypass=bypass), elapsed_s)
-            self._recorder.traced(plan, call.door.name, outcome, elapsed_s, trace_id_of(span))
         return reply
 
     def _cached_vector(
@@ -290,9 +289,8 @@ class FeatureReader:
                 setattr(facts, name, getattr(told, name))
         reply = Reply(call.door.encode(request, answers), answers.stale)
         elapsed_s = time.perf_counter() - started_s
-        outcome = self._recorder.read(plan, plan.projection(request.selectors), door, answers, elapsed_s, bypass=bypass)
-        if span is not None:
-            self._recorder.traced(plan, door, outcome, elapsed_s, trace_id_of(span))
+        trace_id = None if span is None else trace_id_of(span)
+        self._recorder.read(plan, plan.projection(request.selectors), door, answers, elapsed_s, trace_id, bypass=bypass)
         return reply
 
     async def _answers(
@@ -302,7 +300,7 @@ class FeatureReader:
         self._gate.admit(caller, request.service.workspace)
         facts.rows = len(request.rows)
         budget_ms = request.options.latency_budget_ms or request.deadline_ms
-        given_s = self._patience_s if budget_ms is None else budget_ms / 1000
+        given_s = self.patience_s if budget_ms is None else budget_ms / 1000
         deadline_s = asyncio.get_running_loop().time() + given_s if launched is None else launched.deadline_s
         plan = self._schemas.at_hand(request.service, caller)
         if plan is None:
@@ -422,12 +420,12 @@ class FeatureReader:
             return RowWork((), {}, [], [], [], error=error)
         return work
 
-    def _tell(self, call: Call, plan: Plan, facts: ReadFacts, elapsed_s: float) -> None:
-        """The span of a hit, made after the fact."""
+    def _tell(self, call: Call, facts: ReadFacts, elapsed_s: float) -> str | None:
+        """The span of a hit, made after the fact. Returns its trace."""
         span = self._telemetry.read_span("POST", call.route, call.traceparent, time.time_ns() - int(elapsed_s * 1e9))
         if span is not None:
             self._telemetry.end_read(span, facts, elapsed_s)
-            self._recorder.traced(plan, call.door.name, Outcome.HIT, elapsed_s, trace_id_of(span))
+        return None if span is None else trace_id_of(span)
 
 
 async def _in_time(work: Coroutine[Any, Any, T], deadline_s: float) -> T:

@@ -52,3 +52,14 @@ def test_admitting_is_measured_beside_a_bare_look_up() -> None:
     assert {name for name in told if name.startswith("keys")} == {"keys", "keys, once a minute for each", "keys, tokens"}
     assert told["a bare dict, by the header"][1] == "1.0"
     assert all(float(cells[0].split()[0]) > 0 for cells in told.values())
+
+
+def test_noting_a_hit_is_measured_beside_one_that_is_not_noted_and_a_scrape() -> None:
+    run = CliRunner().invoke(main, ["metrics", "--rounds", "1", "--services", "2"], env={"COLUMNS": "200"})
+    assert run.exit_code == 0, run.exception
+    rows = [[cell.strip() for cell in re.split("[│|]", line) if cell.strip()] for line in run.stdout.splitlines()]
+    told = {row[0]: float(row[1].split()[0]) for row in rows if len(row) == 2 and row[0] != "what"}
+    assert len(told) == 5
+    assert told["a hit in process, CPU µs"] > 0
+    assert min(told["a scrape, ms"], told["the longest that it held the event loop, CPU ms"]) > 0
+    assert "lines" in run.stdout

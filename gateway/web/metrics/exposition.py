@@ -27,12 +27,13 @@ def written(reports: Sequence[Report], form: Format, *, by_worker: bool) -> Iter
     label `worker`."""
     for name, about in FAMILIES.items():
         yield _head(name, about, form)
+        bounds = [f'"{bound}"}} ' for bound in (*map(repr, about.bounds), "+Inf")]
         for report in reports:
             worker = f'worker="{report.worker}"' if by_worker else ""
             for series in report.families.get(name, ()):
                 labels = _labels(worker, about.labels, series.labels)
                 if about.kind is Kind.HISTOGRAM:
-                    yield _histogram(name, about, labels, series, exemplars=form is Format.OPENMETRICS)
+                    yield _histogram(name, bounds, labels, series, exemplars=form is Format.OPENMETRICS)
                 else:
                     yield f"{name}{{{labels}}} {_number(series.value)}\n" if labels else f"{name} {_number(series.value)}\n"
     if form is Format.OPENMETRICS:
@@ -55,10 +56,11 @@ def _labels(worker: str, names: tuple[str, ...], values: tuple[str, ...]) -> str
     return ",".join([worker, *told] if worker else told)
 
 
-def _histogram(name: str, about: About, labels: str, series: Series, *, exemplars: bool) -> str:
+def _histogram(name: str, bounds: list[str], labels: str, series: Series, *, exemplars: bool) -> str:
+    """`bounds`: how the lines of the buckets go on."""
     before = f"{name}_bucket{{{labels},le=" if labels else f"{name}_bucket{{le="
     counts = list(accumulate(series.counts))
-    lines = [f'{before}"{bound}"}} {count}' for bound, count in zip((*map(repr, about.bounds), "+Inf"), counts, strict=True)]
+    lines = [f"{before}{bound}{count}" for bound, count in zip(bounds, counts, strict=True)]
     if exemplars:
         for index, exemplar in series.exemplars:
             lines[index] += f' # {{trace_id="{exemplar.trace_id}"}} {_number(exemplar.value)} {exemplar.at_s:.3f}'

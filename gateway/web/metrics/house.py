@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -41,7 +41,7 @@ class Rooms:
 
 
 def rooms_of(rooms: Rooms, clock: Callable[[], float] = time.monotonic) -> Tell:
-    def tell(told: Told) -> None:
+    def tell(told: Told) -> Iterable[None]:
         _tell_counters(told, rooms.counters)
         told.number("cache_bytes", rooms.store.size_bytes)
         told.number("cache_fragments", len(rooms.store))
@@ -57,6 +57,7 @@ def rooms_of(rooms: Rooms, clock: Callable[[], float] = time.monotonic) -> Tell:
             told.number("access_store_up", int(rooms.copy.reachable))
             told.number("access_copy_age_seconds", clock() - rooms.copy.read_at_s)
         told.number("build_info", 1, rooms.version, platform.python_version(), rooms.origin)
+        return ()
 
     return tell
 

@@ -2,11 +2,11 @@
 
 import asyncio
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from starlette.types import Receive, Scope, Send
 
-from gateway.web.exchange import answer, read_headers
+from gateway.web.exchange import STARTED, STATUS, id_headers, read_headers
 from gateway.web.metrics.exposition import Format
 from gateway.web.metrics.negotiation import choose, takes_gzip
 from gateway.web.metrics.teller import Metrics
@@ -31,17 +31,24 @@ class Scrape:
             authorization, _ = read_headers(scope, self._max_body_bytes)
             self._admit(authorization)
         form = choose(_joined(scope, b"accept"), self._usual)
-        body = await self._metrics.text(form)
-        headers: Headers = [(b"content-type", form.encode()), (b"vary", b"accept, accept-encoding")]
+        parts = await self._metrics.text(form)
+        headers: Headers = [(b"content-type", form.encode()), (b"vary", b"accept, accept-encoding"), *id_headers(scope, 200)]
         if takes_gzip(_joined(scope, b"accept-encoding")):
-            body = await asyncio.get_running_loop().run_in_executor(None, _compress, body)
+            parts = [await asyncio.get_running_loop().run_in_executor(None, _compress, parts)]
             headers.append((b"content-encoding", b"gzip"))
-        await answer(scope, send, 200, [*headers, (b"content-length", b"%d" % len(body))], body)
+        headers.append((b"content-length", b"%d" % sum(map(len, parts))))
+        scope[STARTED], scope[STATUS] = True, 200
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for part in parts if scope["method"] != "HEAD" else ():
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
 
 def _joined(scope: Scope, header: bytes) -> str:
     return ", ".join([value.decode("latin-1") for name, value in scope["headers"] if name == header])
 
 
-def _compress(body: bytes) -> bytes:
-    return zlib.compress(body, 1, wbits=_GZIP)
+def _compress(parts: Sequence[bytes]) -> bytes:
+    """Not for the event loop: it takes as long as all else, but lets others run meanwhile."""
+    packer = zlib.compressobj(1, wbits=_GZIP)
+    return b"".join([*map(packer.compress, parts), packer.flush()])

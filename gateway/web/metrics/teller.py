@@ -14,7 +14,7 @@ from gateway.web.metrics.siblings import SiblingReports
 from gateway.web.metrics.told import Tell, Told
 
 _AT_ONCE_S = 0.001
-"""The event loop is held no longer for text; then others have their turn."""
+"""Thousands of series take a while. Nobody waits longer for them than this, and one of them."""
 
 
 class Metrics:
@@ -41,13 +41,15 @@ class Metrics:
             await self._siblings.begin(self.report)
 
     async def report(self) -> Report:
-        """All that this worker tells, as of one moment."""
+        """All that this worker tells."""
         process = await asyncio.get_running_loop().run_in_executor(None, self._look)
-        told = Told()
+        told, turn = Told(), _Turn()
         for name, value in process:
             told.of_process(name, value)
         for tell in self._tellers:
-            tell(told)
+            for _ in tell(told):
+                if turn.is_over:
+                    await turn.give()
         return Report(self._worker, self._wall_s(), told.families(), tuple(self._book.recent))
 
     async def reports(self) -> Sequence[Report]:
@@ -57,20 +59,38 @@ class Metrics:
         others = await self._siblings.ask()
         return sorted([_answering(await self.report()), *others], key=lambda report: report.worker)
 
-    async def text(self, form: Format) -> bytes:
-        """For a scrape. Thousands of series take a while: others have their turn meanwhile."""
+    async def text(self, form: Format) -> Sequence[bytes]:
+        """For a scrape: in parts, for all together may be megabytes, which take their time only to be copied."""
+        reports, turn = await self.reports(), _Turn()
+        parts: list[bytes] = []
         pieces: list[str] = []
-        until_s = time.perf_counter() + _AT_ONCE_S
-        for piece in written(await self.reports(), form, by_worker=self._siblings is not None):
+        for piece in written(reports, form, by_worker=self._siblings is not None):
             pieces.append(piece)
-            if time.perf_counter() > until_s:
-                await asyncio.sleep(0)
-                until_s = time.perf_counter() + _AT_ONCE_S
-        return "".join(pieces).encode()
+            if turn.is_over:
+                parts.append("".join(pieces).encode())
+                pieces.clear()
+                await turn.give()
+        return [*parts, "".join(pieces).encode()]
 
     async def aclose(self) -> None:
         if self._siblings is not None:
             await self._siblings.aclose()
+
+
+class _Turn:
+    """On the event loop, of whoever has much to do."""
+
+    def __init__(self) -> None:
+        self._until_s = time.perf_counter() + _AT_ONCE_S
+
+    @property
+    def is_over(self) -> bool:
+        return time.perf_counter() > self._until_s
+
+    async def give(self) -> None:
+        """To the others."""
+        await asyncio.sleep(0)
+        self._until_s = time.perf_counter() + _AT_ONCE_S
 
 
 def _answering(report: Report) -> Report:

@@ -1,6 +1,6 @@
 """A report in the making: what tellers add series to."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from gateway.measures.families import Series
 from gateway.measures.histogram import Histogram
@@ -28,13 +28,10 @@ class Told:
         self._series[name].append(Series((), value))
 
     def families(self) -> dict[str, tuple[Series, ...]]:
-        """All, also those of which nothing was told; the series of each in the order of their labels."""
-        return {name: tuple(sorted(series, key=_by_labels)) for name, series in self._series.items()}
+        """All, also those of which nothing was told."""
+        return {name: tuple(series) for name, series in self._series.items()}
 
 
-Tell = Callable[[Told], None]
-"""Adds what it knows. A plain function: what it tells is of one moment."""
-
-
-def _by_labels(series: Series) -> tuple[str, ...]:
-    return series.labels
+Tell = Callable[[Told], Iterable[None]]
+"""Adds what it knows, the same each time in the same order. Where it yields, others may have their turn: what is told between is of one
+moment."""

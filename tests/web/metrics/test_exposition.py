@@ -12,7 +12,6 @@ from gateway.measures.families import Kind, Report, Series
 from gateway.measures.histogram import DURATIONS_S, Exemplar, Histogram
 from gateway.web.metrics.exposition import Format, written
 from gateway.web.metrics.families import FAMILIES, PREFIX
-from gateway.web.metrics.told import Told
 from tests.web.metrics.samples import Labels, Samples, families, samples
 
 READS = f"{PREFIX}read_duration_seconds"
@@ -103,16 +102,6 @@ def test_openmetrics_names_units_and_ends() -> None:
     units = {name: found[name].unit for name in (READS, f"{PREFIX}cache_bytes", f"{PREFIX}slo_objective_ratio", f"{PREFIX}rows_total")}
     assert list(units.values()) == ["seconds", "bytes", "ratio", ""]
     assert "# EOF" not in text(report({}))
-
-
-def test_the_same_counts_are_the_same_bytes_whatever_came_first() -> None:
-    def told(*services: str) -> Report:
-        made = Told()
-        for service in services:
-            made.number("rows_total", 1, "named_single", "prod", service)
-        return Report(1, 0.0, made.families())
-
-    assert text(told("a", "b", "c")) == text(told("c", "a", "b"))
 
 
 def test_workers_are_told_apart_and_a_worker_that_is_alone_has_no_number() -> None:

@@ -10,6 +10,12 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from gateway.measures.book import Book
+from gateway.measures.families import Report
+from gateway.measures.ledgers import Outcome
+from gateway.web.metrics.exposition import Format, written
+from gateway.web.metrics.reads import reads_of
+from gateway.web.metrics.told import Told
 from tests.doors.flights import KEYS as FLIGHT_KEYS
 from tests.doors.flights import NAMED, named
 from tests.harness.clock import PATIENCE_S
@@ -186,6 +192,25 @@ def test_other_requests_are_told_by_door_and_errors_by_status(scripted: tuple[Ho
         ("503", "origin"): 2,
     }
     assert by(scripted[1], "ingest_records_total", "result") == {("taken",): 4, ("checked",): 4, ("refused",): 4, ("unconfirmed",): 4}
+
+
+def test_the_same_counts_are_the_same_bytes_whatever_came_first() -> None:
+    def text(services: list[str], doors: list[str]) -> str:
+        book, made = Book(), Told()
+        for service in services:
+            for door in doors:
+                book.service("prod", service).read(door, Outcome.MISS, 2, 0.001, eligible=True)
+                book.service("prod", service).failed(door, "origin", 503, 0.001, server_error=True)
+                book.request(door, 200, 0.1)
+                book.call(door, 0.1)
+            book.view("prod", service).aged(1.0, None)
+            book.problems[len(service), "origin"] += 1
+        for _ in reads_of(book, "tecton")(made):
+            pass
+        return "".join(written([Report(1, 0.0, made.families())], Format.OPENMETRICS, by_worker=False))
+
+    names, doors = ["a", "bb", "ccc"], ["named_single", "tecton_single"]
+    assert text(names, doors) == text(names[::-1], doors[::-1])
 
 
 def test_ages_are_those_of_the_values_and_what_is_missing_is_told(cluster: Cluster) -> None:

@@ -53,6 +53,10 @@ def metrics(counters: Counters | None = None, store: FragmentStore | None = None
     return Metrics(book, [reads_of(book, "embedded"), rooms_of(rooms)], look)
 
 
+async def text(metrics: Metrics, form: Format = Format.TEXT) -> str:
+    return b"".join(await metrics.text(form)).decode()
+
+
 def scraped(house: House) -> Samples:
     reply = house.client.get("/metrics")
     assert reply.status_code == 200
@@ -62,7 +66,7 @@ def scraped(house: House) -> Samples:
 
 @pytest.mark.parametrize("form", list(Format))
 async def test_every_family_is_told_with_its_type_and_meaning_and_no_other(form: Format) -> None:
-    told = families((await metrics().text(form)).decode())
+    told = families(await text(metrics(), form))
     assert {name: (family.type, family.documentation) for name, family in told.items()} == {
         name: (about.kind, about.meaning) for name, about in FAMILIES.items()
     }
@@ -70,7 +74,7 @@ async def test_every_family_is_told_with_its_type_and_meaning_and_no_other(form:
 
 async def test_every_counter_is_told_under_its_own_name() -> None:
     counters = Counters(*range(1, len(fields(Counters)) + 1))
-    told = samples((await metrics(counters).text(Format.TEXT)).decode())
+    told = samples(await text(metrics(counters)))
     for name in MEANINGS:
         assert total(told, f"{name}_total") == getattr(counters, name)
     parts = [(name, result) for name, (_, results) in RESULTS.items() for result in results]
@@ -84,7 +88,7 @@ async def test_the_store_is_told_as_it_is() -> None:
     fragment = Fragment.of(timed_out(ViewLayout("a", (Feature("a.x", INT64),))), 0.0)
     for number in range(3):
         store.put((0, number), fragment)
-    told = samples((await metrics(store=store).text(Format.TEXT)).decode())
+    told = samples(await text(metrics(store=store)))
     assert total(told, "cache_fragments") == 3
     assert total(told, "cache_bytes") == 3 * fragment.size_bytes
     assert total(told, "cache_max_bytes") == 10_000
@@ -95,7 +99,7 @@ async def test_the_lag_of_the_event_loop_is_told_in_buckets() -> None:
     lag = LoopLag()
     for lag_s in (0.0005, 0.003, 0.003, 0.2, 7.0):
         lag.note(lag_s)
-    told = samples((await metrics(lag=lag).text(Format.TEXT)).decode())
+    told = samples(await text(metrics(lag=lag)))
     buckets = {dict(labels)["le"]: value for labels, value in of(told, "event_loop_lag_seconds_bucket").items()}
     assert buckets == {"0.001": 1, "0.005": 3, "0.025": 3, "0.1": 3, "0.25": 4, "1.0": 4, "+Inf": 5}
     assert total(told, "event_loop_lag_seconds_count") == 5

@@ -1,7 +1,7 @@
 """Workers that tell one another what they have counted: whoever answers in time is heard, and nobody else is waited for."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
@@ -107,18 +107,19 @@ async def test_one_that_cannot_tell_ends_its_answer(tmp_path: Path) -> None:
 
 
 async def test_all_that_several_workers_tell_has_its_worker_and_only_the_one_that_is_asked_says_so(tmp_path: Path) -> None:
-    def tell(told: Told) -> None:
+    def tell(told: Told) -> Iterable[None]:
         told.number("flights", 3)
         told.number("worker", 0)
+        return ()
 
     async with One(tmp_path, 1, 2) as one:
         async with One(tmp_path, 2, 2) as two:
             metrics = {worker.number: Metrics(Book(), [tell], list, worker.number, worker.reports) for worker in (one, two)}
             one.report, two.report = metrics[1].report, metrics[2].report
             for asked in (1, 2):
-                told = samples((await metrics[asked].text(Format.OPENMETRICS)).decode())
+                told = samples(b"".join(await metrics[asked].text(Format.OPENMETRICS)).decode())
                 assert of(told, "flights") == {(("worker", "1"),): 3, (("worker", "2"),): 3}
                 assert of(told, "worker", worker=str(asked)) == {(("worker", str(asked)),): asked}
                 assert all("worker" in dict(labels) for _, labels in told)
-        alone = samples((await metrics[1].text(Format.TEXT)).decode())
+        alone = samples(b"".join(await metrics[1].text(Format.TEXT)).decode())
         assert of(alone, "flights") == {(("worker", "1"),): 3}
