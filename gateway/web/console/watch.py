@@ -16,7 +16,7 @@ EVERY_S = 5.0
 KEPT_S = 900.0
 FRESH_S = 1.5
 """A look that is not older is shared by all who ask."""
-_SHARE = 0.01
+_SHARE = 0.05
 """Of the time, for looking."""
 Reports = Callable[[], Awaitable[Sequence[Report]]]
 
@@ -43,7 +43,7 @@ class Watch:
         self.points: deque[Point] = deque(maxlen=int(KEPT_S / EVERY_S))
 
     async def follow(self) -> None:
-        """Runs for ever. Where there is so much to count that it would take more than a hundredth of the workers' time, it is done less
+        """Runs for ever. Where there is so much to count that it would take more than a twentieth of the workers' time, it is done less
         often: every worker asks all."""
         while True:
             began_s = self._clock()

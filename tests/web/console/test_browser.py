@@ -88,26 +88,32 @@ def test_the_overview_moves_while_somebody_reads(site: Site) -> None:
 def test_live_numbers_can_be_paused_and_stop_where_nobody_looks(site: Site) -> None:
     with site.signed_in() as visiting:
         page, asked = visiting.page, list[str]()
+        page.clock.install()
+        visiting.go("/console")
         expect(page.locator("#state")).to_contain_text("Live", timeout=PATIENCE_MS)
         page.get_by_role("button", name="Pause").click()
         expect(page.locator("#state")).to_contain_text("Paused")
         page.on("request", lambda request: asked.append(request.url))
-        page.wait_for_timeout(2_500)
+        page.clock.run_for(60_000)
         assert asked == []
         page.get_by_role("button", name="Go on").click()
         expect(page.locator("#state")).to_contain_text("Live", timeout=PATIENCE_MS)
+        assert asked
         page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
-        page.wait_for_timeout(2_500)
+        page.clock.run_for(2_000)
         asked.clear()
-        page.wait_for_timeout(2_500)
+        page.clock.run_for(60_000)
         assert asked == []
 
 
 def test_numbers_that_are_old_say_so(site: Site) -> None:
     with site.signed_in() as visiting:
         page = visiting.page
+        page.clock.install()
+        visiting.go("/console")
         expect(page.locator("#state")).to_contain_text("Live", timeout=PATIENCE_MS)
         visiting.context.route("**/live.json*", lambda route: route.abort())
+        page.clock.fast_forward(11_000)
         expect(page.locator("#state.old")).to_contain_text("these numbers are old", timeout=PATIENCE_MS)
         visiting.context.unroute("**/live.json*")
         expect(page.locator("#state")).to_contain_text("Live", timeout=PATIENCE_MS)
@@ -265,6 +271,8 @@ def test_signing_out_is_a_click(site: Site) -> None:
 def test_without_scripts_it_is_still_a_console(site: Site) -> None:
     with site.signed_in(java_script_enabled=False) as visiting:
         expect(visiting.page.locator("noscript p")).to_be_visible()
+        for name in ("charts", "pause", "theme"):
+            expect(visiting.page.locator(f"#{name}")).to_be_hidden()
         assert visiting.page.locator(".tile").count() == 10
         visiting.go(f"{SERVICE}/try")
         for name, value in TRIED.items():

@@ -101,4 +101,4 @@ async def test_where_looking_takes_long_it_is_done_less_often(monkeypatch: pytes
     monkeypatch.setattr("gateway.web.console.watch.asyncio.sleep", sleep)
     with pytest.raises(TimeoutError):
         await Watch(reports, clock=clock).follow()
-    assert slept == pytest.approx([40.0] * 3)
+    assert slept == pytest.approx([8.0] * 3)

@@ -28,7 +28,7 @@
   let fields = [];
   let points = [];
   let kept = 900;
-  let answered = Date.now();
+  let answeredAt = Date.now();
   let asking = false;
   let timer = 0;
   let charts = [];
@@ -134,7 +134,7 @@
         describe();
       }
     }
-    answered = Date.now();
+    answeredAt = Date.now();
     state.classList.remove("old");
     state.textContent = `Live, as of ${clock(answer.at, true)}`;
   }
@@ -146,7 +146,7 @@
   }
 
   function admitAge() {
-    const age = Date.now() - answered;
+    const age = Date.now() - answeredAt;
     if (age > OLD_MS && !paused()) {
       state.classList.add("old");
       state.textContent = `No answer for ${Math.round(age / 1000)} s: these numbers are old`;
@@ -159,21 +159,28 @@
     if (asking || document.hidden || paused()) return;
     asking = true;
     clearTimeout(timer);
-    const since = points.length ? points[points.length - 1][fields.indexOf("at_s")] : 0;
     try {
-      const reply = await fetch(`/console/live.json?since=${since}`, { signal: AbortSignal.timeout(PATIENCE_MS), cache: "no-store" });
-      if (reply.status === 401 || reply.status === 403) {
-        location.reload(); // the session is over: the server says so
-        return;
-      }
-      if (reply.ok) take(await reply.json());
-    } catch {
-      // the gateway does not answer: its numbers get old, and say so
+      const answer = await answered();
+      if (answer) take(answer);
     } finally {
       asking = false;
       admitAge();
       timer = setTimeout(ask, EVERY_MS);
     }
+  }
+
+  // Nothing where the gateway does not answer: its numbers get old then, and say so.
+  async function answered() {
+    const since = points.length ? points[points.length - 1][fields.indexOf("at_s")] : 0;
+    let reply;
+    try {
+      reply = await fetch(`/console/live.json?since=${since}`, { signal: AbortSignal.timeout(PATIENCE_MS), cache: "no-store" });
+      if (reply.ok) return await reply.json();
+    } catch {
+      return null;
+    }
+    if (reply.status === 401 || reply.status === 403) location.reload(); // the session is over: the server says so
+    return null;
   }
 
   pause.hidden = false;
