@@ -72,7 +72,7 @@
       hooks: { setCursor: [tellLast] },
       scales: {
         x: { time: true, range: () => { const end = points.length ? points[points.length - 1][fields.indexOf("at_s")] : Date.now() / 1000; return [end - kept, end]; } },
-        y: { range: (_, low, high) => RANGES[name] ?? [0, Math.max(high * 1.1, 0.001) || 1] },
+        y: { range: (_, low, high) => RANGES[name] ?? [0, high > 0 ? high * 1.1 : 1] },
       },
       axes: [{ ...axis, size: 26, space: 70, values: (_, ticks) => ticks.map((at) => clock(at)) }, { ...axis, size: 46, values: (_, ticks) => ticks.map(told) }],
       series: [
