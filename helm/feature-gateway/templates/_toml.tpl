@@ -1,7 +1,6 @@
 {{- /*
-Values as TOML. Helm's own `toToml` writes every number of a values file as a float (a feature's default of 3 would be served as 3.0), and
-what is null as nothing that can be read back. JSON writes numbers as they are, and its numbers, strings and booleans are TOML's, but for
-DEL in strings. Tables below the first level are inline.
+Values as TOML. Helm's own `toToml` writes every number of a values file as a float: a feature's default of 3 would be served as 3.0. JSON
+writes numbers as they are, and its numbers, strings and booleans are TOML's. Tables below the first level are inline.
 */ -}}
 
 {{- define "feature-gateway.toml.key" -}}
@@ -24,7 +23,7 @@ DEL in strings. Tables below the first level are inline.
 {{- end -}}
 {{- printf "[%s]" (join ", " $items) -}}
 {{- else -}}
-{{- toJson . | replace "\x7f" "\\u007f" -}}
+{{- toJson . -}}
 {{- end -}}
 {{- end -}}
 
