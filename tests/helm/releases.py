@@ -4,7 +4,7 @@ from tests.harness.helm import Values
 
 CLUSTER_URL = "https://prices.tecton.example"
 CLUSTER: Values = {"settings": {"origin": {"kind": "tecton", "url": CLUSTER_URL}}, "replicas": 3}
-OWN_DEFINITIONS: Values = {"definitions": {"files": {"orders.yaml": "kind: Workspace\nname: prod\n"}}}
+OWN_DEFINITIONS: Values = {"definitions": {"files": {"orders.yaml": "workspace: shop\n"}}}
 
 
 def secret(name: str, key: str | None = None) -> dict[str, str]:

@@ -30,7 +30,8 @@ def pods(helm: Helm) -> Iterator[tuple[str, Document]]:
     for case in ("nothing said", "own definitions", "on Redis, two workers", "everything on"):
         documents = helm.documents(VALUES[case])
         yield f"{case}: gateway", documents.pod
-        yield f"{case}: test", documents.one("Pod", "-test")["spec"]
+        for pod in documents.of("Pod"):
+            yield f"{case}: {pod['metadata']['name']}", pod["spec"]
 
 
 def containers(pod: Document) -> list[Document]:
@@ -163,6 +164,19 @@ def test_should_put_own_definitions_in_force_before_it_serves(helm: Helm) -> Non
     assert apply["env"] == documents.container["env"]
     assert "definitions =" not in documents.settings
     assert documents.one("ConfigMap", "-definitions")["data"] == OWN_DEFINITIONS["definitions"]["files"]
+
+
+def test_should_check_definitions_before_anything_is_ended(helm: Helm) -> None:
+    for values, name in ((OWN_DEFINITIONS, "prices-feature-gateway-check"), (ON_REDIS, "our-definitions")):
+        documents = helm.documents(values)
+        check = documents.one("Pod", "-check")
+        assert check["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+        assert {"name": "definitions", "configMap": {"name": name}} in check["spec"]["volumes"]
+        assert "serviceAccountName" not in check["spec"], "the release's is not there yet"
+    before, after = (helm.documents(OWN_DEFINITIONS).one("ConfigMap", suffix) for suffix in ("-check", "-definitions"))
+    assert before["data"] == after["data"]
+    assert before["metadata"]["annotations"]["helm.sh/hook-weight"] == "-1"
+    assert len(helm.documents({}).of("Pod")) == 1
 
 
 def test_should_serve_definitions_as_they_are_where_several_pods_share_a_store(helm: Helm) -> None:

@@ -82,6 +82,14 @@ def test_should_serve_own_definitions_and_keep_them_on_its_volume(helm: Helm, fr
     assert {path.name for path in node.volume("data").iterdir()} >= {"online.db", "access.db", "access.kek", "definitions"}
 
 
+def test_should_refuse_definitions_that_make_no_sense(helm: Helm, tmp_path: Path) -> None:
+    documents = helm.documents({"definitions": {"files": {"orders.yaml": "workspace: shop\nsauces: []\n"}}})
+    [check] = documents.one("Pod", "-check")["spec"]["containers"]
+    checked = Node(documents, tmp_path, {}).run(check)
+    assert checked.returncode != 0
+    assert "orders.yaml:2: sauces" in checked.stderr
+
+
 def test_should_serve_before_a_cluster(helm: Helm, cluster: Cluster, free_tcp_port: int, tmp_path: Path) -> None:
     documents = helm.documents({"settings": at(free_tcp_port) | {"origin": {"kind": "tecton", "url": cluster.url}}})
     node = Node(documents, tmp_path, {})

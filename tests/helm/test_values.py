@@ -12,7 +12,7 @@ from jsonschema import Draft7Validator
 
 from tests.harness.helm import CHART, Helm, Values
 from tests.harness.settings_schema import DECIDED_BY_THE_CHART, settings_schema
-from tests.helm.releases import EVERYTHING, ON_REDIS
+from tests.helm.releases import EVERYTHING, ON_REDIS, OWN_DEFINITIONS
 
 VALIDATOR = Draft7Validator(json.loads((CHART / "values.schema.json").read_text()))
 TEXT = (CHART / "values.yaml").read_text()
@@ -98,6 +98,7 @@ def test_should_know_no_value_that_is_not_in_values_yaml() -> None:
 OTHER: dict[str, Any] = {
     "image.digest": f"sha256:{'0b' * 32}",
     "definitions.files": {"other.yaml": "kind: Workspace"},
+    "definitions.startEmpty": ["prod.other"],
     "definitions.python": "other:REPOSITORY",
     "persistence.size": "11Gi",
     "telemetry.otlpEndpoint": "http://other:4319",
@@ -108,7 +109,14 @@ OTHER: dict[str, Any] = {
     "ingress.hosts": ["other.example.org"],
     "resources": {"limits": {"memory": "3Gi"}},
 }
-BASES: tuple[Values, ...] = (EVERYTHING, {}, {"service": {"type": "NodePort"}}, ON_REDIS, {"serviceAccount": {"create": False}})
+BASES: tuple[Values, ...] = (
+    EVERYTHING,
+    {},
+    {"service": {"type": "NodePort"}},
+    ON_REDIS,
+    OWN_DEFINITIONS,
+    {"serviceAccount": {"create": False}},
+)
 
 
 def another(path: str) -> Any:
@@ -188,6 +196,7 @@ BAD: dict[str, tuple[Values, str]] = {
     "a secret's value in place of its name": ({"secrets": {"originApiKey": "canary-5e1f"}}, "originApiKey"),
     "a secret that there is none of": ({"secrets": {"apiKey": {"name": "x"}}}, "apiKey"),
     "definitions that are not YAML files": ({"definitions": {"files": {"orders.json": "{}"}}}, "orders.json"),
+    "a view without its workspace": ({"definitions": {"startEmpty": ["user_spend"]}}, "startEmpty"),
     "a shared volume": ({"persistence": {"accessMode": "ReadWriteMany"}}, "accessMode"),
     "a size without a unit": ({"persistence": {"size": "10"}}, "size"),
     "a receiver that is no URL": ({"telemetry": {"otlpEndpoint": "collector:4317"}}, "otlpEndpoint"),
