@@ -30,6 +30,7 @@ from gateway.feature_server.origin import EmbeddedOrigin
 from gateway.furnishing import furnish
 from gateway.guarding import guarded
 from gateway.lifecycle import Lifecycle
+from gateway.measures.book import Book
 from gateway.on_demand_functions import on_demand_views
 from gateway.origins.base import Origin
 from gateway.origins.forward import Forwarder
@@ -54,19 +55,26 @@ logger = logging.getLogger(__name__)
 
 class Gateway(Starlette):
     """Starlette with one middleware of our own around its router: its stock pair costs two more calls on every request. `lifecycle` is for
-    the server to set; `limits` and `counters` are its edge's."""
+    the server to set; `limits` and `counters` are its edge's, and `book` holds what it measures."""
 
     def __init__(
-        self, lifecycle: Lifecycle, limits: Server, counters: Counters, routes: Sequence[BaseRoute], lifespan: Lifespan[Starlette]
+        self,
+        lifecycle: Lifecycle,
+        limits: Server,
+        counters: Counters,
+        book: Book,
+        routes: Sequence[BaseRoute],
+        lifespan: Lifespan[Starlette],
     ) -> None:
         super().__init__(routes=routes, lifespan=lifespan)
         self.lifecycle = lifecycle
         self.limits = limits
         self.counters = counters
+        self.book = book
         self.router.redirect_slashes = False
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Problems(Directory(self.router), self.lifecycle)
+        return Problems(Directory(self.router), self.lifecycle, self.book)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +132,7 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
             await close_within(SPANS_S, provider.shutdown)
 
     doors = [*(access.routes() if access is not None else ()), *routes(furnished.house)]
-    return Gateway(lifecycle, settings.server, furnished.counters, doors, lifespan)
+    return Gateway(lifecycle, settings.server, furnished.counters, furnished.book, doors, lifespan)
 
 
 async def close_within(seconds: float, close: Callable[[], None]) -> None:

@@ -7,17 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from gateway.features import Source
-
 MEANINGS: Mapping[str, str] = MappingProxyType(
     {
-        "views_origin": "Views served that were fetched for the read.",
-        "views_cache": "Views served from the cache, fresh.",
-        "views_stale_revalidating": "Views served stale while they are fetched again.",
-        "views_stale_on_error": "Views served stale because the origin failed or was late.",
-        "views_computed": "On-demand views computed in the gateway.",
-        "views_default": "Views served from the settings' defaults because the origin failed or was late.",
-        "views_timeout": "Views served as null because the origin was late.",
         "lean_reads": "Reads fetched on the lean road: asked and answered without a task.",
         "lean_reads_left": "Of these, those that had to leave it: the origin failed, was too late, or did not answer whole.",
         "refreshes": "Fetches begun in the background: before the end of a fragment that is read, or for a stale one.",
@@ -57,13 +48,6 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
 class Counters:
     """See `MEANINGS`."""
 
-    views_origin: int = 0
-    views_cache: int = 0
-    views_stale_revalidating: int = 0
-    views_stale_on_error: int = 0
-    views_computed: int = 0
-    views_default: int = 0
-    views_timeout: int = 0
     lean_reads: int = 0
     lean_reads_left: int = 0
     refreshes: int = 0
@@ -95,8 +79,3 @@ class Counters:
     guard_opened: int = 0
     guard_resting: int = 0
     guard_paused: int = 0
-
-    def count_views(self, source: Source, views: int) -> None:
-        """Served views, by where they came from; stale ones are told apart by those who serve them."""
-        name = f"views_{source}"
-        setattr(self, name, getattr(self, name) + views)

@@ -23,6 +23,7 @@ from gateway.embedded import instant
 from gateway.features import Purge
 from gateway.hosting.lag import LoopLag
 from gateway.lifecycle import Lifecycle, Worker
+from gateway.measures.book import Book
 from gateway.origins.base import Description, Origin
 from gateway.origins.forward import Forwarder
 from gateway.origins.guard.origin import GuardedOrigin
@@ -30,7 +31,7 @@ from gateway.origins.targets import Targets
 from gateway.request_log import RequestLog
 from gateway.serving.checking import OnDemandChecks
 from gateway.serving.desk import Desk
-from gateway.serving.doors import doors
+from gateway.serving.doors import BATCH_DOORS, doors
 from gateway.serving.fetching import Fetcher
 from gateway.serving.gathering import Gatherer
 from gateway.serving.inline import InlineReads
@@ -40,6 +41,7 @@ from gateway.serving.plan import Plan
 from gateway.serving.purging import Change, Purger
 from gateway.serving.querying import WildcardReader
 from gateway.serving.reader import FeatureReader
+from gateway.serving.recording import Recorder
 from gateway.serving.schemas import Schemas
 from gateway.serving.second_level import SecondLevel
 from gateway.serving.work import Landed
@@ -48,6 +50,7 @@ from gateway.settings import Freshness, Settings, SettingsError
 from gateway.tasks import Tasks
 from gateway.telemetry import Telemetry
 from gateway.web.forwarding import Forwarding
+from gateway.web.problems import status_of
 from gateway.web.routes import House
 from gateway.wire.requests import Show, TectonReads
 
@@ -59,6 +62,7 @@ class Furnished:
 
     house: House
     counters: Counters
+    book: Book
     forget: Callable[[], None]
     begin: Callable[[], Awaitable[None]]
     aclose: Callable[[], Awaitable[None]]
@@ -91,10 +95,15 @@ def furnish(
     purger = Purger(namespaces, store, flights, counters, clock, replicas.tell)
     checks = OnDemandChecks(settings.on_demand.check_ratio, counters, workers)
 
-    def compile_plan(description: Description) -> Plan:
-        return Plan(checks.trusted(description), policies, namespaces, defaults)
+    book = Book(lambda _workspace, _service: settings.telemetry.slo_latency_ms / 1000, batch_doors=BATCH_DOORS)
+    recorder = Recorder(book, status_of, keeper.effective_at)
 
-    schemas = Schemas(origin, gate, tasks, compile_plan, ttl_s=settings.metadata.ttl_s, patience_s=patience_s, clock=clock)
+    def compile_plan(description: Description) -> Plan:
+        service = description.service
+        ledger = book.service(service.workspace, service.name or service.id)
+        return Plan(checks.trusted(description), policies, namespaces, defaults, ledger)
+
+    schemas = Schemas(origin, gate, tasks, compile_plan, ttl_s=settings.metadata.ttl_s, patience_s=patience_s, clock=clock, book=book)
     checks.on_distrust = schemas.recompile
     fetcher = Fetcher(
         origin,
@@ -106,6 +115,7 @@ def furnish(
         clock=clock,
         learn_labels=schemas.learn_labels,
         checks=checks,
+        book=book,
         second_level=None if replicas.shared is None else SecondLevel(replicas.shared, keeper, clock=clock),
     )
     gatherer = Gatherer(
@@ -118,7 +128,7 @@ def furnish(
         clock=clock,
         doubt=lambda errand: schemas.doubt(errand.service, errand.plan),
     )
-    inline_reads = InlineReads(origin, name, gate, keeper, telemetry, clock=clock)
+    inline_reads = InlineReads(origin, name, gate, keeper, telemetry, book, clock=clock)
     lean_reads = LeanReads(fetcher, gate, keeper, flights, counters, patience_s=patience_s, clock=clock)
     request_log = open_request_log(settings, namespaces, store, clock, lifecycle.worker)
     reader = FeatureReader(
@@ -130,7 +140,7 @@ def furnish(
         lean_reads,
         workers,
         telemetry,
-        counters,
+        recorder,
         request_log,
         patience_s=patience_s,
         clock=clock,
@@ -143,6 +153,7 @@ def furnish(
         tasks,
         workers,
         telemetry,
+        recorder,
         max_results=settings.queries.max_results,
         patience_s=patience_s,
         clock=clock,
@@ -151,11 +162,11 @@ def furnish(
     house = House(
         reader,
         wildcards,
-        Desk(gate, schemas, origin, purger, patience_s=patience_s),
+        Desk(gate, schemas, origin, purger, book, patience_s=patience_s),
         origin,
         doors(tecton),
         tecton,
-        Metrics(counters, store, flights, lag, 1 if lifecycle.worker is None else lifecycle.worker.number, guard),
+        Metrics(counters, book, store, flights, lag, 1 if lifecycle.worker is None else lifecycle.worker.number, guard),
         settings.server.max_body_bytes,
         settings.guard.priority_header,
         version("feature-gateway"),
@@ -182,7 +193,7 @@ def furnish(
         tasks.start(lag.watch())
         await replicas.begin(purger)
 
-    return Furnished(house, counters, forget, begin, aclose)
+    return Furnished(house, counters, book, forget, begin, aclose)
 
 
 def open_forwarding(

@@ -236,6 +236,11 @@ class Telemetry:
         _end(span, told, error, server_fault=error is not None)
 
 
+def trace_id_of(span: Span) -> str:
+    """32 hex digits."""
+    return f"{span.get_span_context().trace_id:032x}"
+
+
 def _slo_attributes(slo: SloInfo | None) -> dict[str, object]:
     if slo is None:
         return {}

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from gateway.settings import Settings
 from gateway.telemetry import ATTRIBUTES
-from gateway.web.metrics import METRICS, source_meanings
+from gateway.web.metrics import METRICS, SOURCES
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -41,8 +41,8 @@ def test_the_table_of_metrics_is_the_one_in_the_code() -> None:
 
 
 def test_the_table_of_sources_of_views_is_the_one_in_the_code() -> None:
-    [table] = [table for table in tables() if set(table) == set(source_meanings())]
-    assert {name: cells[0] for name, cells in table.items()} == source_meanings()
+    [table] = [table for table in tables() if set(table) == set(SOURCES)]
+    assert {name: cells[0] for name, cells in table.items()} == dict(SOURCES)
 
 
 def settings(model: type[BaseModel], path: str = "") -> Iterator[str]:

@@ -1,11 +1,14 @@
 """What is asked beside reads: the schema of a feature service, records to be ingested, and values to be forgotten."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.access.gates import Gate
-from gateway.features import Purge, ServiceRef
+from gateway.errors import GatewayError
+from gateway.features import Caller, Purge, ServiceRef
+from gateway.measures.book import Book
 from gateway.origins.base import IngestReply, Origin
 from gateway.serving.plan import Plan
 from gateway.serving.purging import Purger, of_service
@@ -18,11 +21,12 @@ DecodePurge = Callable[[bytes], Purge]
 class Desk:
     """`patience_s`: how long an ingest may take at the origin."""
 
-    def __init__(self, gate: Gate, schemas: Schemas, origin: Origin, purger: Purger, *, patience_s: float) -> None:
+    def __init__(self, gate: Gate, schemas: Schemas, origin: Origin, purger: Purger, book: Book, *, patience_s: float) -> None:
         self._gate = gate
         self._schemas = schemas
         self._origin = origin
         self._purger = purger
+        self._book = book
         self._patience_s = patience_s
 
     async def plan(self, service: ServiceRef, authorization: bytes | None) -> Plan:
@@ -43,9 +47,19 @@ class Desk:
         caller = self._gate.identify(authorization)
         workspace, dry = read_purpose(body)
         self._gate.admit_ingest(caller, workspace, dry=dry)
-        reply = await self._origin.ingest(body, caller, asyncio.get_running_loop().time() + self._patience_s)
+        reply = await self._ingested(body, caller)
         if 200 <= reply.status < 300:
             await self._purger.ingested(reply.written, workspace)
+        return reply
+
+    async def _ingested(self, body: bytes, caller: Caller) -> IngestReply:
+        began_s = time.perf_counter()
+        try:
+            reply = await self._origin.ingest(body, caller, asyncio.get_running_loop().time() + self._patience_s)
+        except GatewayError as error:
+            self._book.call("ingest", time.perf_counter() - began_s, error)
+            raise
+        self._book.call("ingest", time.perf_counter() - began_s)
         return reply
 
     async def purge_service(self, service: ServiceRef, body: bytes, decode: DecodePurge, authorization: bytes | None) -> int:

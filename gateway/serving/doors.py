@@ -65,6 +65,8 @@ class Answers(msgspec.Struct):
         )
 
 
+BATCH_DOORS = frozenset({"tecton_batch", "named_batch"})
+"""Those that take several rows."""
 Decode = Callable[[bytes, ServiceRef | None], ReadRequest]
 Encode = Callable[[ReadRequest, Answers], bytes]
 

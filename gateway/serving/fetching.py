@@ -19,6 +19,7 @@ from gateway.cache.sharing import Seen
 from gateway.errors import GatewayError, InvalidRequest, PermissionDenied, SchemaDisagreement, Unauthenticated
 from gateway.features import Labels, ServiceRef, ViewLayout, ViewValues
 from gateway.incidents import incident
+from gateway.measures.book import Book
 from gateway.origins.base import Asked, Fetch, Fetched, FetchedRow, FetchRow, Origin, PromptOrigin
 from gateway.serving.checking import OnDemandChecks
 from gateway.serving.keeping import Keeper
@@ -55,9 +56,11 @@ class Fetcher:
         clock: Callable[[], float],
         learn_labels: Callable[[ServiceRef, Plan, Mapping[str, Labels]], None],
         checks: OnDemandChecks,
+        book: Book,
         second_level: SecondLevel | None = None,
     ) -> None:
         self._checks = checks
+        self._book = book
         self._second_level = second_level
         self._origin = origin
         self._origin_name = origin_name
@@ -141,6 +144,7 @@ class Fetcher:
         try:
             fetched = await (self._origin.fetch(self._request(errand, chunk, span)) if begun is None else begun.asked.waited())
         except GatewayError as error:
+            self._book.call("read", self._clock() - asked_s, error)
             if isinstance(error, Unauthenticated | PermissionDenied):
                 self._gate.refused(errand.caller, errand.service, self._clock())
             self._end(span, error)
@@ -163,6 +167,7 @@ class Fetcher:
         seen: Mapping[Key, Seen] = _NOTHING_SEEN,
     ) -> Cargo:
         """What the origin has answered: believed where it fits the plan, and kept where it is whole. Raises SchemaDisagreement."""
+        self._book.call("read", self._clock() - asked_s)
         self._gate.answered(errand.caller, errand.service, asked_s)
         cargo = self._receive(errand, chunk, fetched, asked_s, lease, seen)
         self._check(errand.plan, chunk, fetched)
@@ -178,6 +183,7 @@ class Fetcher:
         for view, values in zip(stored, views, strict=True):
             if values.layout is not view.layout or not values.complete:
                 return None
+        self._book.call("read", self._clock() - asked_s)
         self._gate.answered(errand.caller, errand.service, asked_s)
         fragments = self._keeper.row(stored, views, asked_s)
         if errand.options.stored:

@@ -12,6 +12,7 @@ from opentelemetry.trace import Span
 from gateway.access.gates import Gate
 from gateway.errors import SchemaDisagreement
 from gateway.features import Caller, Source
+from gateway.measures.book import Book
 from gateway.origins.base import Fetch, FetchRow, Origin
 from gateway.serving.keeping import Keeper
 from gateway.serving.plan import Plan, Projection
@@ -25,8 +26,9 @@ class InlineReads:
     """`clock` is the cache's monotonic clock, in seconds."""
 
     def __init__(
-        self, origin: Origin, origin_name: str, gate: Gate, keeper: Keeper, telemetry: Telemetry, *, clock: Callable[[], float]
+        self, origin: Origin, origin_name: str, gate: Gate, keeper: Keeper, telemetry: Telemetry, book: Book, *, clock: Callable[[], float]
     ) -> None:
+        self._book = book
         self._origin = origin
         self._origin_name = origin_name
         self._gate = gate
@@ -57,6 +59,7 @@ class InlineReads:
         fetched = at_once(self._origin.fetch(Fetch(request.service, wanted, caller, inf, request.options)))
         if fetch_span is not None:  # one of a fetch that fails is never ended: the read is told by who asks again
             self._telemetry.end_fetch(fetch_span, fetched.rows[0].slo if fetched.rows else None)
+        self._book.call("read", self._clock() - asked_s)
         self._gate.answered(caller, request.service, asked_s)
         for (row, missing), answer in zip(lacking, fetched.rows, strict=True):
             row.slo, row.partial = answer.slo, answer.partial

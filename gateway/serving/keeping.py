@@ -1,7 +1,7 @@
 """From an origin's answer to a fragment in the store: how long it lives, when it is fetched again, whether it may be kept at all."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from math import inf
 
@@ -54,7 +54,7 @@ class Keeper:
             values,
             asked_s,
             terms,
-            effective_at=self._effective_at(values) if self._by_age else inf,
+            effective_at=self.effective_at(values.effective_times) if self._by_age else inf,
             life=life,
             early_s=early_s(self._clock() - asked_s, self._beta, 1.0 - _luck.random()) if self._beta else 0.0,
         )
@@ -76,7 +76,7 @@ class Keeper:
 
     def shared(self, view: StoredView, values: ViewValues, stored_at: float) -> Fragment:
         """The same with its whole life, of what another replica fetched at `stored_at`: it is not known what that took."""
-        effective_at = self._effective_at(values) if self._by_age else inf
+        effective_at = self.effective_at(values.effective_times) if self._by_age else inf
         return Fragment.of(values, stored_at, view.terms, effective_at=effective_at)
 
     def keep(self, view: StoredView, key: Key, fragment: Fragment, lease: int) -> None:
@@ -84,9 +84,9 @@ class Keeper:
         if view.terms.life_s(negative=fragment.negative) > 0:
             self.store.put(key, fragment, lease)
 
-    def _effective_at(self, values: ViewValues) -> float:
-        """The oldest effective time of a view's values, on the monotonic clock."""
-        told = {moment for moment in values.effective_times if moment is not None}
+    def effective_at(self, times: Iterable[str | None]) -> float:
+        """The oldest of these effective times, on the monotonic clock; infinite where there is none."""
+        told = {moment for moment in times if moment is not None}
         return min((self._clock() - (self._wall_s() - _epoch_s(moment)) for moment in told), default=inf)
 
 

@@ -7,6 +7,7 @@ on-demand view whose function is known here. A `Projection` is what one kind of 
 import logging
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from gateway.cache.policy import Policies, Terms
 from gateway.cache.sharing import Stem
 from gateway.errors import InvalidRequest, OnDemandFailed, OriginMalformed
 from gateway.features import TIMED_OUT, Feature, Kind, Source, Status, ViewLayout, ViewValues, pattern_of, split_views
+from gateway.measures.ledgers import ServiceLedger
 from gateway.on_demand import OnDemandView
 from gateway.origins.base import WILDCARD, Description, ViewFacts
 from gateway.schema import Schema
@@ -224,12 +226,19 @@ class Projection:
 
 
 class Plan:
-    """A feature service, compiled. Immutable but for the projections it remembers; a changed schema makes a new plan."""
+    """A feature service, compiled. Immutable but for the projections it remembers; a changed schema makes a new plan. `ledger`: where its
+    reads are noted, by whichever plan they were made."""
 
     def __init__(
-        self, description: Description, policies: Policies, namespaces: Namespaces, defaults: Mapping[str, Mapping[str, Any]] = _NO_DEFAULTS
+        self,
+        description: Description,
+        policies: Policies,
+        namespaces: Namespaces,
+        defaults: Mapping[str, Mapping[str, Any]] = _NO_DEFAULTS,
+        ledger: ServiceLedger | None = None,
     ) -> None:
         self.service = description.service
+        self.ledger = ledger or ServiceLedger(description.service.workspace, str(description.service), inf, frozenset())
         self.name = str(description.service)
         self._defaults = defaults
         self.description = description

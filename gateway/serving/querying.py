@@ -22,6 +22,7 @@ from gateway.origins.base import Fetch, FetchRow, Origin, Queried
 from gateway.serving.computing import compute_slow
 from gateway.serving.doors import Answers, QueryDoor
 from gateway.serving.plan import Plan, Projection
+from gateway.serving.recording import Recorder
 from gateway.serving.rows import assemble, facts_of
 from gateway.serving.schemas import Schemas
 from gateway.serving.work import RowWork
@@ -74,6 +75,7 @@ class WildcardReader:
         tasks: Tasks,
         workers: Workers,
         telemetry: Telemetry,
+        recorder: Recorder,
         *,
         max_results: int,
         patience_s: float,
@@ -86,6 +88,7 @@ class WildcardReader:
         self._tasks = tasks
         self._workers = workers
         self._telemetry = telemetry
+        self._recorder = recorder
         self._max_results = max_results
         self._patience_s = patience_s
         self._clock = clock
@@ -98,10 +101,14 @@ class WildcardReader:
             span = self._telemetry.read_span("POST", call.route, call.traceparent, time.time_ns())
         failure: BaseException | None = None
         try:
-            return await self._read(call, facts, span, started_s)
+            reply = await self._read(call, facts, span, started_s)
         except BaseException as error:
             failure = error
+            self._recorder.failed(call.door.name, facts, error, time.perf_counter() - started_s)
             raise
+        else:
+            self._recorder.queried(call.door.name, facts, time.perf_counter() - started_s)
+            return reply
         finally:
             if span is not None:
                 self._telemetry.end_read(span, facts, time.perf_counter() - started_s, failure)
@@ -180,6 +187,7 @@ class WildcardReader:
         try:
             queried = await self._origin.query(fetch)
         except BaseException as error:
+            self._recorder.book.call("query", self._clock() - asked_s, error)
             if isinstance(error, Unauthenticated | PermissionDenied):
                 self._gate.refused(asker.caller, request.service, self._clock())
             if span is not None:
@@ -187,6 +195,7 @@ class WildcardReader:
             raise
         if span is not None:
             self._telemetry.end_fetch(span, queried.slo, attempts=queried.attempts)
+        self._recorder.book.call("query", self._clock() - asked_s)
         self._gate.answered(asker.caller, request.service, asked_s)
         return queried
 

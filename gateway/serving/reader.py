@@ -20,9 +20,9 @@ from gateway import request_ids
 from gateway.access.gates import Gate
 from gateway.cache.keys import Key
 from gateway.cache.store import FragmentStore
-from gateway.counters import Counters
 from gateway.errors import DeadlineExceeded, GatewayError, InvalidRequest, SchemaDisagreement
 from gateway.features import PLAIN, Caller, Priority, ServiceRef, Source
+from gateway.measures.ledgers import Outcome
 from gateway.request_log import RequestLog
 from gateway.serving.computing import compute_slow
 from gateway.serving.doors import Answers, Door, Reply
@@ -30,11 +30,12 @@ from gateway.serving.gathering import Gatherer
 from gateway.serving.inline import InlineReads
 from gateway.serving.lean import Launched, LeanRead, LeanReads, Missed, Waiter
 from gateway.serving.plan import ComputedView, Plan, Projection
+from gateway.serving.recording import Recorder
 from gateway.serving.rows import assemble, facts_of, look_up, staleness_of, vector_or_error
 from gateway.serving.schemas import Schemas
 from gateway.serving.work import Errand, RowWork
 from gateway.serving.workers import Workers
-from gateway.telemetry import ReadFacts, Telemetry
+from gateway.telemetry import ReadFacts, Telemetry, trace_id_of
 from gateway.wire.replies import Vector
 from gateway.wire.requests import ReadRequest, RowInput, Show
 
@@ -74,14 +75,14 @@ class FeatureReader:
         lean_reads: LeanReads,
         workers: Workers,
         telemetry: Telemetry,
-        counters: Counters,
+        recorder: Recorder,
         request_log: RequestLog | None = None,
         *,
         patience_s: float,
         clock: Callable[[], float],
     ) -> None:
         self._request_log = request_log
-        self._counters = counters
+        self._recorder = recorder
         self._gate = gate
         self._schemas = schemas
         self._store = store
@@ -130,14 +131,12 @@ class FeatureReader:
         if due:
             rows = [look_up(self._store, plan, projection, request, row, now_s, use_cache=True) for row in due]
             self._refresh(plan, projection, request, caller, rows)
-        counters = self._counters
-        counters.views_cache += projection.views_kept * len(vectors)
-        counters.views_computed += projection.views_computed * len(vectors)
-        elapsed_s = time.perf_counter() - started_s
-        answers = Answers(vectors, elapsed_s)
+        answers = Answers(vectors, time.perf_counter() - started_s)
         reply = call.door.encode(request, answers)
+        elapsed_s = time.perf_counter() - started_s
+        self._recorder.hit(plan, projection, call.door.name, vectors, elapsed_s)
         if self._telemetry.samples(call.traceparent):
-            self._tell(call, facts_of(plan, answers), elapsed_s)
+            self._tell(call, plan, facts_of(plan, answers), elapsed_s)
         return reply
 
     def begin(self, call: Call, waiter: Waiter) -> LeanRead | None:
@@ -170,10 +169,10 @@ class FeatureReader:
             vector = assemble(projection, row.found, row.sources, row.context, now_s)
         answers = Answers([vector], time.perf_counter() - missed.started_s, [row.slo])
         reply = call.door.encode(missed.request, answers)
+        eligible, elapsed_s = row.slo is None or row.slo.eligible, time.perf_counter() - missed.started_s
+        self._recorder.fetched(missed.plan, projection, call.door.name, vector, elapsed_s, eligible=eligible)
         if self._request_log is not None:
             self._note(missed.plan, [[row.keys[index] for index in projection.needed]], now_s)
-        self._counters.views_origin += projection.views_kept
-        self._counters.views_computed += projection.views_computed
         return reply
 
     def _inline(
@@ -195,12 +194,13 @@ class FeatureReader:
         self._inline_reads.fetch(request, plan, projection, caller, rows, span)
         self._note(plan, [[row.keys[index] for index in projection.needed] for row in rows], now_s)
         vectors = [assemble(projection, row.found, row.sources, row.context, now_s) for row in rows]
-        elapsed_s = time.perf_counter() - started_s
-        answers = Answers(vectors, elapsed_s, [row.slo for row in rows], any(row.partial for row in rows))
+        answers = Answers(vectors, time.perf_counter() - started_s, [row.slo for row in rows], any(row.partial for row in rows))
         reply = call.door.encode(request, answers)
-        self._count(answers)
+        elapsed_s, bypass = time.perf_counter() - started_s, not request.options.read_from_cache
+        outcome = self._recorder.read(plan, projection, call.door.name, answers, elapsed_s, bypass=bypass)
         if span is not None:
-            self._telemetry.end_read(span, facts_of(plan, answers, bypass=not request.options.read_from_cache), elapsed_s)
+            self._telemetry.end_read(span, facts_of(plan, answers, bypass=bypass), elapsed_s)
+            self._recorder.traced(plan, call.door.name, outcome, elapsed_s, trace_id_of(span))
         return reply
 
     def _cached_vector(
@@ -255,18 +255,6 @@ class FeatureReader:
             for keys in read:
                 self._request_log.note(plan.name, keys, now_s)
 
-    def _count(self, answers: Answers) -> None:
-        """What was served. Of stale views there are two kinds."""
-        for vector in answers.rows:
-            if isinstance(vector, GatewayError):
-                continue
-            for source in set(vector.sources):
-                if source is not Source.STALE:
-                    self._counters.count_views(source, vector.sources.count(source))
-        if answers.stale is not None:
-            self._counters.views_stale_on_error += answers.stale.on_error
-            self._counters.views_stale_revalidating += answers.stale.revalidating
-
     async def read(self, call: Call, launched: Launched | None = None) -> Reply:
         """The reply, whatever it takes within the deadline. `launched`: what the lean road has come to. Raises GatewayError."""
         started_s, start_ns = time.perf_counter() if launched is None else launched.started_s, time.time_ns()
@@ -277,8 +265,10 @@ class FeatureReader:
         try:
             reply = await self._read(call, facts, span, started_s, launched)
         except BaseException as error:
+            elapsed_s = time.perf_counter() - started_s
+            self._recorder.failed(call.door.name, facts, error, elapsed_s)
             if span is not None:
-                self._telemetry.end_read(span, facts, time.perf_counter() - started_s, error)
+                self._telemetry.end_read(span, facts, elapsed_s, error)
             raise
         if span is not None:
             self._telemetry.end_read(span, facts, time.perf_counter() - started_s)
@@ -303,12 +293,16 @@ class FeatureReader:
         except SchemaDisagreement:
             plan = await _in_time(self._schemas.corrected(request.service, caller, plan), deadline_s)
             answers = await self._answer(call, request, plan, caller, span, started_s, deadline_s)
+        bypass, door = not request.options.read_from_cache, call.door.name
         if span is not None:
-            told = facts_of(plan, answers, bypass=not request.options.read_from_cache)
+            told = facts_of(plan, answers, bypass=bypass)
             for name in ReadFacts.__slots__:
                 setattr(facts, name, getattr(told, name))
         reply = Reply(call.door.encode(request, answers), answers.stale)
-        self._count(answers)
+        elapsed_s = time.perf_counter() - started_s
+        outcome = self._recorder.read(plan, plan.projection(request.selectors), door, answers, elapsed_s, bypass=bypass)
+        if span is not None:
+            self._recorder.traced(plan, door, outcome, elapsed_s, trace_id_of(span))
         return reply
 
     def _understand(self, call: Call) -> tuple[Caller, ReadRequest]:
@@ -407,11 +401,12 @@ class FeatureReader:
             return RowWork((), {}, [], [], [], error=error)
         return work
 
-    def _tell(self, call: Call, facts: ReadFacts, elapsed_s: float) -> None:
+    def _tell(self, call: Call, plan: Plan, facts: ReadFacts, elapsed_s: float) -> None:
         """The span of a hit, made after the fact."""
         span = self._telemetry.read_span("POST", call.route, call.traceparent, time.time_ns() - int(elapsed_s * 1e9))
         if span is not None:
             self._telemetry.end_read(span, facts, elapsed_s)
+            self._recorder.traced(plan, call.door.name, Outcome.HIT, elapsed_s, trace_id_of(span))
 
 
 async def _in_time(work: Coroutine[Any, Any, T], deadline_s: float) -> T:

@@ -12,6 +12,7 @@ from gateway.access.gates import Gate
 from gateway.access.grants import May
 from gateway.errors import GatewayError, NotFound, PermissionDenied, SchemaDisagreement, Unauthenticated
 from gateway.features import Caller, Labels, ServiceRef
+from gateway.measures.book import Book
 from gateway.origins.base import Description, Origin
 from gateway.serving.plan import Plan
 from gateway.tasks import Tasks
@@ -41,7 +42,9 @@ class Schemas:
         ttl_s: float,
         patience_s: float,
         clock: Callable[[], float],
+        book: Book,
     ) -> None:
+        self._book = book
         self._origin = origin
         self._gate = gate
         self._tasks = tasks
@@ -123,7 +126,7 @@ class Schemas:
         while True:
             asked_s, generation = self._clock(), self._generation
             try:
-                description = await self._origin.describe(service, caller, asyncio.get_running_loop().time() + self._patience_s)
+                description = await self._describing(service, caller)
             except (Unauthenticated, PermissionDenied):
                 self._gate.refused(caller, service, self._clock())
                 raise
@@ -136,6 +139,16 @@ class Schemas:
             if generation == self._generation:
                 self._gate.answered(caller, service, asked_s, May.DESCRIBE)
                 return self._keep(service, description, asked_s)
+
+    async def _describing(self, service: ServiceRef, caller: Caller) -> Description:
+        asked_s = self._clock()
+        try:
+            description = await self._origin.describe(service, caller, asyncio.get_running_loop().time() + self._patience_s)
+        except GatewayError as error:
+            self._book.call("metadata", self._clock() - asked_s, error)
+            raise
+        self._book.call("metadata", self._clock() - asked_s)
+        return description
 
     def _keep(self, service: ServiceRef, description: Description, asked_s: float) -> Plan:
         known = self._entries.get(service)

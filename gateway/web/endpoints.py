@@ -16,7 +16,7 @@ from gateway.serving.doors import Door, QueryDoor, Staleness
 from gateway.serving.plan import Plan
 from gateway.serving.querying import QueryCall, WildcardReader
 from gateway.serving.reader import Call, FeatureReader
-from gateway.web.exchange import STARTED, answer, answer_json, begin, id_headers, read_body, read_headers, read_priority
+from gateway.web.exchange import DOOR, READ, STARTED, answer, answer_json, begin, id_headers, read_body, read_headers, read_priority
 from gateway.web.problems import JSON, Headers
 from gateway.wire.metadata import named_schema, tecton_metadata
 
@@ -49,7 +49,7 @@ class ReadFeatures:
             body = self.hit(call)
         told: Headers = []
         if body is None:
-            begin(scope, call.request_id)
+            begin(scope, call.request_id, door=READ)
             if self.priority_header is not None:
                 call.priority = read_priority(scope, self.priority_header)
             body, stale = await self.read(call, scope.pop(LAUNCHED, None))
@@ -63,6 +63,7 @@ class ReadFeatures:
 
     async def _received(self, scope: Scope, receive: Receive) -> Call | None:
         """None when the client went away."""
+        scope[DOOR] = READ
         authorization, traceparent = read_headers(scope, self.max_body_bytes)
         message = await receive()
         body: bytes | None = message.get("body")
@@ -98,7 +99,7 @@ class QueryFeatures:
         self._priority_header = priority_header
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begin(scope)
+        begin(scope, door=READ)
         authorization, traceparent = read_headers(scope, self._max_body_bytes)
         body = await read_body(receive, self._max_body_bytes, await receive())
         if body is None:
@@ -120,7 +121,7 @@ class DescribeService:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begin(scope)
+        begin(scope, door="metadata")
         authorization, _ = read_headers(scope, self._max_body_bytes)
         body = await read_body(receive, self._max_body_bytes, await receive())
         if body is None:
@@ -149,7 +150,7 @@ class Ingest:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begin(scope)
+        begin(scope, door="ingest")
         authorization, _ = read_headers(scope, self._max_body_bytes)
         body = await read_body(receive, self._max_body_bytes, await receive())
         if body is None:
@@ -170,7 +171,7 @@ class PurgeFeatures:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begin(scope)
+        begin(scope, door="purge")
         authorization, _ = read_headers(scope, self._max_body_bytes)
         body = await read_body(receive, self._max_body_bytes, await receive())
         if body is None:

@@ -9,15 +9,23 @@ from gateway.web.problems import JSON, Headers
 
 STARTED = "feature_gateway.started"
 """Set in the scope once an answer has begun: after that no other may be sent."""
+STATUS = "feature_gateway.status"
+"""In the scope of a request: the status of its answer, once that has begun."""
+DOOR = "feature_gateway.door"
+"""In the scope of a request: by which door it came, once that is known."""
+READ = "read"
+"""Such a door: reads are noted where they are made."""
 _ID = "feature_gateway.request_id"
 _SENT = "feature_gateway.request_id_sent"
 _ASKED_ABOUT = frozenset({429, 500, 502, 503, 504})
 _PRIORITIES = {one.name.lower().encode(): one for one in Priority}
 
 
-def begin(scope: Scope, request_id: str | None = None) -> None:
+def begin(scope: Scope, request_id: str | None = None, *, door: str | None = None) -> None:
     """Give a request its id, once, where it is known to be no hit: from here on calls to the origin, log and spans say it. `request_id`:
-    one that it was given before."""
+    one that it was given before. `door`: what it is counted as."""
+    if door is not None:
+        scope[DOOR] = door
     if _ID not in scope:
         sent = [value for name, value in scope["headers"] if name == request_ids.HEADER]
         own = request_ids.taken(sent[0]) if len(sent) == 1 else None
@@ -52,7 +60,7 @@ async def answer_json(scope: Scope, send: Send, body: bytes, status: int = 200) 
 
 
 async def answer(scope: Scope, send: Send, status: int, headers: Headers, body: bytes) -> None:
-    scope[STARTED] = True
+    scope[STARTED], scope[STATUS] = True, status
     await send({"type": "http.response.start", "status": status, "headers": headers + id_headers(scope, status)})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 

@@ -26,7 +26,7 @@ from gateway.origins.hygiene import Header, content_length, passed_on
 from gateway.origins.targets import FORWARDED, OAUTH, Group, Targets, whole
 from gateway.tasks import Tasks
 from gateway.telemetry import Telemetry
-from gateway.web.exchange import STARTED, begin, read_headers
+from gateway.web.exchange import STARTED, STATUS, begin, read_headers
 
 _BASIC = re.compile(rb"(?i:basic) +[A-Za-z0-9+/._~\-]{1,8192}=*")
 _NOT_LENT = (
@@ -78,7 +78,7 @@ class Forwarding:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begin(scope)
+        begin(scope, door="forwarded")
         path = scope.get("raw_path") or quote(scope["path"]).encode("ascii")
         group, route = self._targets.find(path)
         if scope["method"] not in group.methods:
@@ -152,7 +152,7 @@ async def _pass_back(answer: Answer, scope: Scope, send: Send) -> None:
     """Each part as it comes, when the one before it has gone. The last message is for when all is over: without it the server ends the
     connection, and with it it would say that the caller had left while the exchange is still to be closed."""
     headers = [*answer.headers, (request_ids.HEADER, (request_ids.current() or "").encode("ascii"))]
-    scope[STARTED] = True
+    scope[STARTED], scope[STATUS] = True, answer.status
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     async for part in answer.body:
         await send({"type": "http.response.body", "body": part, "more_body": True})

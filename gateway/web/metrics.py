@@ -6,6 +6,7 @@ came with a request.
 To be imported when the gateway is put together, not before: `prometheus_client` opens files of the process when it is imported.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from types import MappingProxyType
@@ -19,27 +20,32 @@ from gateway.cache.flights import Flights
 from gateway.cache.store import FragmentStore
 from gateway.counters import MEANINGS, Counters
 from gateway.hosting.lag import BOUNDS_S, LoopLag
+from gateway.measures.book import Book
 from gateway.origins.guard.origin import GuardedOrigin
 
 _PREFIX = "feature_gateway_"
-_VIEWS = "views_"
 _BY_SOURCE = f"{_PREFIX}views_total"
 _LAG = f"{_PREFIX}event_loop_lag_seconds"
 
 
-def source_meanings() -> dict[str, str]:
-    """The values of the label `source` of served views, and what each means."""
-    return {name.removeprefix(_VIEWS): meaning for name, meaning in MEANINGS.items() if name.startswith(_VIEWS)}
-
-
-def _plain() -> dict[str, str]:
-    return {name: meaning for name, meaning in MEANINGS.items() if not name.startswith(_VIEWS)}
+SOURCES: Mapping[str, str] = MappingProxyType(
+    {
+        "origin": "Views served that were fetched for the read.",
+        "cache": "Views served from the cache, fresh.",
+        "stale_revalidating": "Views served stale while they are fetched again.",
+        "stale_on_error": "Views served stale because the origin failed or was late.",
+        "computed": "On-demand views computed in the gateway.",
+        "default": "Views served from the settings' defaults because the origin failed or was late.",
+        "timeout": "Views served as null because the origin was late.",
+    }
+)
+"""The values of the label `source` of served views, and what each means."""
 
 
 METRICS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         _BY_SOURCE: ("counter", "Views served, by where they came from."),
-        **{f"{_PREFIX}{name}_total": ("counter", meaning) for name, meaning in _plain().items()},
+        **{f"{_PREFIX}{name}_total": ("counter", meaning) for name, meaning in MEANINGS.items()},
         f"{_PREFIX}cache_bytes": ("gauge", "Bytes of fragments kept, overhead included."),
         f"{_PREFIX}cache_fragments": ("gauge", "Fragments kept."),
         f"{_PREFIX}cache_max_bytes": ("gauge", "Bytes of fragments kept at most (cache.max_bytes)."),
@@ -66,6 +72,7 @@ class Metrics(Collector):
     def __init__(
         self,
         counters: Counters,
+        book: Book,
         store: FragmentStore,
         flights: Flights[Any],
         lag: LoopLag,
@@ -74,6 +81,7 @@ class Metrics(Collector):
     ) -> None:
         """`guard` None: its gauges are 0."""
         self._counters = counters
+        self._book = book
         self._guard = guard
         self._store = store
         self._flights = flights
@@ -97,7 +105,7 @@ class Metrics(Collector):
 
     def _values(self) -> dict[str, float]:
         return {
-            **{f"{_PREFIX}{name}_total": getattr(self._counters, name) for name in _plain()},
+            **{f"{_PREFIX}{name}_total": getattr(self._counters, name) for name in MEANINGS},
             f"{_PREFIX}cache_bytes": self._store.size_bytes,
             f"{_PREFIX}cache_fragments": len(self._store),
             f"{_PREFIX}cache_max_bytes": self._store.max_bytes,
@@ -120,8 +128,9 @@ class Metrics(Collector):
 
     def _views(self, meaning: str) -> CounterMetricFamily:
         family = CounterMetricFamily(_BY_SOURCE, meaning, labels=["source"])
-        for source in source_meanings():
-            family.add_metric([source], getattr(self._counters, f"{_VIEWS}{source}"))
+        served = sum((ledger.served() for ledger in self._book.services.values()), Counter[str]())
+        for source in SOURCES:
+            family.add_metric([source], served[source])
         return family
 
     def _held_up(self, meaning: str) -> HistogramMetricFamily:

@@ -2,30 +2,38 @@
 
 import asyncio
 import logging
+import time
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway import request_ids
 from gateway.errors import Draining, GatewayError, MethodNotAllowed, UnknownRoute
 from gateway.incidents import incident
 from gateway.lifecycle import Lifecycle
-from gateway.web.exchange import STARTED, answer, begin
+from gateway.measures.book import Book, ErrorNote
+from gateway.web.exchange import DOOR, READ, STARTED, STATUS, answer, begin
 from gateway.web.problems import answer as problem
 
+_OPERATIONS, _UNKNOWN = "operations", "unknown"
+"""Doors of requests that name none: probes, documents, and paths that lead nowhere."""
 logger = logging.getLogger(__name__)
 
 
 class Problems:
-    """Pure ASGI. Catches everything, once, at the outside; answers only where no answer has begun."""
+    """Pure ASGI. Catches everything, once, at the outside; answers only where no answer has begun. Every request that comes here is noted
+    in the `book`, but reads, which are where they are made."""
 
-    def __init__(self, app: ASGIApp, lifecycle: Lifecycle) -> None:
+    def __init__(self, app: ASGIApp, lifecycle: Lifecycle, book: Book) -> None:
         self.app = app
         self._lifecycle = lifecycle
+        self._book = book
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        began_s = time.perf_counter()
         try:
             await self.app(scope, receive, send)
         except GatewayError as error:
@@ -43,10 +51,21 @@ class Problems:
                 raise
             begin(scope)
             await self._tell(incident(error, logger), scope, send)
+        finally:
+            if scope.get(DOOR) is not READ and STATUS in scope:
+                self._book.request(scope.get(DOOR, _OPERATIONS), scope[STATUS], time.perf_counter() - began_s)
 
-    @staticmethod
-    async def _tell(error: GatewayError, scope: Scope, send: Send) -> None:
-        if not scope.get(STARTED):
-            begin(scope)
-            accept = next((value for name, value in scope["headers"] if name == b"accept"), b"")
-            await answer(scope, send, *problem(error, scope["path"], accept))
+    async def _tell(self, error: GatewayError, scope: Scope, send: Send) -> None:
+        if scope.get(STARTED):
+            return
+        begin(scope)
+        accept = next((value for name, value in scope["headers"] if name == b"accept"), b"")
+        status, headers, body = problem(error, scope["path"], accept)
+        self._book.problems[status, error.fault] += 1
+        if scope.get(DOOR) is not READ:
+            self._note(error, status, scope)
+        await answer(scope, send, status, headers, body)
+
+    def _note(self, error: GatewayError, status: int, scope: Scope) -> None:
+        door = scope.setdefault(DOOR, _UNKNOWN if isinstance(error, UnknownRoute) else _OPERATIONS)
+        self._book.recent.append(ErrorNote(time.time(), door, "", status, error.fault, type(error).__name__, request_ids.current()))

@@ -47,7 +47,7 @@ _INGEST_TYPES: Mapping[type, str] = MappingProxyType(
     {errors.InvalidRequest: "RequestValidationError", errors.NotFound: "TectonObjectValidationError"}
 )
 
-_SCIM_PATHS = "/api/scim/"
+SCIM_PATHS = "/api/scim/"
 _SCIM_TYPES: Mapping[type, str] = MappingProxyType(
     {errors.AlreadyExists: "uniqueness", errors.FailedPrecondition: "mutability", errors.MalformedBody: "invalidSyntax"}
 )
@@ -68,7 +68,7 @@ def answer(error: errors.GatewayError, path: str, accept: bytes = b"") -> tuple[
     """Status, headers and body. A wrong method is 501 on Tecton's own paths, as its gateway answers (contract §1.2), and 405 elsewhere,
     also for SCIM, which has a standard of its own. `accept`: the request's header, by which SCIM's body goes."""
     status = status_of(error)
-    scim = path.startswith(_SCIM_PATHS)
+    scim = path.startswith(SCIM_PATHS)
     headers: Headers = [SCIM if scim else JSON]
     if isinstance(error, errors.MethodNotAllowed):
         headers.append((b"allow", error.allowed.encode("latin-1")))
@@ -86,7 +86,7 @@ def answer(error: errors.GatewayError, path: str, accept: bytes = b"") -> tuple[
 def _body(error: errors.GatewayError, status: int, path: str, accept: bytes) -> bytes:
     if path in _INGEST_PATHS:
         return ingest_body(error)
-    if path.startswith(_SCIM_PATHS):
+    if path.startswith(SCIM_PATHS):
         return scim_body(error, status, alone=SCIM[1] in accept)
     return error_body(error.message, int(error.code))
 

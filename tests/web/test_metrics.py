@@ -14,6 +14,7 @@ from gateway.cache.store import FragmentStore
 from gateway.counters import MEANINGS, Counters
 from gateway.features import INT64, Feature, ViewLayout
 from gateway.hosting.lag import LoopLag
+from gateway.measures.book import Book
 from gateway.serving.plan import timed_out
 from gateway.tasks import Tasks
 from gateway.web.metrics import METRICS, Metrics
@@ -50,23 +51,21 @@ def scraped(house: House) -> Samples:
 
 
 def test_every_metric_is_told_with_its_type_and_meaning_and_no_other() -> None:
-    metrics = Metrics(Counters(), FragmentStore(1_000), Flights[str](Tasks()), LoopLag())
+    metrics = Metrics(Counters(), Book(), FragmentStore(1_000), Flights[str](Tasks()), LoopLag())
     told = families(metrics.text().decode())
     assert {name: (family.type, family.documentation) for name, family in told.items()} == dict(METRICS)
 
 
 def test_every_counter_is_told_under_its_own_name() -> None:
     counters = Counters(*range(1, len(MEANINGS) + 1))
-    told = samples(Metrics(counters, FragmentStore(1_000), Flights[str](Tasks()), LoopLag()).text().decode())
+    told = samples(Metrics(counters, Book(), FragmentStore(1_000), Flights[str](Tasks()), LoopLag()).text().decode())
     for name in MEANINGS:
-        source = name.removeprefix("views_") if name.startswith("views_") else None
-        known_as = "feature_gateway_views_total" if source else f"feature_gateway_{name}_total"
-        assert told[known_as, source] == getattr(counters, name)
+        assert told[f"feature_gateway_{name}_total", None] == getattr(counters, name)
     assert set(MEANINGS) == {field.name for field in fields(Counters)}
 
 
 def test_what_is_told_of_views_is_where_they_came_from() -> None:
-    told = samples(Metrics(Counters(), FragmentStore(1_000), Flights[str](Tasks()), LoopLag()).text().decode())
+    told = samples(Metrics(Counters(), Book(), FragmentStore(1_000), Flights[str](Tasks()), LoopLag()).text().decode())
     assert {source for name, source in told if name == "feature_gateway_views_total"} == {
         "cache",
         "origin",
@@ -84,7 +83,7 @@ def test_the_store_is_told_as_it_is() -> None:
     fragment = Fragment.of(timed_out(ViewLayout("a", (Feature("a.x", INT64),))), 0.0)
     for number in range(3):
         store.put((0, number), fragment)
-    told = samples(Metrics(Counters(), store, Flights[str](Tasks()), LoopLag()).text().decode())
+    told = samples(Metrics(Counters(), Book(), store, Flights[str](Tasks()), LoopLag()).text().decode())
     assert told["feature_gateway_cache_fragments", None] == 3
     assert told["feature_gateway_cache_bytes", None] == 3 * fragment.size_bytes
     assert told["feature_gateway_cache_max_bytes", None] == 10_000
@@ -95,7 +94,7 @@ def test_the_lag_of_the_event_loop_is_told_in_buckets() -> None:
     lag = LoopLag()
     for lag_s in (0.0005, 0.003, 0.003, 0.2, 7.0):
         lag.note(lag_s)
-    told = families(Metrics(Counters(), FragmentStore(0), Flights[str](Tasks()), lag, 3).text().decode())
+    told = families(Metrics(Counters(), Book(), FragmentStore(0), Flights[str](Tasks()), lag, 3).text().decode())
     buckets = {
         one.labels["le"]: one.value for one in told["feature_gateway_event_loop_lag_seconds"].samples if one.name.endswith("_bucket")
     }

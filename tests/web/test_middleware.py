@@ -6,6 +6,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway.lifecycle import Lifecycle
+from gateway.measures.book import Book
 from gateway.web.exchange import answer_json
 from gateway.web.middleware import Problems
 
@@ -26,7 +27,7 @@ async def told(path: str, *, draining: bool) -> list[Message]:
     async def receive() -> Message:
         return {"type": "http.disconnect"}
 
-    await Problems(cancelled, lifecycle)({"type": "http", "method": "POST", "path": path, "headers": []}, receive, send)
+    await Problems(cancelled, lifecycle, Book())({"type": "http", "method": "POST", "path": path, "headers": []}, receive, send)
     return sent
 
 

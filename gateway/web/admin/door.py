@@ -15,7 +15,7 @@ from gateway.access.gates import KeyTable
 from gateway.access.principals import Actor
 from gateway.errors import InvalidRequest, PermissionDenied
 from gateway.web.exchange import answer, begin, read_body, read_headers
-from gateway.web.problems import JSON, Headers
+from gateway.web.problems import JSON, SCIM_PATHS, Headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class AdminDoor:
         self._bearer_keys = bearer_keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begin(scope)
+        begin(scope, door="scim" if scope["path"].startswith(SCIM_PATHS) else "admin")
         authorization, _ = read_headers(scope, self._max_body_bytes)
         actor = acting(self._gate, authorization, bearer_keys=self._bearer_keys)
         body = await read_body(receive, self._max_body_bytes, await receive())

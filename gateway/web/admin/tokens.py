@@ -24,7 +24,7 @@ class GiveToken:
         self._max_body_bytes = min(max_body_bytes, _MOST_BYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begin(scope)
+        begin(scope, door="oauth")
         try:
             body = await self._token(scope, receive)
         except GatewayError as error:
