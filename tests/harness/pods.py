@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ exec "$@"
 """
 
 
+@cache
 def isolating() -> list[str] | None:
     """The command that gives others a mount namespace. None: there is no such thing here."""
     for flags in ([], ["--user", "--map-root-user"]):

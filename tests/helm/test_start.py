@@ -57,6 +57,7 @@ def ask_as_helm_test_does(documents: Documents, node: Node, port: int) -> subpro
     return node.run(container | {"env": [there]})
 
 
+@pytest.mark.slow
 def test_should_serve_own_definitions_and_keep_them_on_its_volume(helm: Helm, free_tcp_port: int, tmp_path: Path) -> None:
     files = {path.name: path.read_text() for path in write_repository(tmp_path / "features").iterdir()}
     admin = new_key()
