@@ -8,11 +8,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway.access.keys import new_key
+from gateway.access.keys import digest, new_key
 from tests.harness.clock import PATIENCE_S, wait_until
 from tests.harness.cluster import ALICE, LITE, Cluster
 from tests.harness.helm import Document, Documents, Helm, Values
-from tests.harness.houses import authorization
+from tests.harness.houses import READER, authorization
 from tests.harness.pods import LACKING, Node, isolating
 from tests.harness.repositories import AS_OF, SERVICE, write_repository
 from tests.helm.releases import secret
@@ -99,6 +99,30 @@ def test_should_serve_before_a_cluster(helm: Helm, cluster: Cluster, free_tcp_po
         read = client.post(V1, json={"params": asked}, headers=authorization(ALICE))
         assert (read.status_code, len(read.json()["result"]["features"])) == (200, len(LITE.features))
         end(process, documents)
+
+
+@pytest.mark.slow
+def test_should_serve_from_several_processes_on_redis(helm: Helm, valkey_url: str, free_tcp_port: int, tmp_path: Path) -> None:
+    files = {path.name: path.read_text() for path in write_repository(tmp_path / "features").iterdir()}
+    server = at(free_tcp_port)["server"] | {"workers": 2}
+    values = {
+        "settings": {
+            "server": server,
+            "feature_server": {"store": "redis", "as_of": AS_OF},
+            "auth": {"keys": {"reader": {"digest": digest(READER), "workspaces": ["*"]}}},
+        },
+        "definitions": {"files": files},
+        "secrets": {"featureServerRedisUrl": secret("online-store")},
+        "replicas": 2,
+        "resources": {"limits": {"memory": "1Gi"}},
+    }
+    documents = helm.documents(values)
+    node = Node(documents, tmp_path, {"FEATURE_GATEWAY_FEATURE_SERVER__REDIS__URL": valkey_url})
+    with serving(node, documents, free_tcp_port) as (client, process):
+        read = client.post(f"{SERVICE}/features", json={"joinKeys": {"user_id": "u1"}}, headers=authorization(READER))
+        assert read.status_code == 200, read.text
+        assert ask_as_helm_test_does(documents, node, free_tcp_port).returncode == 0
+        assert valkey_url not in end(process, documents)
 
 
 def test_should_have_nothing_else_to_write_to(helm: Helm, tmp_path: Path) -> None:
