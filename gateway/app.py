@@ -19,8 +19,9 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Lifespan
 
-from gateway.access.gates import Gate, KeyRights, KeyTable, Open, Passthrough
+from gateway.access.gates import Gate, KeyTable, Open, Passthrough
 from gateway.access.grants import Grants
+from gateway.access_log import AccessLog
 from gateway.connecting import connector_of
 from gateway.counters import Counters
 from gateway.embedded import definitions, open_feature_server
@@ -30,6 +31,7 @@ from gateway.feature_server.origin import EmbeddedOrigin
 from gateway.furnishing import furnish
 from gateway.guarding import guarded
 from gateway.lifecycle import Lifecycle
+from gateway.live import settled_keys
 from gateway.measures.book import Book
 from gateway.on_demand_functions import on_demand_views
 from gateway.origins.base import Origin
@@ -55,26 +57,31 @@ logger = logging.getLogger(__name__)
 
 class Gateway(Starlette):
     """Starlette with one middleware of our own around its router: its stock pair costs two more calls on every request. `lifecycle` is for
-    the server to set; `limits` and `counters` are its edge's, and `book` holds what it measures."""
+    the server to set; `limits` and `counters` are its edge's, and `book` holds what it measures. `apply`: to go by other
+    settings from then on (`settings.reloading`)."""
 
     def __init__(
         self,
+        apply: Callable[[Settings], None],
         lifecycle: Lifecycle,
         limits: Server,
         counters: Counters,
         book: Book,
+        access_log: AccessLog,
         routes: Sequence[BaseRoute],
         lifespan: Lifespan[Starlette],
     ) -> None:
         super().__init__(routes=routes, lifespan=lifespan)
+        self.apply = apply
         self.lifecycle = lifecycle
         self.limits = limits
         self.counters = counters
         self.book = book
+        self.access_log = access_log
         self.router.redirect_slashes = False
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Problems(Directory(self.router), self.lifecycle, self.book)
+        return Problems(Directory(self.router), self.lifecycle, self.book, self.access_log)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +139,12 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
             await close_within(SPANS_S, provider.shutdown)
 
     doors = [*(access.routes() if access is not None else ()), *routes(furnished.house)]
-    return Gateway(lifecycle, settings.server, furnished.counters, furnished.book, doors, lifespan)
+    sampler_named = bool(environment.get("OTEL_TRACES_SAMPLER"))
+
+    def apply(told: Settings) -> None:
+        furnished.live.apply(told, sample_ratio=None if sampler_named else told.telemetry.sample_ratio)
+
+    return Gateway(apply, lifecycle, settings.server, furnished.counters, furnished.book, furnished.access_log, doors, lifespan)
 
 
 async def close_within(seconds: float, close: Callable[[], None]) -> None:
@@ -197,8 +209,8 @@ def open_gate(settings: Settings) -> Gate:
         return Passthrough(Grants(settings.auth.grant_life_s))
     if settings.auth_mode == "open":
         return Open(upstream)
-    keys = {bytes.fromhex(key.digest): KeyRights(key.workspaces, key.ingest, key.purge) for key in settings.auth.keys.values()}
-    return KeyTable(keys, upstream, {bytes.fromhex(key.digest): name for name, key in settings.auth.keys.items()})
+    rights, names = settled_keys(settings.auth.keys)
+    return KeyTable(rights, upstream, names)
 
 
 def open_access(settings: Settings, gate: Gate) -> "Access | None":

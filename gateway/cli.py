@@ -16,6 +16,7 @@ from gateway.commands.apply import apply
 from gateway.commands.audit import audit
 from gateway.commands.check import check
 from gateway.commands.discover import discover
+from gateway.commands.explain import explain
 from gateway.commands.ingest import ingest
 from gateway.commands.keys import keys
 from gateway.commands.secrets import secrets_commands
@@ -41,7 +42,7 @@ def main() -> None:
     Examples:
       feature-gateway demo
       feature-gateway serve --origin tecton --tecton-url https://mycluster.tecton.ai
-      feature-gateway serve --config gateway.toml
+      feature-gateway check --config gateway.toml && feature-gateway serve --config gateway.toml
       feature-gateway check features/ && feature-gateway apply features/
       feature-gateway ingest orders data/orders-2024-*.csv.gz
     """
@@ -52,6 +53,7 @@ main.add_command(apply)
 main.add_command(ingest)
 main.add_command(discover)
 main.add_command(simulate)
+main.add_command(explain)
 main.add_command(keys)
 main.add_command(audit)
 main.add_command(secrets_commands)
@@ -93,7 +95,7 @@ def demo(port: int, data_dir: Path) -> None:
 
 
 @main.command()
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="TOML file of settings.")
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="TOML or YAML file of settings.")
 @click.option("--origin", type=click.Choice(["embedded", "tecton"]), help="Where features come from.")
 @click.option("--tecton-url", help="Base URL of the Tecton cluster.")
 @click.option("--host", help="Address to listen on.")
@@ -136,7 +138,8 @@ def serve(
             _first_start(settings)
             host, port = listener.getsockname()[:2]
             scheme = "http" if settings.server.tls_certificate_file is None else "https"
-            _serve(settings, listener, f"Serving on {scheme}://{host}:{port} (origin: {settings.origin.kind}, auth: {settings.auth_mode})")
+            told = f"Serving on {scheme}://{host}:{port} (origin: {settings.origin.kind}, auth: {settings.auth_mode})"
+            _serve(settings, listener, told, lambda: load_settings(config, overrides))
 
 
 @main.command("new-key")
@@ -223,7 +226,7 @@ def _plain_progress() -> Callable[[int], None]:
     return progress
 
 
-def _serve(settings: Settings, listener: socket.socket, told: str) -> None:
+def _serve(settings: Settings, listener: socket.socket, told: str, load: Callable[[], Settings] | None = None) -> None:
     faults = settings.feature_server.faults.active
 
     def started() -> None:
@@ -232,7 +235,7 @@ def _serve(settings: Settings, listener: socket.socket, told: str) -> None:
             click.secho(f"The fault lab is on ({named}): the feature server misbehaves on purpose.", fg="red", bold=True, err=True)
         click.echo(told)
 
-    serve_on(settings, listener, started)
+    serve_on(settings, listener, started, load)
 
 
 def _welcome(url: str, key: str) -> str:

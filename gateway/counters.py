@@ -25,6 +25,8 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "shared_failures": "Calls to the shared cache that failed or were late; each is a miss.",
         "shared_drops": "Fragments not offered to the shared cache: too many were waiting, or it does not answer.",
         "sibling_failures": "Purges and ingests that another worker of this gateway did not confirm in time.",
+        "settings_reloads_applied": "Times that other settings were taken up (SIGHUP).",
+        "settings_reloads_refused": "Times that they were not, for the mistakes in them.",
         "refused_connections": "Connections closed at once because there were too many.",
         "refused_requests": "Requests whose framing or size was refused; each ends its connection.",
         "late_requests": "Requests that did not come in within their time; each ends its connection.",
@@ -64,6 +66,8 @@ class Counters:
     shared_failures: int = 0
     shared_drops: int = 0
     sibling_failures: int = 0
+    settings_reloads_applied: int = 0
+    settings_reloads_refused: int = 0
     refused_connections: int = 0
     refused_requests: int = 0
     late_requests: int = 0

@@ -8,13 +8,13 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from math import inf
 
 from gateway.access.gates import Gate, KeyTable
+from gateway.access_log import AccessLog
 from gateway.cache.calendar import Calendar
 from gateway.cache.flights import Flights
 from gateway.cache.keys import Key, Namespaces
-from gateway.cache.policy import Policies, Said, Terms
+from gateway.cache.policy import Policies
 from gateway.cache.sharing import Invalidation, SharedCache
 from gateway.cache.siblings import Siblings
 from gateway.cache.store import FragmentStore
@@ -23,21 +23,23 @@ from gateway.embedded import instant
 from gateway.features import Purge
 from gateway.hosting.lag import LoopLag
 from gateway.lifecycle import Lifecycle, Worker
+from gateway.live import LiveSettings, defaults_of, policies_of
 from gateway.measures.book import Book
-from gateway.origins.base import Description, Origin
+from gateway.origins.base import Origin
 from gateway.origins.forward import Forwarder
 from gateway.origins.guard.origin import GuardedOrigin
 from gateway.origins.targets import Targets
 from gateway.request_log import RequestLog
 from gateway.serving.checking import OnDemandChecks
+from gateway.serving.compiling import PlanCompiler
 from gateway.serving.desk import Desk
 from gateway.serving.doors import BATCH_DOORS, doors
+from gateway.serving.explaining import Explainer
 from gateway.serving.fetching import Fetcher
 from gateway.serving.gathering import Gatherer
 from gateway.serving.inline import InlineReads
 from gateway.serving.keeping import Keeper
 from gateway.serving.lean import LeanReads
-from gateway.serving.plan import Plan
 from gateway.serving.purging import Change, Purger
 from gateway.serving.querying import WildcardReader
 from gateway.serving.reader import FeatureReader
@@ -46,7 +48,7 @@ from gateway.serving.schemas import Schemas
 from gateway.serving.second_level import SecondLevel
 from gateway.serving.work import Landed
 from gateway.serving.workers import Workers
-from gateway.settings import Freshness, Settings, SettingsError
+from gateway.settings import Settings, SettingsError
 from gateway.tasks import Tasks
 from gateway.telemetry import Telemetry
 from gateway.web.forwarding import Forwarding
@@ -63,6 +65,8 @@ class Furnished:
     house: House
     counters: Counters
     book: Book
+    access_log: AccessLog
+    live: LiveSettings
     forget: Callable[[], None]
     begin: Callable[[], Awaitable[None]]
     aclose: Callable[[], Awaitable[None]]
@@ -87,7 +91,6 @@ def furnish(
 
     patience_s, name = settings.deadlines.read_s, settings.origin.kind
     namespaces, policies = Namespaces(), policies_of(settings)
-    defaults = {view: said.defaults for view, said in settings.views.items() if said.defaults is not None}
     keeper = open_keeper(settings, policies, clock)
     store, flights = keeper.store, Flights[Landed](tasks)
     siblings = None if lifecycle.worker is None else Siblings(lifecycle.worker, tasks, counters)
@@ -96,14 +99,12 @@ def furnish(
     checks = OnDemandChecks(settings.on_demand.check_ratio, counters, workers)
 
     book = Book(lambda _workspace, _service: settings.telemetry.slo_latency_ms / 1000, batch_doors=BATCH_DOORS)
-    recorder = Recorder(book, status_of, keeper.effective_at)
+    access_log = AccessLog(settings.log)
+    recorder = Recorder(book, status_of, keeper.effective_at, access_log)
 
-    def compile_plan(description: Description) -> Plan:
-        service = description.service
-        ledger = book.service(service.workspace, service.name or service.id)
-        return Plan(checks.trusted(description), policies, namespaces, defaults, ledger)
+    compiler = PlanCompiler(checks, namespaces, book, policies, defaults_of(settings))
 
-    schemas = Schemas(origin, gate, tasks, compile_plan, ttl_s=settings.metadata.ttl_s, patience_s=patience_s, clock=clock, book=book)
+    schemas = Schemas(origin, gate, tasks, compiler.compile, ttl_s=settings.metadata.ttl_s, patience_s=patience_s, clock=clock, book=book)
     checks.on_distrust = schemas.recompile
     fetcher = Fetcher(
         origin,
@@ -159,12 +160,28 @@ def furnish(
         clock=clock,
     )
     tecton = TectonReads(settings.default_workspace, int(Show.NAMES | Show.DATA_TYPES) if settings.include_names_by_default else 0)
+    desk = Desk(gate, schemas, origin, purger, book, patience_s=patience_s)
+    patient = (schemas, fetcher, gatherer, lean_reads, reader, wildcards, desk)
+    live = LiveSettings(compiler, schemas, keeper, book, telemetry, access_log, gate, patient)
+    spelt = doors(tecton)
+    explainer = Explainer(
+        reader,
+        spelt.named_single,
+        gate,
+        store,
+        keeper.effective_at,
+        status_of,
+        origin_name=name,
+        breaker_open=None if guard is None else lambda: guard.open,
+        clock=clock,
+    )
     house = House(
         reader,
+        explainer,
         wildcards,
-        Desk(gate, schemas, origin, purger, book, patience_s=patience_s),
+        desk,
         origin,
-        doors(tecton),
+        spelt,
         tecton,
         Metrics(counters, book, store, flights, lag, 1 if lifecycle.worker is None else lifecycle.worker.number, guard),
         settings.server.max_body_bytes,
@@ -193,7 +210,7 @@ def furnish(
         tasks.start(lag.watch())
         await replicas.begin(purger)
 
-    return Furnished(house, counters, book, forget, begin, aclose)
+    return Furnished(house, counters, book, access_log, live, forget, begin, aclose)
 
 
 def open_forwarding(
@@ -217,24 +234,6 @@ async def sweep(store: FragmentStore, every_s: float, clock: Callable[[], float]
     while True:
         await asyncio.sleep(every_s)
         await store.sweep(clock())
-
-
-def policies_of(settings: Settings) -> Policies:
-    def said(of: Freshness) -> Said:
-        return Said(of.ttl_s, of.negative_ttl_s, of.max_age_s, of.stale_while_revalidate_s, of.stale_if_error_s)
-
-    cache = settings.cache
-    return Policies(
-        Terms(
-            cache.ttl_s,
-            cache.negative_ttl_s,
-            inf if cache.max_age_s is None else cache.max_age_s,
-            cache.stale_while_revalidate_s,
-            cache.stale_if_error_s,
-        ),
-        {name: said(service) for name, service in settings.services.items()},
-        {name: said(view) for name, view in settings.views.items()},
-    )
 
 
 def open_keeper(settings: Settings, policies: Policies, clock: Callable[[], float]) -> Keeper:

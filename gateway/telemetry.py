@@ -139,6 +139,12 @@ class Telemetry:
         self._objective_s = slo_latency_s
         self._status_of = status_of
 
+    def change(self, ratio: float | None, slo_latency_s: float) -> None:
+        """From now on. `ratio` None: as it is."""
+        self._objective_s = slo_latency_s
+        if ratio is not None:
+            self._ratio = ratio
+
     def samples(self, traceparent: bytes | None) -> bool:
         """Whether the read with this traceparent header gets spans. On the hit path."""
         if self._tracer is None:

@@ -30,6 +30,18 @@ _ONE_SERVICE_AT_A_TIME = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """By what right a caller reads, for it to be told. `until_s`: when that ends, on the gate's clock; None: not of itself. `name`: of
+    whoever it is, and `rights` what that one may do in the workspace; empty where the gate does not know."""
+
+    gate: str
+    until_s: float | None = None
+    name: str = ""
+    kind: str = ""
+    rights: tuple[str, ...] = ()
+
+
 class Gate(Protocol):
     """Every method is a plain function: the hit path asks."""
 
@@ -53,6 +65,10 @@ class Gate(Protocol):
 
     def holds(self, caller: Caller, service: ServiceRef, now_s: float, may: May = May.READ) -> bool:
         """Whether cached answers may be shown to this caller without asking the origin."""
+        ...
+
+    def admission(self, caller: Caller, service: ServiceRef) -> Admission:
+        """By what right this caller reads it, whom it was shown to."""
         ...
 
     def answered(self, caller: Caller, service: ServiceRef, now_s: float, may: May = May.READ) -> None:
@@ -84,6 +100,9 @@ class Passthrough:
         keyed = self._keyed.copy()  # already past its key: a third less than from the start
         keyed.update(shown)
         return Caller(keyed.digest(), shown.decode("ascii"))
+
+    def admission(self, caller: Caller, service: ServiceRef) -> Admission:
+        return Admission("passthrough", self._grants.until_s(caller, service))
 
     def admit(self, caller: Caller, workspace: str) -> None:
         """The origin will say."""
@@ -128,10 +147,7 @@ class KeyTable:
     def __init__(self, keys: Mapping[bytes, KeyRights], upstream: str | None = None, names: Mapping[bytes, str] | None = None) -> None:
         """`names`: of the settings' keys, by digest."""
         self._upstream = upstream
-        self._settled: dict[bytes, Entry] = {}
-        for digest, rights in keys.items():
-            name = (names or {}).get(digest, "")
-            self._settled[digest] = Entry(None, name, f"settings:{name}", rights.reach())
+        self._settled: Mapping[bytes, Entry] = _settled(keys, names or {})
         self._entries: Mapping[bytes, Entry] = {}
         self._callers: dict[bytes, Caller] = {}
         self._seen: dict[bytes, Caller] = {}
@@ -139,6 +155,12 @@ class KeyTable:
         self._bearers: Bearers | None = None
         self._lapsed = False
         self._replace({})
+
+    def settle(self, keys: Mapping[bytes, KeyRights], names: Mapping[bytes, str]) -> None:
+        """From here on, the settings' keys are these."""
+        kept = {digest: entry for digest, entry in self._entries.items() if self._settled.get(digest) is not entry}
+        self._settled = _settled(keys, names)
+        self._replace(kept)
 
     def adopt(self, directory: Directory) -> None:
         """From here on, the store's keys are these. A key of the settings is the settings' to take back."""
@@ -219,6 +241,17 @@ class KeyTable:
         entry = self._entries.get(caller.key)
         return entry is not None and opens(entry.reach.read, service.workspace)
 
+    def admission(self, caller: Caller, service: ServiceRef) -> Admission:
+        entry = self.entry(caller)
+        kind = "settings_key" if entry.principal is None else str(entry.principal.kind)
+        places = {
+            "read": entry.reach.read,
+            "ingest": entry.reach.ingest if not entry.is_token else frozenset[str](),
+            "purge": entry.reach.purge,
+        }
+        rights = tuple(right for right, where in places.items() if opens(where, service.workspace))
+        return Admission("keys", None, entry.name, kind, rights)
+
     def answered(self, caller: Caller, service: ServiceRef, now_s: float, may: May = May.READ) -> None:
         """Nothing to remember: the key itself is the proof."""
 
@@ -256,6 +289,10 @@ class KeyTable:
         return AccessUnavailable(_NOT_KNOWN) if self._lapsed else Unauthenticated()
 
 
+def _settled(keys: Mapping[bytes, KeyRights], names: Mapping[bytes, str]) -> dict[bytes, Entry]:
+    return {digest: Entry(None, names.get(digest, ""), f"settings:{names.get(digest, '')}", keys[digest].reach()) for digest in keys}
+
+
 def _read(header: bytes) -> tuple[bytes, bytes]:
     """A header's scheme, in lower case, and its credential."""
     match = _CREDENTIAL.fullmatch(header)
@@ -272,6 +309,9 @@ class Open:
 
     def identify(self, authorization: bytes | None) -> Caller:  # noqa: ARG002 - whoever it is
         return self._everybody
+
+    def admission(self, caller: Caller, service: ServiceRef) -> Admission:  # noqa: ARG002 - always
+        return Admission("open")
 
     def admit(self, caller: Caller, workspace: str) -> None:
         """Come in."""

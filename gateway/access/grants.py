@@ -37,6 +37,10 @@ class Grants:
         until = self._until.get((caller.key, service, may))
         return until is not None and now_s < until
 
+    def until_s(self, caller: Caller, service: ServiceRef, may: May = May.READ) -> float | None:
+        """When its grant ends, or ended; None where it has none that is remembered."""
+        return self._until.get((caller.key, service, may))
+
     def give(self, caller: Caller, service: ServiceRef, answered_s: float, may: May = May.READ) -> None:
         """The origin answered this caller, as of `answered_s`. Whoever may read may see the schema. What it was asked before it refused the
         caller, and answered after that, gives nothing: the refusal may be what it thinks now."""

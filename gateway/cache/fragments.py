@@ -87,6 +87,14 @@ class Fragment(msgspec.Struct, gc=False):
         ttl_s = terms.negative_ttl_s if self.negative else terms.ttl_s
         return min(self.stored_at + ttl_s * self.life, self.effective_at + terms.max_age_s, self.retired_at)
 
+    def bounds(self, terms: Terms) -> dict[str, float]:
+        """All that may end it under these terms, and when; it ends at the first of these (`expiry`). `ttl`, or `spread` where it was given
+        less than its whole TTL; `negative_ttl`; `max_age` of its values; `purge`."""
+        ttl_s = terms.life_s(negative=self.negative)
+        name = "spread" if self.life < 1 else "negative_ttl" if self.negative else "ttl"
+        bounds = {name: self.stored_at + ttl_s * self.life, "max_age": self.effective_at + terms.max_age_s, "purge": self.retired_at}
+        return {name: at_s for name, at_s in bounds.items() if at_s < inf}
+
     def __repr__(self) -> str:
         return f"Fragment({self.pattern!r}, stored_at={self.stored_at:.3f})"
 

@@ -78,6 +78,25 @@ class Policies:
             chosen.append(min(spoken, default=getattr(self.default, name)))
         return _the(*chosen)
 
+    def speakers(self, workspace: str, service: str, view: str) -> dict[str, str]:
+        """By name of each of the `terms`: the section of the settings that says it. Of two that say the same, the view's."""
+        sections = {
+            f"views.{view}": self.views.get(view, _NOTHING),
+            f'services."{workspace}/{service}"': self.services.get(f"{workspace}/{service}", _NOTHING),
+        }
+        terms, speakers = self.terms(workspace, service, view), dict[str, str]()
+        for name in [one.name for one in fields(Terms)]:
+            value = getattr(terms, name)
+            speakers[name] = next((section for section, said in sections.items() if getattr(said, name) == value), "cache")
+        if terms.negative_ttl_s == terms.ttl_s != self._negative_ttl_s(workspace, service, view):
+            speakers["negative_ttl_s"] = speakers["ttl_s"]  # nothing missing is believed for longer than what is there
+        return speakers
+
+    def _negative_ttl_s(self, workspace: str, service: str, view: str) -> float:
+        """As it is said, before it is bounded by the TTL."""
+        said = (self.views.get(view, _NOTHING), self.services.get(f"{workspace}/{service}", _NOTHING))
+        return min([one.negative_ttl_s for one in said if one.negative_ttl_s is not None], default=self.default.negative_ttl_s)
+
 
 @lru_cache(maxsize=10_000)
 def _the(ttl_s: float, negative_ttl_s: float, max_age_s: float, revalidate_s: float, error_s: float) -> Terms:

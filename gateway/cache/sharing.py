@@ -33,6 +33,7 @@ class Stem:
 
     def __init__(self, namespace: Namespace) -> None:
         view = namespace.view if namespace.view is not None else namespace.layout.view
+        self.namespace = namespace
         self.layout = namespace.layout
         self.scopes = _scopes(namespace.workspace, dict.fromkeys((namespace.layout.view, view)))
         self._base = blake2b(_encode((namespace.workspace, view)), digest_size=_HASH_BYTES)

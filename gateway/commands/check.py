@@ -1,4 +1,5 @@
-"""`feature-gateway check`: whether a feature repository makes sense, what is in it, and what applying it would do to stored data."""
+"""`feature-gateway check`: whether the settings make sense, and which hold; whether a feature repository does, what is in it, and what
+applying it would do to stored data."""
 
 import sys
 import time
@@ -10,6 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from gateway.commands.effective import show_example, tell_settings
 from gateway.commands.telling import config_option, fail, given, told_plainly
 from gateway.embedded import ONLINE_STORE, open_store
 from gateway.feature_server import migration
@@ -28,35 +30,60 @@ class _Listing(NamedTuple):
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Tell what applying would do to the data in this folder."
 )
 @config_option
 @click.option("--start-empty", metavar="WORKSPACE.VIEW", multiple=True, help="As it would be given to apply; may be repeated.")
-def check(folder: Path, data_dir: Path | None, config: Path | None, start_empty: tuple[str, ...]) -> None:
-    """Check the feature repository in DIR, and tell what is in it. Changes nothing.
+@click.option("--all", "everything", is_flag=True, help="Of settings, those at their defaults too.")
+@click.option("--json", "as_json", is_flag=True, help="Settings as JSON.")
+@click.option("--example", "wants_example", is_flag=True, help="Print a file of all settings instead, with what each means.")
+def check(
+    folder: Path | None,
+    data_dir: Path | None,
+    config: Path | None,
+    start_empty: tuple[str, ...],
+    *,
+    everything: bool,
+    as_json: bool,
+    wants_example: bool,
+) -> None:
+    """Check the settings and tell which hold, each with its source; with DIR, check the feature repository there and tell what is in it.
+    Changes nothing.
 
-    Exit status 0 where it makes sense and, with --data-dir, could be applied; else 2, with every mistake by file and line.
+    Settings come from --config (TOML, or YAML by its suffix) and from FEATURE_GATEWAY_* variables; secrets are shown as asterisks.
+    Exit status 0 where it makes sense and, with --data-dir, could be applied; else 2, with every mistake by name, or file and line.
     On-demand functions are imported, which runs the Python files of DIR.
 
     \b
     Examples:
+      feature-gateway check --config gateway.toml
+      feature-gateway check --example > gateway.toml
       feature-gateway check features/
       feature-gateway check features/ --data-dir /var/lib/feature-gateway
     """
     with told_plainly():
-        settings = load_settings(config, {"feature_server": given(data_dir=data_dir)})
-        repository = load(folder)
-        _show([listing for workspace in repository.workspaces for listing in _contents(workspace)])
-        if data_dir is not None or config is not None:
-            fates = _outlook(settings, repository, start_empty)
-            where = settings.feature_server.data_dir
-            _show([_Listing(f"Stored data in {where}", ("feature view", "applying this"), [_fate(one) for one in fates])])
-            if any(one.fate is Fate.REFUSED for one in fates):
-                advice = "keep their definitions, or let them start empty (--start-empty WORKSPACE.VIEW) and ingest their source again."
-                fail(f"This cannot be applied as it is. Of the views that are refused: {advice}", 2)
-        click.echo(f"{folder} makes sense.")
+        if wants_example:
+            show_example()
+        elif folder is None:
+            tell_settings(config, everything=everything, as_json=as_json)
+        else:
+            _check_repository(folder, data_dir, config, start_empty)
+
+
+def _check_repository(folder: Path, data_dir: Path | None, config: Path | None, start_empty: tuple[str, ...]) -> None:
+    settings = load_settings(config, {"feature_server": given(data_dir=data_dir)})
+    repository = load(folder)
+    _show([listing for workspace in repository.workspaces for listing in _contents(workspace)])
+    if data_dir is not None or config is not None:
+        fates = _outlook(settings, repository, start_empty)
+        where = settings.feature_server.data_dir
+        _show([_Listing(f"Stored data in {where}", ("feature view", "applying this"), [_fate(one) for one in fates])])
+        if any(one.fate is Fate.REFUSED for one in fates):
+            advice = "keep their definitions, or let them start empty (--start-empty WORKSPACE.VIEW) and ingest their source again."
+            fail(f"This cannot be applied as it is. Of the views that are refused: {advice}", 2)
+    click.echo(f"{folder} makes sense.")
 
 
 def _contents(workspace: Workspace) -> Iterator[_Listing]:

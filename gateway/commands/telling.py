@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
@@ -22,7 +22,7 @@ from gateway.feature_server.validation import DefinitionError
 from gateway.settings import SettingsError
 
 _EVERY_S = 2.0
-config_option = click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="TOML file of settings.")
+config_option = click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="TOML or YAML file of settings.")
 _ADVICE: Mapping[str, str] = {
     SERVER: "Stop it first; new definitions can be put in force while it runs (feature-gateway apply), and records go through its"
     " /ingest (feature-gateway ingest --url).",
@@ -49,7 +49,7 @@ def told_plainly() -> Iterator[None]:
         fail(error.message, 1)
 
 
-def fail(text: str, status: int) -> None:
+def fail(text: str, status: int) -> NoReturn:
     click.secho(text, fg="red", err=True)
     sys.exit(status)
 

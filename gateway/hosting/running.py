@@ -10,6 +10,8 @@ from contextlib import suppress
 from types import FrameType
 
 from gateway.app import Seams, create_app
+from gateway.hosting.logs import Logs
+from gateway.hosting.reloads import Load, Reloads
 from gateway.hosting.server import Server, configured
 from gateway.hosting.workers import ALIVE, BEAT_S, HASTE, Post, Supervisor
 from gateway.lifecycle import Lifecycle
@@ -20,27 +22,53 @@ CLOSING_S = 20.0
 _OTHER_FILES = 512
 
 
-def serve(settings: Settings, listener: socket.socket, started: Callable[[], None]) -> None:
-    """Returns, or ends the process with the status of a worker that could not begin. Raises what `create_app` raises."""
-    chosen = settings.server
+def serve(settings: Settings, listener: socket.socket, started: Callable[[], None], load: Load | None = None) -> None:
+    """Returns, or ends the process with the status of a worker that could not begin. `load`: the settings as they are told now, for SIGHUP;
+    None: that ends the process, as it does any other. Raises what `create_app` raises."""
+    chosen, reloads = settings.server, Reloads(settings, load)
     signal.signal(signal.SIGTERM, _leave_early)
+    if load is not None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # until there is somebody to act on it
+    logs = Logs(settings.log)
+    logs.begin(threaded=False)
     if chosen.workers == 1:
-        _serve(settings, listener, started, None)
+        _serve(reloads, listener, started, None)
         return
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     end_s = chosen.shutdown_grace_s + CLOSING_S
-    born = Supervisor(chosen.workers, listener, started, drain_s=chosen.drain_s, end_s=end_s).run()
+    supervisor = Supervisor(
+        chosen.workers, listener, started, drain_s=chosen.drain_s, end_s=end_s, reload=lambda: reloads.parent_reloads(logs.change)
+    )
+    born = supervisor.run()
     if isinstance(born, Post):
         for one in (signal.SIGTERM, signal.SIGINT):
             signal.signal(one, _leave_early)
-        _serve(settings, listener, born.up, born)
+        _serve(reloads, listener, born.up, born)
     else:
         sys.exit(born)
 
 
-def _serve(settings: Settings, listener: socket.socket, started: Callable[[], None], post: Post | None) -> None:
+def _serve(reloads: Reloads, listener: socket.socket, started: Callable[[], None], post: Post | None) -> None:
+    logs = Logs(reloads.settings.log, worker=None if post is None else post.worker.number)
+    logs.begin(threaded=True)
+    try:
+        _run(reloads, logs, listener, started, post)
+    finally:
+        logs.end()
+    if post is not None:
+        post.leave()
+
+
+def _run(reloads: Reloads, logs: Logs, listener: socket.socket, started: Callable[[], None], post: Post | None) -> None:
+    settings = reloads.settings
     app = create_app(settings, Seams(lifecycle=Lifecycle(None if post is None else post.worker)))
 
+    def take_up(told: Settings) -> None:
+        app.apply(told)
+        logs.change(told.log)
+
     def begun() -> None:
+        reloads.heed(take_up, app.counters)
         started()
         if post is not None:
             heed(post.channel, server)
@@ -57,8 +85,6 @@ def _serve(settings: Settings, listener: socket.socket, started: Callable[[], No
     server.run(sockets=[listener])
     for one in (signal.SIGTERM, signal.SIGINT):
         signal.signal(one, signal.SIG_IGN)  # it is ending
-    if post is not None:
-        post.leave()
 
 
 def heed(channel: socket.socket, server: Server) -> None:

@@ -43,6 +43,7 @@ OPTIONS: Mapping[str, Any] = MappingProxyType(
         "loop": "uvloop",
         "ws": "none",
         "lifespan": "on",
+        "log_config": None,  # its loggers are the process's (`hosting.logs`)
         "log_level": "warning",
         "access_log": False,
         "server_header": False,

@@ -26,7 +26,7 @@ from gateway.lifecycle import Worker
 
 UP, ALIVE, HASTE = b"u", b".", b"!"
 BEAT_S = 1.0
-_HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+_HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP)
 _LONGEST_FOLDER = 96
 """A Unix socket's path has 107 bytes at most."""
 
@@ -54,13 +54,23 @@ class Post:
 
 class Supervisor:
     """`started` is called once, when all are up. `drain_s`, `end_s`: how long a worker may take for SIGTERM's drain, and for all the rest;
-    then it is killed."""
+    then it is killed. `reload` is called at SIGHUP, before the workers are told of it."""
 
-    def __init__(self, count: int, listener: socket.socket, started: Callable[[], None], *, drain_s: float, end_s: float) -> None:
+    def __init__(
+        self,
+        count: int,
+        listener: socket.socket,
+        started: Callable[[], None],
+        *,
+        drain_s: float,
+        end_s: float,
+        reload: Callable[[], None] = lambda: None,
+    ) -> None:
         self._count = count
         self._listener = listener
         self._tell_started = started
         self._drain_s, self._end_s = drain_s, end_s
+        self._reload = reload
         self._roster = Roster(count)
         self._channels: dict[int, socket.socket] = {}
         self._signals: list[int] = []
@@ -101,7 +111,7 @@ class Supervisor:
             self._wait(wake)
             self._reap()
             while self._signals:
-                self._end(self._signals.pop(0))
+                self._obey(self._signals.pop(0))
             if self._deadline_s is None:
                 self._kill_the_silent()
             elif self._roster.pids:
@@ -119,6 +129,7 @@ class Supervisor:
                 signal.set_wakeup_fd(-1)
                 for one in _HEARD:
                     signal.signal(one, signal.SIG_DFL)
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # until it can act on one
                 for channel in (ours, *self._channels.values()):
                     channel.close()  # else the parent's end would not be the end of them
                 return Post(Worker(number, self._count, folder), theirs, parent)
@@ -174,6 +185,15 @@ class Supervisor:
             self._end(signal.SIGTERM)
         else:
             logger.warning("Worker %d (process %d) ended with status %d; it is started again in %g s", number, pid, status, pause_s)
+
+    def _obey(self, sig: int) -> None:
+        """SIGHUP is for each to take up other settings: the parent too, for workers to come. All else is the end."""
+        if sig != signal.SIGHUP:
+            self._end(sig)
+        elif self._deadline_s is None:
+            self._reload()
+            for pid in self._roster.pids:
+                os.kill(pid, sig)
 
     def _end(self, sig: int) -> None:
         """The same signal for all. The parent's own hold on the listener goes too, so that it closes with the last worker's."""

@@ -27,7 +27,7 @@ class Desk:
         self._origin = origin
         self._purger = purger
         self._book = book
-        self._patience_s = patience_s
+        self.patience_s = patience_s
 
     async def plan(self, service: ServiceRef, authorization: bytes | None) -> Plan:
         """A feature service as this caller may see it: cached metadata is shown under a grant alone."""
@@ -55,7 +55,7 @@ class Desk:
     async def _ingested(self, body: bytes, caller: Caller) -> IngestReply:
         began_s = time.perf_counter()
         try:
-            reply = await self._origin.ingest(body, caller, asyncio.get_running_loop().time() + self._patience_s)
+            reply = await self._origin.ingest(body, caller, asyncio.get_running_loop().time() + self.patience_s)
         except GatewayError as error:
             self._book.call("ingest", time.perf_counter() - began_s, error)
             raise

@@ -16,7 +16,7 @@ from gateway.access.gates import Gate
 from gateway.cache.fragments import Fragment
 from gateway.cache.keys import Key
 from gateway.cache.sharing import Seen
-from gateway.errors import GatewayError, InvalidRequest, PermissionDenied, SchemaDisagreement, Unauthenticated
+from gateway.errors import GatewayError, InvalidRequest, OriginError, PermissionDenied, SchemaDisagreement, Unauthenticated
 from gateway.features import Labels, ServiceRef, ViewLayout, ViewValues
 from gateway.incidents import incident
 from gateway.measures.book import Book
@@ -67,7 +67,7 @@ class Fetcher:
         self._gate = gate
         self._keeper = keeper
         self._telemetry = telemetry
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         self._clock = clock
         self._learn_labels = learn_labels
         self.single_views = origin.single_views
@@ -145,6 +145,9 @@ class Fetcher:
             fetched = await (self._origin.fetch(self._request(errand, chunk, span)) if begun is None else begun.asked.waited())
         except GatewayError as error:
             self._book.call("read", self._clock() - asked_s, error)
+            if errand.witness is not None:
+                attempts = error.attempts if isinstance(error, OriginError) else 1
+                errand.witness.asked(chunk, self._clock() - asked_s, attempts, error=error)
             if isinstance(error, Unauthenticated | PermissionDenied):
                 self._gate.refused(errand.caller, errand.service, self._clock())
             self._end(span, error)
@@ -152,6 +155,8 @@ class Fetcher:
         except Exception as error:
             self._end(span, error)
             raise
+        if errand.witness is not None:
+            errand.witness.asked(chunk, self._clock() - asked_s, fetched.attempts, hedged=fetched.hedged)
         if span is not None:
             slo = fetched.rows[0].slo if fetched.rows else None
             self._telemetry.end_fetch(span, slo, attempts=fetched.attempts, hedged=fetched.hedged)
@@ -209,7 +214,7 @@ class Fetcher:
                 [FetchRow(dict(zip(plan.key_names, row.values, strict=True)), row.context, plan.view_names(miss)) for row, miss in chunk]
             ),
             errand.caller,
-            max(asyncio.get_running_loop().time() + self._patience_s, errand.deadline_s + 2 * GRACE_S),
+            max(asyncio.get_running_loop().time() + self.patience_s, errand.deadline_s + 2 * GRACE_S),
             errand.options,
             errand.want_labels,
             self._telemetry.traceparent_of(span, errand.traceparent),

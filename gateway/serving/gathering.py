@@ -73,7 +73,7 @@ class Gatherer:
         self._keeper = keeper
         self._flights = flights
         self._counters = counters
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         self._clock = clock
         self._paused: dict[Key, float] = {}
         self._refreshing = 0
@@ -84,6 +84,9 @@ class Gatherer:
         grace = GRACE_S if errand.options.latency_budget_ms is not None else 0.0
         for round_number in range(_ROUNDS):
             waits, led = self._decide(errand, rows, errand.own if round_number == 0 else None, may_join=round_number < _ROUNDS - 1)
+            if errand.witness is not None:
+                for _, index, flight in waits:
+                    errand.witness.waited(index, flight, led=flight in led)
             in_time = await wait_for({flight for _, _, flight in waits}, errand.deadline_s + grace - loop.time())
             again = self._unload(errand, waits, led, forgiving=round_number == 0)
             if not in_time or not again:
@@ -100,7 +103,7 @@ class Gatherer:
         now_s, limit = self._clock(), self._fetcher.batch_limit(errand.service)
         due = list(islice(self._due(errand, rows, now_s), max(0, _MOST_REFRESHING - self._refreshing) * limit))
         options = dataclasses.replace(errand.options, latency_budget_ms=None, allow_partial_results=False)
-        deadline_s = asyncio.get_running_loop().time() + self._patience_s
+        deadline_s = asyncio.get_running_loop().time() + self.patience_s
         background = replace(
             errand, options=options, deadline_s=deadline_s, rows_may_fail=True, span=None, traceparent=None, priority=Priority.LOW
         )

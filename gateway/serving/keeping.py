@@ -84,6 +84,12 @@ class Keeper:
         if view.terms.life_s(negative=fragment.negative) > 0:
             self.store.put(key, fragment, lease)
 
+    def bound_age(self, by_age: bool) -> None:  # noqa: FBT001 - what is said is all there is to say
+        """Whether values may be too old from now on. What was kept while they could not be does not know its age, so it goes."""
+        if by_age and not self._by_age:
+            self.store.clear()
+        self._by_age = by_age
+
     def effective_at(self, times: Iterable[str | None]) -> float:
         """The oldest of these effective times, on the monotonic clock; infinite where there is none."""
         told = {moment for moment in times if moment is not None}

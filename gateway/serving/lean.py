@@ -93,7 +93,7 @@ class LeanReads:
         self.closed = False
         self._gate = gate
         self._store = keeper.store
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         self._clock = clock
 
     def close(self) -> None:
@@ -126,7 +126,7 @@ class LeanReads:
         missing = [index for index in projection.needed if row.found[index] is None]
         if not missing or row.due or Source.STALE in row.sources or not self.flights.free(row.keys):
             return None
-        patience_s = self._patience_s if request.deadline_ms is None else request.deadline_ms / 1000
+        patience_s = self.patience_s if request.deadline_ms is None else request.deadline_ms / 1000
         errand = Errand(
             plan,
             request.service,

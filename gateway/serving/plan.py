@@ -241,6 +241,7 @@ class Plan:
         self.ledger = ledger or ServiceLedger(description.service.workspace, str(description.service), inf, frozenset())
         self.name = str(description.service)
         self._defaults = defaults
+        self.policies = policies
         self.description = description
         for key in description.join_keys:
             if key.dtype.kind in _NO_KEYS:

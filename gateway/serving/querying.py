@@ -90,7 +90,7 @@ class WildcardReader:
         self._telemetry = telemetry
         self._recorder = recorder
         self._max_results = max_results
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         self._clock = clock
 
     async def read(self, call: QueryCall) -> bytes:
@@ -118,7 +118,7 @@ class WildcardReader:
         request = call.door.decode(call.body, call.path)
         self._gate.admit(caller, request.service.workspace)
         budget_ms = request.options.latency_budget_ms or request.deadline_ms
-        deadline_s = asyncio.get_running_loop().time() + (self._patience_s if budget_ms is None else budget_ms / 1000)
+        deadline_s = asyncio.get_running_loop().time() + (self.patience_s if budget_ms is None else budget_ms / 1000)
         asker = _Asker(caller, deadline_s, started_s, span, call.traceparent, call.priority)
         grace_s = 0.0 if request.options.latency_budget_ms is None else _GRACE_S
         try:

@@ -22,7 +22,6 @@ from gateway.cache.keys import Key
 from gateway.cache.store import FragmentStore
 from gateway.errors import DeadlineExceeded, GatewayError, InvalidRequest, SchemaDisagreement
 from gateway.features import PLAIN, Caller, Priority, ServiceRef, Source
-from gateway.measures.ledgers import Outcome
 from gateway.request_log import RequestLog
 from gateway.serving.computing import compute_slow
 from gateway.serving.doors import Answers, Door, Reply
@@ -33,6 +32,7 @@ from gateway.serving.plan import ComputedView, Plan, Projection
 from gateway.serving.recording import Recorder
 from gateway.serving.rows import assemble, facts_of, look_up, staleness_of, vector_or_error
 from gateway.serving.schemas import Schemas
+from gateway.serving.trails import Phase, Trail
 from gateway.serving.work import Errand, RowWork
 from gateway.serving.workers import Workers
 from gateway.telemetry import ReadFacts, Telemetry, trace_id_of
@@ -91,7 +91,7 @@ class FeatureReader:
         self._lean_reads = lean_reads
         self._workers = workers
         self._telemetry = telemetry
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         self._clock = clock
 
     def hit(self, call: Call) -> bytes | None:
@@ -134,9 +134,9 @@ class FeatureReader:
         answers = Answers(vectors, time.perf_counter() - started_s)
         reply = call.door.encode(request, answers)
         elapsed_s = time.perf_counter() - started_s
-        self._recorder.hit(plan, projection, call.door.name, vectors, elapsed_s)
-        if self._telemetry.samples(call.traceparent):
-            self._tell(call, plan, facts_of(plan, answers), elapsed_s)
+        traced = self._telemetry.samples(call.traceparent)
+        trace_id = self._tell(call, facts_of(plan, answers), elapsed_s) if traced else None
+        self._recorder.hit(plan, projection, call.door.name, vectors, elapsed_s, trace_id)
         return reply
 
     def begin(self, call: Call, waiter: Waiter) -> LeanRead | None:
@@ -197,10 +197,10 @@ class FeatureReader:
         answers = Answers(vectors, time.perf_counter() - started_s, [row.slo for row in rows], any(row.partial for row in rows))
         reply = call.door.encode(request, answers)
         elapsed_s, bypass = time.perf_counter() - started_s, not request.options.read_from_cache
-        outcome = self._recorder.read(plan, projection, call.door.name, answers, elapsed_s, bypass=bypass)
+        trace_id = None if span is None else trace_id_of(span)
+        self._recorder.read(plan, projection, call.door.name, answers, elapsed_s, trace_id, bypass=bypass)
         if span is not None:
             self._telemetry.end_read(span, facts_of(plan, answers, bypass=bypass), elapsed_s)
-            self._recorder.traced(plan, call.door.name, outcome, elapsed_s, trace_id_of(span))
         return reply
 
     def _cached_vector(
@@ -274,25 +274,14 @@ class FeatureReader:
             self._telemetry.end_read(span, facts, time.perf_counter() - started_s)
         return reply
 
+    async def trace(self, call: Call, trail: Trail) -> Answers:
+        """The answers of a read made as `read` makes it, which leaves a trail; it is neither spelled nor noted as a read. Raises
+        GatewayError."""
+        _, _, answers = await self._answers(call, ReadFacts(), None, time.perf_counter(), None, trail)
+        return answers
+
     async def _read(self, call: Call, facts: ReadFacts, span: Span | None, started_s: float, launched: Launched | None) -> Reply:
-        caller, request = call.understood or self._understand(call)
-        self._gate.admit(caller, request.service.workspace)
-        facts.rows = len(request.rows)
-        budget_ms = request.options.latency_budget_ms or request.deadline_ms
-        deadline_s = (
-            asyncio.get_running_loop().time() + (self._patience_s if budget_ms is None else budget_ms / 1000)
-            if launched is None
-            else launched.deadline_s
-        )
-        plan = self._schemas.at_hand(request.service, caller)
-        if plan is None:
-            plan = await _in_time(self._schemas.fetch(request.service, caller), deadline_s)
-        facts.workspace, facts.feature_service = plan.service.workspace, plan.service.name
-        try:
-            answers = await self._answer(call, request, plan, caller, span, started_s, deadline_s, launched)
-        except SchemaDisagreement:
-            plan = await _in_time(self._schemas.corrected(request.service, caller, plan), deadline_s)
-            answers = await self._answer(call, request, plan, caller, span, started_s, deadline_s)
+        request, plan, answers = await self._answers(call, facts, span, started_s, launched)
         bypass, door = not request.options.read_from_cache, call.door.name
         if span is not None:
             told = facts_of(plan, answers, bypass=bypass)
@@ -300,10 +289,31 @@ class FeatureReader:
                 setattr(facts, name, getattr(told, name))
         reply = Reply(call.door.encode(request, answers), answers.stale)
         elapsed_s = time.perf_counter() - started_s
-        outcome = self._recorder.read(plan, plan.projection(request.selectors), door, answers, elapsed_s, bypass=bypass)
-        if span is not None:
-            self._recorder.traced(plan, door, outcome, elapsed_s, trace_id_of(span))
+        trace_id = None if span is None else trace_id_of(span)
+        self._recorder.read(plan, plan.projection(request.selectors), door, answers, elapsed_s, trace_id, bypass=bypass)
         return reply
+
+    async def _answers(
+        self, call: Call, facts: ReadFacts, span: Span | None, started_s: float, launched: Launched | None, trail: Trail | None = None
+    ) -> tuple[ReadRequest, Plan, Answers]:
+        caller, request = call.understood or self._understand(call)
+        self._gate.admit(caller, request.service.workspace)
+        facts.rows = len(request.rows)
+        budget_ms = request.options.latency_budget_ms or request.deadline_ms
+        given_s = self.patience_s if budget_ms is None else budget_ms / 1000
+        deadline_s = asyncio.get_running_loop().time() + given_s if launched is None else launched.deadline_s
+        plan = self._schemas.at_hand(request.service, caller)
+        if plan is None:
+            plan = await _in_time(self._schemas.fetch(request.service, caller), deadline_s)
+        facts.workspace, facts.feature_service = plan.service.workspace, plan.service.name
+        if trail is not None:
+            trail.begun(deadline_s, given_s)
+        try:
+            answers = await self._answer(call, request, plan, caller, span, started_s, deadline_s, launched, trail)
+        except SchemaDisagreement:
+            plan = await _in_time(self._schemas.corrected(request.service, caller, plan), deadline_s)
+            answers = await self._answer(call, request, plan, caller, span, started_s, deadline_s, trail=trail)
+        return request, plan, answers
 
     def _understand(self, call: Call) -> tuple[Caller, ReadRequest]:
         return self._gate.identify(call.authorization), call.door.decode(call.body, call.path)
@@ -318,6 +328,7 @@ class FeatureReader:
         started_s: float,
         deadline_s: float,
         launched: Launched | None = None,
+        trail: Trail | None = None,
     ) -> Answers:
         if plan.wildcard:
             await _in_time(self._schemas.prove(request.service, caller), deadline_s)
@@ -353,9 +364,15 @@ class FeatureReader:
             traceparent=call.traceparent,
             priority=call.priority,
             own=None if launched is None else launched.flight,
+            witness=trail,
         )
+        if trail is not None:
+            from_cache = self._from_cache(request, plan, caller, now_s)
+            trail.looked_up(self._store, plan, projection, request, rows[0], now_s, from_cache=from_cache)
         self._refresh(plan, projection, request, caller, rows)
         await self._gatherer.gather(errand, rows)
+        if trail is not None:
+            trail.mark(Phase.FETCH)
         self._note(plan, [[row.keys[index] for index in projection.needed] for row in rows if row.error is None], now_s)
         if request.show & _LABELS and plan.labels is None:  # the reply may have brought them
             labelled = self._schemas.at_hand(request.service, caller)
@@ -369,6 +386,8 @@ class FeatureReader:
         elapsed_s = time.perf_counter() - started_s
         served = [row for row, outcome in zip(rows, outcomes, strict=True) if isinstance(outcome, Vector)]
         stale = staleness_of(plan, projection, served, answered_s)
+        if trail is not None:
+            trail.mark(Phase.COMPUTE)
         return Answers(outcomes, elapsed_s, [row.slo for row in rows], any(row.partial for row in rows), waited_s, stale)
 
     def _from_cache(self, request: ReadRequest, plan: Plan, caller: Caller, now_s: float) -> bool:
@@ -401,12 +420,12 @@ class FeatureReader:
             return RowWork((), {}, [], [], [], error=error)
         return work
 
-    def _tell(self, call: Call, plan: Plan, facts: ReadFacts, elapsed_s: float) -> None:
-        """The span of a hit, made after the fact."""
+    def _tell(self, call: Call, facts: ReadFacts, elapsed_s: float) -> str | None:
+        """The span of a hit, made after the fact. Returns its trace."""
         span = self._telemetry.read_span("POST", call.route, call.traceparent, time.time_ns() - int(elapsed_s * 1e9))
         if span is not None:
             self._telemetry.end_read(span, facts, elapsed_s)
-            self._recorder.traced(plan, call.door.name, Outcome.HIT, elapsed_s, trace_id_of(span))
+        return None if span is None else trace_id_of(span)
 
 
 async def _in_time(work: Coroutine[Any, Any, T], deadline_s: float) -> T:

@@ -1,4 +1,5 @@
-"""What a read was, noted once it is answered: in its service's ledger, in those of its views, among the recent errors.
+"""What a read was, noted once it is answered: in its service's ledger, in those of its views, among the recent errors, and in the access
+log, where there is one.
 
 Of every sixteenth read of a feature service the values are looked at one by one: how old they are, and which are missing. The first
 few rows of a batch stand for the rest.
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from math import inf
 
 from gateway import request_ids
+from gateway.access_log import AccessLog
 from gateway.errors import Fault, GatewayError
 from gateway.features import TIMED_OUT, Source
 from gateway.measures.book import Book, ErrorNote
@@ -29,15 +31,32 @@ class Recorder:
     """`status_of`: an error's HTTP status. `effective_at`: the oldest of some effective times, on the cache's clock; infinite where
     none is told."""
 
-    def __init__(self, book: Book, status_of: Callable[[GatewayError], int], effective_at: Callable[[Iterable[str | None]], float]) -> None:
+    def __init__(
+        self,
+        book: Book,
+        status_of: Callable[[GatewayError], int],
+        effective_at: Callable[[Iterable[str | None]], float],
+        access_log: AccessLog,
+    ) -> None:
         self.book = book
         self._effective_at = effective_at
         self._status_of = status_of
+        self._access_log = access_log
 
-    def hit(self, plan: Plan, projection: Projection, door: str, vectors: Sequence[Vector | GatewayError], elapsed_s: float) -> None:
-        """A plain hit. `vectors`: of its rows."""
+    def hit(
+        self,
+        plan: Plan,
+        projection: Projection,
+        door: str,
+        vectors: Sequence[Vector | GatewayError],
+        elapsed_s: float,
+        trace_id: str | None = None,
+    ) -> None:
+        """A plain hit. `vectors`: of its rows. `trace_id`: of its trace, if it has one, as of the other kinds of read."""
         if plan.ledger.hit(door, len(vectors), projection.views_kept, projection.views_computed, elapsed_s):
             self._look_at(plan, projection, vectors)
+        if trace_id is not None or self._access_log.on:
+            self._say(plan, door, Outcome.HIT, len(vectors), elapsed_s, trace_id)
 
     def fetched(self, plan: Plan, projection: Projection, door: str, vector: Vector, elapsed_s: float, *, eligible: bool) -> None:
         """A read of one row, all of which came from the origin."""
@@ -46,9 +65,21 @@ class Recorder:
         ledger.views_computed += projection.views_computed
         if ledger.read(door, Outcome.MISS, 1, elapsed_s, eligible=eligible):
             self._look_at(plan, projection, [vector])
+        if self._access_log.on:
+            self._say(plan, door, Outcome.MISS, 1, elapsed_s, None)
 
-    def read(self, plan: Plan, projection: Projection, door: str, answers: Answers, elapsed_s: float, *, bypass: bool) -> Outcome:
-        """Any other read that was answered. Returns what it was to the cache."""
+    def read(
+        self,
+        plan: Plan,
+        projection: Projection,
+        door: str,
+        answers: Answers,
+        elapsed_s: float,
+        trace_id: str | None = None,
+        *,
+        bypass: bool,
+    ) -> None:
+        """Any other read that was answered."""
         ledger = plan.ledger
         vectors = [row for row in answers.rows if isinstance(row, Vector)]
         sources = self._count(ledger, vectors, answers)
@@ -66,7 +97,7 @@ class Recorder:
         )
         if close:
             self._look_at(plan, projection, vectors)
-        return outcome
+        self._say(plan, door, outcome, len(answers.rows), elapsed_s, trace_id)
 
     def queried(self, door: str, facts: ReadFacts, elapsed_s: float) -> None:
         """A wildcard read that was answered. Its rows are its results."""
@@ -75,10 +106,19 @@ class Recorder:
         ledger.views_computed += facts.views_computed
         eligible = facts.slo is None or facts.slo.eligible
         ledger.read(door, Outcome.BYPASS, facts.rows, elapsed_s, eligible=eligible)
+        if self._access_log.on and self._access_log.draws():
+            self._log(door, 200, elapsed_s, ledger, rows=facts.rows, outcome=Outcome.BYPASS.value)
 
-    def traced(self, plan: Plan, door: str, outcome: Outcome, elapsed_s: float, trace_id: str) -> None:
-        """Of a read that was noted: it can be looked up under this trace."""
-        plan.ledger.cell(door, outcome).mark(elapsed_s, trace_id, time.time())
+    def _say(self, plan: Plan, door: str, outcome: Outcome, rows: int, elapsed_s: float, trace_id: str | None) -> None:
+        """Of a read that was noted: under which trace it can be looked up, and its line in the log."""
+        if trace_id is not None:
+            plan.ledger.cell(door, outcome).mark(elapsed_s, trace_id, time.time())
+        if self._access_log.on and self._access_log.draws():
+            self._log(door, 200, elapsed_s, plan.ledger, rows=rows, outcome=outcome.value, trace_id=trace_id)
+
+    def _log(self, door: str, status: int, elapsed_s: float, ledger: ServiceLedger, **facts: object) -> None:
+        told = {"workspace": ledger.workspace or None, "feature_service": ledger.name or None, "request_id": request_ids.current()}
+        self._access_log.tell(door, status, elapsed_s, **told, **facts)
 
     def failed(self, door: str, facts: ReadFacts, error: BaseException, elapsed_s: float) -> None:
         """A read that was answered with an error; what its caller did not wait for was not answered."""
@@ -92,6 +132,8 @@ class Recorder:
         ledger.failed(door, fault, code, elapsed_s, server_error=is_server_error(code))
         service = f"{ledger.workspace}/{ledger.name}" if ledger.name else ""
         self.book.recent.append(ErrorNote(time.time(), door, service, code, fault, type(error).__name__, request_ids.current()))
+        if self._access_log.on:
+            self._log(door, code, elapsed_s, ledger, outcome=Outcome.ERROR.value, fault=fault.value, error=type(error).__name__)
 
     def _count(self, ledger: ServiceLedger, vectors: Sequence[Vector], answers: Answers) -> set[Source]:
         """Views served, by where they came from. Of stale ones there are two kinds; on-demand views that were computed from them are of

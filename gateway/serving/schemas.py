@@ -50,7 +50,7 @@ class Schemas:
         self._tasks = tasks
         self._compile = compile_plan
         self._ttl_s = ttl_s
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         self._clock = clock
         self._entries: dict[ServiceRef, _Entry] = {}
         self._fetching: dict[tuple[ServiceRef, bytes], asyncio.Task[Plan]] = {}
@@ -143,7 +143,7 @@ class Schemas:
     async def _describing(self, service: ServiceRef, caller: Caller) -> Description:
         asked_s = self._clock()
         try:
-            description = await self._origin.describe(service, caller, asyncio.get_running_loop().time() + self._patience_s)
+            description = await self._origin.describe(service, caller, asyncio.get_running_loop().time() + self.patience_s)
         except GatewayError as error:
             self._book.call("metadata", self._clock() - asked_s, error)
             raise

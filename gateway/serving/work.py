@@ -1,7 +1,7 @@
 """One read's work: its rows on their way, for whom and how they are gathered, and what a flight brings for them."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import msgspec
 from opentelemetry.trace import Span
@@ -69,11 +69,25 @@ def of_row(row: RowWork) -> Key:
     return ("row", *row.keys)
 
 
+class Witness(Protocol):
+    """Who is told, of a read that is to be explained, how what it lacked came."""
+
+    def waited(self, index: int, flight: Flight[Landed], *, led: bool) -> None:
+        """The row's view was waited for, with a flight that was begun for it, or with another's."""
+        ...
+
+    def asked(
+        self, lacks: Sequence[Lack], took_s: float, attempts: int, *, hedged: bool = False, error: GatewayError | None = None
+    ) -> None:
+        """The origin was asked, and answered or did not."""
+        ...
+
+
 class Errand(msgspec.Struct, frozen=True):
     """For whom and how to gather. `deadline_s` is on the event loop's clock; `partial_at_deadline`: serve TIME_OUT instead of failing.
     `max_age_s`: a flight that has been in the air for longer brings nothing that is wanted. `rows_may_fail`: a row that the origin refuses
     must not take the others along. `needs_labels`: the reply shows what only the origin can tell. `own`: a flight that was launched for it
-    before, as its leader."""
+    before, as its leader. `witness`: who is told how it went; nearly always nobody."""
 
     plan: Plan
     service: ServiceRef
@@ -90,6 +104,7 @@ class Errand(msgspec.Struct, frozen=True):
     traceparent: bytes | None = None
     priority: Priority = Priority.NORMAL
     own: Flight[Landed] | None = None
+    witness: Witness | None = None
 
     def takes(self, view: StoredView, fragment: Fragment, now_s: float) -> bool:
         """Whether what was asked for earlier, by whomever, will do."""

@@ -157,7 +157,7 @@ def _mistake(place: tuple[int | str, ...], kind: str, message: str) -> str:
 def _perhaps(name: str, section: type[BaseModel] | None) -> str:
     """The setting that was probably meant."""
     known = () if section is None else section.model_fields
-    close = get_close_matches(name, known, 1, 0.7)
+    close = get_close_matches(name, known, 1, 0.6)
     return f"; is it {close[0]}?" if close else ""
 
 

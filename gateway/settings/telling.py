@@ -31,9 +31,12 @@ class Told(NamedTuple):
 
 def effective(loaded: Loaded) -> list[Told]:
     """Every setting, in the tree's order."""
-    return [
-        Told(".".join(place), _spelled(value), _source(place, loaded.layers)) for place, value in _leaves(Settings, loaded.settings, ())
-    ]
+    return [Told(".".join(place), _spelled(value), _source(place, loaded.layers)) for place, value in leaves(loaded.settings)]
+
+
+def leaves(settings: Settings) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every setting's place in the tree, and its value."""
+    return _leaves(Settings, settings, ())
 
 
 def _leaves(kind: type[BaseModel], section: BaseModel, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -13,6 +13,7 @@ from gateway.lifecycle import Lifecycle
 from gateway.origins.base import Origin
 from gateway.serving.desk import DecodePurge, Desk
 from gateway.serving.doors import Door, QueryDoor, Staleness
+from gateway.serving.explaining import Explainer
 from gateway.serving.plan import Plan
 from gateway.serving.querying import QueryCall, WildcardReader
 from gateway.serving.reader import Call, FeatureReader
@@ -109,6 +110,26 @@ class QueryFeatures:
         priority = read_priority(scope, self._priority_header)
         call = QueryCall(self._door, self._route, body, path, authorization, traceparent, priority)
         await answer_json(scope, send, await self._reader.read(call))
+
+
+class ExplainRead:
+    """The named door's single read, explained instead of answered."""
+
+    def __init__(self, explainer: Explainer, max_body_bytes: int, priority_header: bytes | None = None) -> None:
+        self._explainer = explainer
+        self._max_body_bytes = max_body_bytes
+        self._priority_header = priority_header
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begin(scope, door="explain")
+        authorization, traceparent = read_headers(scope, self._max_body_bytes)
+        body = await read_body(receive, self._max_body_bytes, await receive())
+        if body is None:
+            return
+        params = scope["path_params"]
+        path, priority = ServiceRef(params["workspace"], params["feature_service"]), read_priority(scope, self._priority_header)
+        call = Call(self._explainer.door, scope["path"], body, path, authorization, traceparent, priority)
+        await answer_json(scope, send, await self._explainer.explain(call))
 
 
 class DescribeService:

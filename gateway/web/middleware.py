@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import request_ids
+from gateway.access_log import AccessLog
 from gateway.errors import Draining, GatewayError, MethodNotAllowed, UnknownRoute
 from gateway.incidents import incident
 from gateway.lifecycle import Lifecycle
@@ -15,6 +16,8 @@ from gateway.measures.book import Book, ErrorNote
 from gateway.web.exchange import DOOR, READ, STARTED, STATUS, answer, begin
 from gateway.web.problems import answer as problem
 
+_ERROR = "feature_gateway.error"
+"""In the scope of a request that was answered with an error, but a read."""
 _OPERATIONS, _UNKNOWN = "operations", "unknown"
 """Doors of requests that name none: probes, documents, and paths that lead nowhere."""
 logger = logging.getLogger(__name__)
@@ -24,10 +27,11 @@ class Problems:
     """Pure ASGI. Catches everything, once, at the outside; answers only where no answer has begun. Every request that comes here is noted
     in the `book`, but reads, which are where they are made."""
 
-    def __init__(self, app: ASGIApp, lifecycle: Lifecycle, book: Book) -> None:
+    def __init__(self, app: ASGIApp, lifecycle: Lifecycle, book: Book, access_log: AccessLog) -> None:
         self.app = app
         self._lifecycle = lifecycle
         self._book = book
+        self._access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -53,7 +57,15 @@ class Problems:
             await self._tell(incident(error, logger), scope, send)
         finally:
             if scope.get(DOOR) is not READ and STATUS in scope:
-                self._book.request(scope.get(DOOR, _OPERATIONS), scope[STATUS], time.perf_counter() - began_s)
+                self._told(scope.get(DOOR, _OPERATIONS), scope[STATUS], time.perf_counter() - began_s, scope.get(_ERROR))
+
+    def _told(self, door: str, status: int, elapsed_s: float, error: GatewayError | None) -> None:
+        """Of any request but a read, that it was answered."""
+        self._book.request(door, status, elapsed_s)
+        log = self._access_log
+        if log.on and (error is not None or log.draws()):
+            fault, kind = (None, None) if error is None else (error.fault.value, type(error).__name__)
+            log.tell(door, status, elapsed_s, request_id=request_ids.current(), fault=fault, error=kind)
 
     async def _tell(self, error: GatewayError, scope: Scope, send: Send) -> None:
         if scope.get(STARTED):
@@ -68,4 +80,5 @@ class Problems:
 
     def _note(self, error: GatewayError, status: int, scope: Scope) -> None:
         door = scope.setdefault(DOOR, _UNKNOWN if isinstance(error, UnknownRoute) else _OPERATIONS)
+        scope[_ERROR] = error
         self._book.recent.append(ErrorNote(time.time(), door, "", status, error.fault, type(error).__name__, request_ids.current()))

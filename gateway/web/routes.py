@@ -4,6 +4,7 @@ Tecton V1      POST /api/v1/feature-service/{get-features, get-features-batch, q
 Tecton V2      POST /api/v2/workspaces/{w}/feature-services/{fs}/{get-features, get-features-batch}, GET …/metadata
 ingest         POST /ingest, /v2/ingest
 named          POST /v1/workspaces/{w}/feature-services/{fs}/features, …/features:batch, …/features:query, GET …/schema
+explain        POST …/{fs}/features:explain
 purge          POST …/{fs}/features:purge, DELETE …/{fs}/features, POST /v1/workspaces/{w}/features:purge, /v1/features:purge
 operations     GET /livez, /readyz, /metrics, /openapi.json, /docs
 administration where there is a store (`auth.store`): `gateway/web/admin/routes.py`, before all of these
@@ -24,6 +25,7 @@ from gateway.lifecycle import Lifecycle
 from gateway.origins.base import Origin
 from gateway.serving.desk import DecodePurge, Desk
 from gateway.serving.doors import Doors
+from gateway.serving.explaining import Explainer
 from gateway.serving.querying import WildcardReader
 from gateway.serving.reader import FeatureReader
 from gateway.settings import Paths
@@ -31,6 +33,7 @@ from gateway.web.docs import docs_routes
 from gateway.web.endpoints import (
     DescribeService,
     Document,
+    ExplainRead,
     Ingest,
     Live,
     PurgeFeatures,
@@ -58,6 +61,7 @@ class House:
     """What the doors open into."""
 
     reader: FeatureReader
+    explainer: Explainer
     wildcards: WildcardReader
     desk: Desk
     origin: Origin
@@ -149,6 +153,7 @@ def routes(house: House) -> Sequence[BaseRoute]:
         read(f"{V2}/get-features-batch", "tecton_batch"),
         *[query(f"{prefix}/query-features", "tecton_query") for prefix in V1],
         query(f"{NAMED}/features:query", "named_query"),
+        Route(f"{NAMED}/features:explain", ExplainRead(house.explainer, house.max_body_bytes, priority_header), methods=["POST"]),
         *[Route(f"{prefix}/metadata", metadata, methods=["POST"]) for prefix in V1],
         Route(f"{V2}/metadata", metadata, methods=["GET"]),
         Route(f"{NAMED}/schema", schema, methods=["GET"]),

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from gateway.features import Feature, Field, ServiceRef, split_views
-from gateway.wire.types import encode_type
+from gateway.features import DataType, Feature, Field, ServiceRef, split_views
+from gateway.wire.types import decode_type, encode_type
 
 
 def _keys(fields: Sequence[Field] | Sequence[Feature]) -> list[dict[str, Any]]:
@@ -50,3 +50,20 @@ def named_schema(
     if output_keys:
         told["outputJoinKeys"] = _keys(output_keys)
     return msgspec.json.encode(told)
+
+
+class _TypedName(msgspec.Struct, rename="camel"):
+    name: str
+    data_type: dict[str, Any]
+
+
+class _Inputs(msgspec.Struct, rename="camel"):
+    join_keys: list[_TypedName]
+    request_context: list[_TypedName]
+
+
+def read_inputs(body: bytes) -> tuple[dict[str, DataType], dict[str, DataType]]:
+    """What a read takes, by a named door's schema: join keys and request context, by name. Raises ValueError for what is no schema."""
+    told = msgspec.json.decode(body, type=_Inputs)
+    join_keys, context = ({one.name: decode_type(one.data_type) for one in part} for part in (told.join_keys, told.request_context))
+    return join_keys, context

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.access.gates import Gate, KeyRights, KeyTable, Open, Passthrough
+from gateway.access.gates import Admission, Gate, KeyRights, KeyTable, Open, Passthrough
 from gateway.access.grants import Grants, May
 from gateway.access.keys import PREFIX
 from gateway.access.principals import Principal, PrincipalKind
@@ -413,3 +413,20 @@ def test_a_header_that_is_long_is_not_remembered_and_still_known() -> None:
     header = b"Tecton-key " + b" " * 1_000 + SECRET.encode()
     assert gate.identify(header) == gate.identify(header) == known(gate)
     assert header not in gate._seen
+
+
+def test_by_what_right_a_caller_reads_can_be_told() -> None:
+    assert Open().admission(Open().identify(None), LIVE) == Admission("open")
+    through = passthrough()
+    assert through.admission(known(through), LIVE) == Admission("passthrough")
+    through.answered(known(through), LIVE, 5.0)
+    assert through.admission(known(through), LIVE) == Admission("passthrough", 35.0)
+    gate = table("live", purge=True)
+    assert gate.admission(known(gate), LIVE) == Admission("keys", None, "", "settings_key", ("read", "purge"))
+    gate.adopt(stored(b"a", reach=Reach(ALL, frozenset({"dev"}))))
+    one = gate.identify(b"Tecton-key a")
+    assert gate.admission(one, LIVE) == Admission("keys", None, "one", "service_account", ("read",))
+    assert gate.admission(one, DEV).rights == ("read", "ingest")
+    gate.lapse()
+    with pytest.raises(AccessUnavailable):
+        gate.admission(one, LIVE)

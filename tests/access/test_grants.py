@@ -140,3 +140,12 @@ def test_whoever_holds_a_grant_was_answered_within_its_life(steps: list[tuple[st
         for may in May:
             until_s = answered.get((caller, service, may), -1e9) + LIFE_S
             assert grants.holds(caller, service, now_s, may) is (now_s < until_s)
+
+
+def test_when_a_grant_ends_can_be_told(grants: Grants) -> None:
+    assert grants.until_s(ANNE, FRAUD) is None
+    grants.give(ANNE, FRAUD, START_S)
+    assert grants.until_s(ANNE, FRAUD) == START_S + LIFE_S
+    assert grants.until_s(BEN, FRAUD) is None
+    grants.revoke(ANNE, FRAUD, START_S + 1)
+    assert grants.until_s(ANNE, FRAUD) is None

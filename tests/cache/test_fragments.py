@@ -86,3 +86,34 @@ def test_it_is_never_served_longer_than_any_bound_allows(
     assert fragment.fresh_until <= fragment.expires_at <= stored_at + ttl_s
     assert fragment.expires_at <= effective_at + max_age_s
     assert fragment.expires_at == fragment.expiry(Terms(ttl_s, ttl_s, max_age_s))
+
+
+@given(
+    st.sampled_from([VALUES, NOTHING]),
+    st.floats(0.1, 1.0),
+    st.one_of(st.just(inf), seconds),
+    st.one_of(st.none(), seconds),
+    st.sampled_from([TERMS, Terms(5.0, 5.0), Terms(900.0, 900.0, 3.0)]),
+)
+def test_the_first_of_its_bounds_is_its_end(
+    values: ViewValues, life: float, effective_at: float, retired_at: float | None, terms: Terms
+) -> None:
+    fragment = Fragment.of(values, 100.0, TERMS, life=life, effective_at=effective_at)
+    if retired_at is not None:
+        fragment = fragment.retired(retired_at)
+    assert min(fragment.bounds(terms).values()) == fragment.expiry(terms)
+
+
+@pytest.mark.parametrize(
+    ("fragment", "ends_by"),
+    [
+        (Fragment.of(VALUES, 100.0, TERMS), "ttl"),
+        (Fragment.of(VALUES, 100.0, TERMS, life=0.9), "spread"),
+        (Fragment.of(NOTHING, 100.0, TERMS), "negative_ttl"),
+        (Fragment.of(VALUES, 100.0, TERMS, effective_at=20.0), "max_age"),
+        (Fragment.of(VALUES, 100.0, TERMS).retired(101.0), "purge"),
+    ],
+)
+def test_what_ends_it_has_a_name(fragment: Fragment, ends_by: str) -> None:
+    bounds = fragment.bounds(TERMS)
+    assert min(bounds, key=bounds.__getitem__) == ends_by

@@ -3,6 +3,8 @@
 from math import inf
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.cache.policy import Policies, Said, Terms
 
@@ -72,3 +74,19 @@ def test_whether_any_age_is_bounded_is_known_beforehand(policies: Policies, boun
 
 def test_the_longer_window_is_how_long_a_fragment_is_of_use() -> None:
     assert Terms(revalidate_s=5.0, error_s=2.0).grace_s == 5.0
+
+
+said = st.one_of(st.none(), st.sampled_from([0.0, 1.0, 2.0, 60.0]))
+sayings = st.builds(Said, said, said, said, said, said)
+
+
+@given(sayings, sayings, st.builds(Terms, st.sampled_from([1.0, 60.0]), st.sampled_from([0.0, 60.0])))
+def test_whoever_is_named_for_a_term_says_it(view: Said, service: Said, default: Terms) -> None:
+    policies = Policies(default, {"w/s": service}, {"v": view})
+    terms, speakers = policies.terms("w", "s", "v"), policies.speakers("w", "s", "v")
+    sections: dict[str, Said | Terms] = {"views.v": view, 'services."w/s"': service, "cache": default}
+    for name, speaker in speakers.items():
+        words = {getattr(sections[speaker], name)} | ({sections[speaker].ttl_s} if name == "negative_ttl_s" else set())
+        assert getattr(terms, name) in words
+    silent = {speaker for speaker, words in sections.items() if words == Said()}
+    assert not silent & set(speakers.values())

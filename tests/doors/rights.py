@@ -124,6 +124,7 @@ _READS: dict[str, list[Ask]] = {
     f"POST {_NAMED}/features": [Ask("read", sent(named()), params=_PROD)],
     f"POST {_NAMED}/features:batch": [Ask("read", sent({"rows": [named()]}), params=_PROD)],
     f"POST {_NAMED}/features:query": [Ask("read", sent({"joinKeys": {"origin": "JFK"}}), params=_PROD, done=400)],
+    f"POST {_NAMED}/features:explain": [Ask("read", sent(named()), params=_PROD)],
     f"GET {_NAMED}/schema": [Ask("read", params=_PROD)],
 }
 _RECORDS = {"workspace_name": "prod", "records": {"flights": [{"record": RECORD}]}}

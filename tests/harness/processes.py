@@ -60,9 +60,7 @@ class Command:
     @property
     def stderr(self) -> str:
         """Without what it says of how busy the machine is."""
-        return "".join(
-            line for line in self._stderr.read_text().splitlines(keepends=True) if not line.startswith("The event loop was held up")
-        )
+        return "".join(line for line in self._stderr.read_text().splitlines(keepends=True) if "The event loop was held up" not in line)
 
     def told(self, pattern: str) -> re.Match[str]:
         """What it says on stdout that matches, once it does."""

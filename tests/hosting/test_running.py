@@ -72,7 +72,7 @@ def test_a_second_signal_waits_for_nobody(cluster: Cluster, tmp_path: Path) -> N
         assert exchange.answer()[0] == 503
         assert served.wait() == 0
         hold.release()
-        assert served.stderr.startswith("1 requests were cut")
+        assert "1 requests were cut" in served.stderr
         assert "Traceback" not in served.stderr
 
 

@@ -5,8 +5,10 @@ import asyncio
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from gateway.access_log import AccessLog
 from gateway.lifecycle import Lifecycle
 from gateway.measures.book import Book
+from gateway.settings import Log
 from gateway.web.exchange import answer_json
 from gateway.web.middleware import Problems
 
@@ -27,7 +29,8 @@ async def told(path: str, *, draining: bool) -> list[Message]:
     async def receive() -> Message:
         return {"type": "http.disconnect"}
 
-    await Problems(cancelled, lifecycle, Book())({"type": "http", "method": "POST", "path": path, "headers": []}, receive, send)
+    problems = Problems(cancelled, lifecycle, Book(), AccessLog(Log()))
+    await problems({"type": "http", "method": "POST", "path": path, "headers": []}, receive, send)
     return sent
 
 

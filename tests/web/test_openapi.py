@@ -34,6 +34,7 @@ DOORS = {
     f"{NAMED}/features": {"post", "delete"},
     f"{NAMED}/features:batch": {"post"},
     f"{NAMED}/features:query": {"post"},
+    f"{NAMED}/features:explain": {"post"},
     f"{NAMED}/schema": {"get"},
     f"{NAMED}/features:purge": {"post"},
     "/v1/workspaces/{workspace}/features:purge": {"post"},

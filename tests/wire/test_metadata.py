@@ -1,10 +1,11 @@
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.features import BOOLEAN, INT64, STRING, Feature, Field, ServiceRef, array_of
-from gateway.wire.metadata import named_schema, tecton_metadata
+from gateway.features import BOOLEAN, FLOAT64, INT64, STRING, Feature, Field, ServiceRef, array_of
+from gateway.wire.metadata import named_schema, read_inputs, tecton_metadata
 from gateway.wire.upstream import read_metadata
 from tests.wire.strategies import DATA_TYPES
 
@@ -52,3 +53,15 @@ def test_the_named_schema_tells_each_view_once_and_what_is_known_of_it() -> None
         {"name": "a.z", "dataType": {"type": "string"}, "view": "a"},
     ]
     assert told["views"] == [{"name": "a", "ttlSeconds": 1}, {"name": "b", "ttlSeconds": 1}]
+
+
+def test_a_schema_can_be_read_for_what_a_read_takes() -> None:
+    join_keys, context = (Field("user", INT64), Field("tags", array_of(STRING))), (Field("amount", FLOAT64),)
+    spelled = named_schema(ServiceRef("w", "s"), join_keys, context, (), lambda _: {})
+    assert read_inputs(spelled) == ({"user": INT64, "tags": array_of(STRING)}, {"amount": FLOAT64})
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"joinKeys":[{"name":"a","dataType":{"type":"strange"}}],"requestContext":[]}'])
+def test_what_is_no_schema_is_refused(body: bytes) -> None:
+    with pytest.raises(ValueError):
+        read_inputs(body)
