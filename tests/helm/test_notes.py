@@ -48,7 +48,7 @@ def test_should_name_commands_that_there_are(helm: Helm) -> None:
     from gateway.cli import main
 
     said = notes(helm, {}) + notes(helm, {"monitoring": SCRAPED})
-    for command, rest in re.findall(r"feature-gateway (new-key|keys \w+)(.*)", said):
+    for command, rest in re.findall(r"feature-gateway (new-key|check|keys \w+)(.*)", said):
         group, _, name = command.partition(" ")
         found = main.commands[group]
         options = {option for parameter in getattr(found, "commands", {"": found})[name].params for option in parameter.opts}
