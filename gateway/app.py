@@ -1,20 +1,14 @@
-"""The composition root: settings in, an ASGI application out. The only place that chooses an origin or touches the OpenTelemetry SDK."""
+"""The composition root: settings in, an ASGI application out. The only place that chooses an origin."""
 
-import asyncio
-import logging
 import os
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.sdk.trace import SpanProcessor
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Lifespan
@@ -36,7 +30,8 @@ from gateway.origins.base import Origin
 from gateway.origins.forward import Forwarder
 from gateway.origins.tecton import TectonOrigin
 from gateway.serving.workers import Workers
-from gateway.settings import Server, Settings, SettingsError
+from gateway.settings import Server, Settings
+from gateway.spans import SPANS_S, close_within, tracer_provider
 from gateway.tasks import Tasks
 from gateway.telemetry import Sampling, Telemetry
 from gateway.web.middleware import Problems
@@ -48,9 +43,6 @@ if TYPE_CHECKING:
 
 _UNCOUNTED = 1_000_000
 """Connections that a pool never comes to: httpx's loses some to calls that are cancelled, and must not come to miss them."""
-SPANS_S = 5.0
-"""For the last spans to be sent."""
-logger = logging.getLogger(__name__)
 
 
 class Gateway(Starlette):
@@ -100,7 +92,7 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
     guard = guarded(settings, inner, counters)
     origin = guard or inner
     gate = open_gate(settings)
-    provider = tracer_provider(environment, seams.span_processor)
+    provider = tracer_provider(environment, seams.span_processor, counters)
     telemetry = Telemetry(
         provider.get_tracer("feature-gateway", version("feature-gateway")) if provider is not None else None,
         Sampling.named(environment.get("OTEL_TRACES_SAMPLER"), environment.get("OTEL_TRACES_SAMPLER_ARG"), settings.telemetry.sample_ratio),
@@ -133,26 +125,6 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
 
     doors = [*(access.routes() if access is not None else ()), *routes(furnished.house)]
     return Gateway(lifecycle, settings.server, furnished.counters, furnished.book, doors, lifespan)
-
-
-async def close_within(seconds: float, close: Callable[[], None]) -> None:
-    """Close what may take long: a receiver of spans that is gone is tried for half a minute. Left behind, it does not keep the process from
-    ending."""
-    loop, closed = asyncio.get_running_loop(), asyncio.Event()
-
-    def run() -> None:
-        try:
-            close()
-        finally:
-            with suppress(RuntimeError):  # nobody waits any more
-                loop.call_soon_threadsafe(closed.set)
-
-    threading.Thread(target=run, name="closing", daemon=True).start()
-    try:
-        async with asyncio.timeout(seconds):
-            await closed.wait()
-    except TimeoutError:
-        logger.warning("Spans that were not taken within %g s are lost", seconds)
 
 
 def open_origin(settings: Settings) -> Origin:
@@ -209,39 +181,3 @@ def open_access(settings: Settings, gate: Gate) -> "Access | None":
 
     assert isinstance(gate, KeyTable)  # settings.checked refuses another
     return Access(settings, gate)
-
-
-def tracer_provider(environment: Mapping[str, str], processor: SpanProcessor | None) -> TracerProvider | None:
-    """A tracer provider where spans have somewhere to go, else None. Sampling is decided before (`telemetry.Sampling`)."""
-    if processor is None:
-        exporter = span_exporter(environment)
-        if exporter is None:
-            return None
-        processor = BatchSpanProcessor(exporter)
-    provider = TracerProvider(
-        sampler=ALWAYS_ON,
-        resource=Resource.create({"service.name": environment.get("OTEL_SERVICE_NAME", "feature-gateway")}),
-        shutdown_on_exit=False,
-    )
-    provider.add_span_processor(processor)
-    return provider
-
-
-def span_exporter(environment: Mapping[str, str]) -> SpanExporter | None:
-    """By OTEL_TRACES_EXPORTER (otlp, console, none) and OTEL_EXPORTER_OTLP_*; nothing where neither names a receiver."""
-    named = environment.get("OTEL_TRACES_EXPORTER", "")
-    endpoint = environment.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or environment.get("OTEL_EXPORTER_OTLP_ENDPOINT")
-    if environment.get("OTEL_SDK_DISABLED", "").lower() == "true" or named == "none" or not (named or endpoint):
-        return None
-    if named == "console":
-        return ConsoleSpanExporter()
-    if named not in {"", "otlp"}:
-        raise SettingsError(f"OTEL_TRACES_EXPORTER: {named} is not one of otlp, console, none")
-    protocol = environment.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environment.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "http/protobuf"
-    if protocol == "grpc":  # imported only where chosen: grpc takes an eighth of a second
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter  # noqa: PLC0415
-
-        return GrpcExporter()
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter  # noqa: PLC0415
-
-    return HttpExporter()

@@ -25,6 +25,9 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "shared_failures": "Calls to the shared cache that failed or were late; each is a miss.",
         "shared_drops": "Fragments not offered to the shared cache: too many were waiting, or it does not answer.",
         "sibling_failures": "Purges and ingests that another worker of this gateway did not confirm in time.",
+        "spans_exported": "Spans that a receiver took.",
+        "spans_dropped": "Spans dropped because too many were waiting, or the gateway ended before they were sent.",
+        "spans_failed": "Spans that a receiver did not take in time, or refused.",
         "refused_connections": "Connections closed at once because there were too many.",
         "refused_requests": "Requests whose framing or size was refused; each ends its connection.",
         "late_requests": "Requests that did not come in within their time; each ends its connection.",
@@ -64,6 +67,9 @@ class Counters:
     shared_failures: int = 0
     shared_drops: int = 0
     sibling_failures: int = 0
+    spans_exported: int = 0
+    spans_dropped: int = 0
+    spans_failed: int = 0
     refused_connections: int = 0
     refused_requests: int = 0
     late_requests: int = 0

@@ -1,27 +1,19 @@
-"""Spans: whose child, when at all, saying what, and really arriving at a collector."""
+"""Spans: whose child, when at all, and saying what."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import ConsoleSpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from gateway.app import span_exporter
-from gateway.demo import definitions
 from gateway.errors import OriginUnavailable
-from gateway.settings import SettingsError
 from gateway.telemetry import ATTRIBUTES, Sampling
 from tests.doors.flights import KEYS, NAMED, V1, V2, named, read_named, tecton, tecton_batch
-from tests.harness.clock import wait_until
 from tests.harness.cluster import ALICE, BOB, SLO, Act, Cluster, html
-from tests.harness.collector import Collector
 from tests.harness.houses import House, cluster_settings, demo_settings, open_house
-from tests.harness.processes import Command, plain_environment
 from tests.serving.payments import FRAUD, payment
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -262,87 +254,3 @@ def test_metadata_ingest_and_operations_have_no_span(demo: House) -> None:
     for path in (f"{V2}/metadata", f"{NAMED}/schema", "/livez", "/readyz", "/openapi.json", "/docs"):
         assert demo.client.get(path, headers={"traceparent": SAMPLED}).status_code == 200
     assert demo.spans() == []
-
-
-@pytest.mark.parametrize(
-    "environment",
-    [{}, {"OTEL_TRACES_EXPORTER": "none"}, {"OTEL_SDK_DISABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}],
-)
-def test_nothing_is_exported_where_nobody_is_named_to_receive_it(environment: dict[str, str]) -> None:
-    assert span_exporter(environment) is None
-
-
-def test_spans_can_be_printed(environment: None) -> None:
-    del environment
-    assert isinstance(span_exporter({"OTEL_TRACES_EXPORTER": "console"}), ConsoleSpanExporter)
-
-
-@pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf", None])
-def test_the_exporters_protocol_is_chosen_by_the_standard_variable(environment: None, protocol: str | None) -> None:
-    del environment
-    chosen = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
-    exporter = span_exporter(chosen if protocol is None else chosen | {"OTEL_EXPORTER_OTLP_PROTOCOL": protocol})
-    assert exporter is not None
-    assert (".grpc." in type(exporter).__module__) is (protocol == "grpc")
-    exporter.shutdown()
-
-
-def test_an_exporter_that_is_not_known_is_a_mistake_in_the_settings() -> None:
-    with pytest.raises(SettingsError, match="OTEL_TRACES_EXPORTER: zipkin is not one of otlp, console, none"):
-        span_exporter({"OTEL_TRACES_EXPORTER": "zipkin"})
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    with Collector() as collector:
-        yield collector
-
-
-def serving(folder: Path, data_dir: Path, **variables: str) -> Command:
-    environment = plain_environment(
-        FEATURE_GATEWAY_AUTH__MODE="open",
-        FEATURE_GATEWAY_FEATURE_SERVER__DEFINITIONS="gateway.demo.definitions:REPOSITORY",
-        FEATURE_GATEWAY_FEATURE_SERVER__AS_OF=definitions.AS_OF,
-        FEATURE_GATEWAY_TELEMETRY__SAMPLE_RATIO="1",
-        **variables,
-    )
-    return Command(folder, "serve", "--port", "0", "--data-dir", str(data_dir), environment=environment)
-
-
-def test_spans_arrive_at_a_collector(demo_copy: Path, tmp_path: Path, collector: Collector) -> None:
-    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_SERVICE_NAME": "features-of-ours", "OTEL_BSP_SCHEDULE_DELAY": "50"}
-    with serving(tmp_path / "served", demo_copy, **variables) as process:
-        reply = httpx.post(f"{process.url}{NAMED}/features", json=named(), headers={"traceparent": SAMPLED})
-        assert reply.status_code == 200
-        wait_until(lambda: len(collector.spans) == 2, "two spans")
-    fetch, server = sorted(collector.spans, key=lambda span: span.kind, reverse=True)
-    assert server.trace_id.hex() == TRACE
-    assert server.parent_span_id.hex() == PARENT
-    assert fetch.parent_span_id == server.span_id
-    assert collector.service_names == {"features-of-ours"}
-    assert {pair.key for span in collector.spans for pair in span.attributes} <= set(ATTRIBUTES)
-    sent = b"".join(request.body for request in collector.requests)
-    assert b"flight_delay" in sent
-    for value in KEYS.values():
-        assert value.encode() not in sent.replace(b"planned_flight", b"")
-
-
-def test_what_waits_to_be_sent_is_sent_when_the_gateway_stops(demo_copy: Path, tmp_path: Path, collector: Collector) -> None:
-    variables = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{collector.url}/v1/traces", "OTEL_BSP_SCHEDULE_DELAY": "3600000"}
-    with serving(tmp_path / "served", demo_copy, **variables) as process:
-        assert httpx.post(f"{process.url}{NAMED}/features", json=named()).status_code == 200
-        assert collector.spans == []
-    assert len(collector.spans) == 2
-
-
-def test_a_collector_that_is_away_disturbs_no_read(demo_copy: Path, tmp_path: Path, collector: Collector) -> None:
-    collector.stop()
-    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "10", "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
-    with serving(tmp_path / "served", demo_copy, **variables) as process:
-        assert [httpx.post(f"{process.url}{NAMED}/features", json=named()).status_code for _ in range(5)] == [200] * 5
