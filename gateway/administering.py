@@ -38,8 +38,8 @@ class Access:
         self.sealer = open_sealer(settings, self.database)
         self.vault = SecretVault(self.sealer)
         self._ring, self.tokens = self._open_tokens(settings.auth.oauth, gate)
-        self._copy = DirectoryCopy(self.database, gate, max_age_s=settings.auth.max_copy_age_s, beside=[self._ring.reading])
-        self.administration = Administration(self.database, changed=self._copy.refresh)
+        self.copy = DirectoryCopy(self.database, gate, max_age_s=settings.auth.max_copy_age_s, beside=[self._ring.reading])
+        self.administration = Administration(self.database, changed=self.copy.refresh)
         self._gate = gate
         self._paths = settings.auth.paths
         self._refresh_s = settings.auth.refresh_s
@@ -53,11 +53,11 @@ class Access:
             await self.tokens.rotate()
         except Sealed as error:
             logger.error("%s Everything but secrets and access tokens is served.", error.message)  # noqa: TRY400 - the message says it
-        await self._copy.refresh()
+        await self.copy.refresh()
 
     async def follow(self) -> None:
         """Runs for ever: what other processes change is known here within `auth.refresh_s`."""
-        await self._copy.follow(self._refresh_s)
+        await self.copy.follow(self._refresh_s)
 
     def routes(self) -> Sequence[BaseRoute]:
         return admin_routes(
@@ -71,7 +71,7 @@ class Access:
         return ring, TokenIssuer(self.database, self.sealer, ring, rotation, policy)
 
     async def aclose(self) -> None:
-        await self._copy.flush()
+        await self.copy.flush()
         self.database.close()
 
 

@@ -102,7 +102,8 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
     )
     lifecycle, forwarder = seams.lifecycle or Lifecycle(), open_forwarder(settings)
     access = open_access(settings, gate)
-    furnished = furnish(settings, origin, gate, telemetry, tasks, workers, seams.clock, counters, lifecycle, guard, forwarder)
+    copied = None if access is None else access.copy
+    furnished = furnish(settings, origin, gate, telemetry, tasks, workers, seams.clock, counters, lifecycle, guard, forwarder, copied)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

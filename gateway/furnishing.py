@@ -41,6 +41,7 @@ from gateway.serving.plan import Plan
 from gateway.serving.purging import Change, Purger
 from gateway.serving.querying import WildcardReader
 from gateway.serving.reader import FeatureReader
+from gateway.serving.readiness import Copied, Readiness
 from gateway.serving.recording import Recorder
 from gateway.serving.schemas import Schemas
 from gateway.serving.second_level import SecondLevel
@@ -80,9 +81,10 @@ def furnish(
     lifecycle: Lifecycle,
     guard: GuardedOrigin | None = None,
     forwarder: Forwarder | None = None,
+    copied: Copied | None = None,
 ) -> Furnished:
-    """Opens nothing yet but what the settings name wrongly. `guard`: the origin's, if it has one, whose state is told. Raises
-    SettingsError."""
+    """Opens nothing yet but what the settings name wrongly. `guard`: the origin's, if it has one, whose state is told. `copied`: the
+    gate's copy of the store of access control, if it has one. Raises SettingsError."""
     from gateway.web.metrics import Metrics  # noqa: PLC0415 - what it stands on opens files when it is imported
 
     patience_s, name = settings.deadlines.read_s, settings.origin.kind
@@ -158,19 +160,28 @@ def furnish(
         patience_s=patience_s,
         clock=clock,
     )
+    readiness = Readiness(
+        origin,
+        copied,
+        lifecycle,
+        tasks,
+        elsewhere=settings.origin.kind == "tecton" or settings.feature_server.store == "redis",
+        forgiving=settings.server.ready_while_degraded,
+        proven=lambda: schemas.any_known,
+        clock=clock,
+    )
     tecton = TectonReads(settings.default_workspace, int(Show.NAMES | Show.DATA_TYPES) if settings.include_names_by_default else 0)
     house = House(
         reader,
         wildcards,
         Desk(gate, schemas, origin, purger, book, patience_s=patience_s),
-        origin,
+        readiness,
         doors(tecton),
         tecton,
         Metrics(counters, book, store, flights, lag, 1 if lifecycle.worker is None else lifecycle.worker.number, guard),
         settings.server.max_body_bytes,
         settings.guard.priority_header,
         version("feature-gateway"),
-        lifecycle,
         None if forwarder is None else open_forwarding(settings, forwarder, gate, telemetry, counters, tasks),
         settings.auth.paths if settings.access_store != "none" else None,
         gate.admit_metrics if isinstance(gate, KeyTable) and settings.auth.metrics == "role" else None,

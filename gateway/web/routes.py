@@ -20,12 +20,11 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.errors import UnknownRoute
-from gateway.lifecycle import Lifecycle
-from gateway.origins.base import Origin
 from gateway.serving.desk import DecodePurge, Desk
 from gateway.serving.doors import Doors
 from gateway.serving.querying import WildcardReader
 from gateway.serving.reader import FeatureReader
+from gateway.serving.readiness import Readiness
 from gateway.settings import Paths
 from gateway.web.docs import docs_routes
 from gateway.web.endpoints import (
@@ -60,14 +59,13 @@ class House:
     reader: FeatureReader
     wildcards: WildcardReader
     desk: Desk
-    origin: Origin
+    readiness: Readiness
     doors: Doors
     tecton: TectonReads
     metrics: Scraped
     max_body_bytes: int
     priority_header: str | None
     version: str
-    lifecycle: Lifecycle
     forwarding: Forwarding | None = None
     """Before a cluster: the door to its other endpoints."""
     administered: Paths | None = None
@@ -158,7 +156,7 @@ def routes(house: House) -> Sequence[BaseRoute]:
         purge(f"{WORKSPACE}/features:purge", workspace_purge),
         purge("/v1/features:purge", whole_purge),
         Route("/livez", Live(), methods=["GET"]),
-        Route("/readyz", Ready(house.origin, house.lifecycle), methods=["GET"]),
+        Route("/readyz", Ready(house.readiness), methods=["GET"]),
         Route("/metrics", Scrape(house.metrics, house.max_body_bytes, house.admit_metrics), methods=["GET"]),
         Route("/openapi.json", Document(told), methods=["GET"]),
         *docs_routes(),

@@ -101,11 +101,13 @@ async def test_while_the_store_cannot_be_read_what_was_read_last_counts(copied: 
     for _ in range(3):
         await copied.turn(after_s=1e6)
     assert copied.reads(key)
+    assert (copied.copy.up, copied.copy.lapsed, copied.copy.age_s) == (False, False, 3e6)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     with pytest.raises(AccessUnavailable):
         await copied.copy.refresh()
     mend()
     await copied.turn()
+    assert (copied.copy.up, copied.copy.age_s) == (True, 0.0)
     mend = break_store(copied.database)
     await copied.turn()
     assert len(caplog.records) == 2
@@ -123,10 +125,12 @@ async def test_but_no_longer_than_it_may(database: Database, caplog: pytest.LogC
         await copied.turn()
         with pytest.raises(AccessUnavailable):
             copied.reads(key)
+        assert (copied.copy.up, copied.copy.lapsed) == (False, True)
     assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]
     mend()
     await copied.turn()
     assert copied.reads(key)
+    assert (copied.copy.up, copied.copy.lapsed) == (True, False)
 
 
 async def test_a_store_that_hangs_is_waited_for_no_longer_than_the_copy_may_be_old(
