@@ -55,6 +55,7 @@ class Gateway(Starlette):
         limits: Server,
         counters: Counters,
         book: Book,
+        telemetry: Telemetry,
         routes: Sequence[BaseRoute],
         lifespan: Lifespan[Starlette],
     ) -> None:
@@ -63,10 +64,11 @@ class Gateway(Starlette):
         self.limits = limits
         self.counters = counters
         self.book = book
+        self._telemetry = telemetry
         self.router.redirect_slashes = False
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Problems(Directory(self.router), self.lifecycle, self.book)
+        return Problems(Directory(self.router), self.lifecycle, self.book, self._telemetry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
             await close_within(SPANS_S, provider.shutdown)
 
     doors = [*(access.routes() if access is not None else ()), *routes(furnished.house)]
-    return Gateway(lifecycle, settings.server, furnished.counters, furnished.book, doors, lifespan)
+    return Gateway(lifecycle, settings.server, furnished.counters, furnished.book, telemetry, doors, lifespan)
 
 
 def open_origin(settings: Settings) -> Origin:

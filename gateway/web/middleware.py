@@ -12,22 +12,28 @@ from gateway.errors import Draining, GatewayError, MethodNotAllowed, UnknownRout
 from gateway.incidents import incident
 from gateway.lifecycle import Lifecycle
 from gateway.measures.book import Book, ErrorNote
-from gateway.web.exchange import DOOR, READ, STARTED, STATUS, answer, begin
+from gateway.telemetry import Telemetry
+from gateway.web.exchange import DOOR, PASSED_ON, READ, STARTED, STATUS, answer, begin, id_of
 from gateway.web.problems import answer as problem
 
 _OPERATIONS, _UNKNOWN = "operations", "unknown"
 """Doors of requests that name none: probes, documents, and paths that lead nowhere."""
+_FAILED = "feature_gateway.failed"
+"""In the scope of a request: the error that it was answered with."""
+_UNTRACED = frozenset({_OPERATIONS, PASSED_ON})
+"""Doors whose requests have no span, or have one of their own: probes and documents, and what is passed on to the cluster."""
 logger = logging.getLogger(__name__)
 
 
 class Problems:
     """Pure ASGI. Catches everything, once, at the outside; answers only where no answer has begun. Every request that comes here is noted
-    in the `book`, but reads, which are where they are made."""
+    in the `book` and, where it is sampled, told of in a span; but reads, which are where they are made."""
 
-    def __init__(self, app: ASGIApp, lifecycle: Lifecycle, book: Book) -> None:
+    def __init__(self, app: ASGIApp, lifecycle: Lifecycle, book: Book, telemetry: Telemetry) -> None:
         self.app = app
         self._lifecycle = lifecycle
         self._book = book
+        self._telemetry = telemetry
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -53,7 +59,15 @@ class Problems:
             await self._tell(incident(error, logger), scope, send)
         finally:
             if scope.get(DOOR) is not READ and STATUS in scope:
-                self._book.request(scope.get(DOOR, _OPERATIONS), scope[STATUS], time.perf_counter() - began_s)
+                self._tell_of(scope, time.perf_counter() - began_s)
+
+    def _tell_of(self, scope: Scope, elapsed_s: float) -> None:
+        door = scope.get(DOOR, _OPERATIONS)
+        self._book.request(door, scope[STATUS], elapsed_s)
+        if door not in _UNTRACED:
+            route = getattr(scope.get("route"), "path", None)
+            told = (scope["method"], route, scope["headers"], id_of(scope), scope[STATUS], elapsed_s, scope.get(_FAILED))
+            self._telemetry.tell_request(*told)
 
     async def _tell(self, error: GatewayError, scope: Scope, send: Send) -> None:
         if scope.get(STARTED):
@@ -62,6 +76,7 @@ class Problems:
         accept = next((value for name, value in scope["headers"] if name == b"accept"), b"")
         status, headers, body = problem(error, scope["path"], accept)
         self._book.problems[status, error.fault] += 1
+        scope[_FAILED] = error
         if scope.get(DOOR) is not READ:
             self._note(error, status, scope)
         await answer(scope, send, status, headers, body)

@@ -99,21 +99,21 @@ class Directory:
 
     def __init__(self, router: Router) -> None:
         self._router = router.app
-        self._exact: dict[tuple[str, str], ASGIApp] = {}
+        self._exact: dict[tuple[str, str], Route] = {}
         for route in router.routes:
             if isinstance(route, Route) and not route.param_convertors:
                 for method in route.methods or ():
-                    self._exact.setdefault((method, route.path), route.app)
+                    self._exact.setdefault((method, route.path), route)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Hands back what the endpoint hands back: one coroutine less on every request."""
         if _AMBIGUOUS.search(scope.get("raw_path") or b""):
             raise UnknownRoute
-        app = self._exact.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
-        if app is None:
+        route = self._exact.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        if route is None:
             return self._router(scope, receive, send)
-        scope["path_params"] = {}
-        return app(scope, receive, send)
+        scope["route"], scope["path_params"] = route, {}
+        return route.app(scope, receive, send)
 
 
 def routes(house: House) -> Sequence[BaseRoute]:

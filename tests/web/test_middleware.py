@@ -7,8 +7,12 @@ from starlette.types import Message, Receive, Scope, Send
 
 from gateway.lifecycle import Lifecycle
 from gateway.measures.book import Book
+from gateway.telemetry import Sampling, Telemetry
 from gateway.web.exchange import answer_json
 from gateway.web.middleware import Problems
+from gateway.web.problems import status_of
+
+UNTRACED = Telemetry(None, Sampling(0.0), 1.0, status_of)
 
 
 async def cancelled(scope: Scope, _: Receive, send: Send) -> None:
@@ -27,7 +31,7 @@ async def told(path: str, *, draining: bool) -> list[Message]:
     async def receive() -> Message:
         return {"type": "http.disconnect"}
 
-    await Problems(cancelled, lifecycle, Book())({"type": "http", "method": "POST", "path": path, "headers": []}, receive, send)
+    await Problems(cancelled, lifecycle, Book(), UNTRACED)({"type": "http", "method": "POST", "path": path, "headers": []}, receive, send)
     return sent
 
 
