@@ -9,6 +9,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -123,11 +124,11 @@ def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
 
 class SdkEar(logging.Handler):
     """Hears what the SDK would log, in its place, until it leaves. What it says while it is put together is passed on, without traceback;
-    later on the `last` of it is the reason of a failure."""
+    later on the last two lines of it are the reason of a failure: why it was tried again, and that it was in vain."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.last = ""
+        self._last = deque[str](maxlen=2)
         self._beginning = True
         self._sdk = logging.getLogger(_SDK)
         self._propagated = self._sdk.propagate
@@ -140,7 +141,13 @@ class SdkEar(logging.Handler):
         if self._beginning:
             logger.warning("Tracing: %s", said)
         else:
-            self.last = said
+            self._last.append(said)
+
+    def reason(self) -> str:
+        """What was said since this was last asked for. Belongs to the thread that exports, as `emit` then does."""
+        said = " ".join(self._last)
+        self._last.clear()
+        return said
 
     def begun(self) -> None:
         self._beginning = False
@@ -180,11 +187,12 @@ class CountedExporter(SpanExporter):
             self._told_s = None
             return
         self._counters.spans_failed += spans
+        reason = self._ear.reason()
         now_s = self._clock()
         if self._told_s is None or now_s - self._told_s >= TELL_EVERY_S:
             self._told_s = now_s
             failed, dropped = self._counters.spans_failed, self._counters.spans_dropped
-            logger.warning("Spans do not arrive at their receiver; so far %d failed, %d were dropped. %s", failed, dropped, self._ear.last)
+            logger.warning("Spans do not arrive at their receiver; so far %d failed, %d were dropped. %s", failed, dropped, reason)
 
     def shutdown(self) -> None:
         self._inner.shutdown()
