@@ -24,6 +24,7 @@ from gateway.commands.telling import given, told_plainly
 from gateway.demo import definitions
 from gateway.demo.flights import ROWS
 from gateway.demo.load import load, loaded
+from gateway.embedded import definitions as check_definitions
 from gateway.embedded import open_engine
 from gateway.hosting.running import serve as serve_on
 from gateway.settings import Settings, SettingsError
@@ -133,6 +134,8 @@ def serve(
         if settings.auth_mode == "open":
             click.secho("auth.mode is open: whoever reaches this port reads everything.", fg="red", bold=True, err=True)
         with _listen(settings) as listener:
+            if settings.origin.kind == "embedded":
+                check_definitions(settings)
             _first_start(settings)
             host, port = listener.getsockname()[:2]
             scheme = "http" if settings.server.tls_certificate_file is None else "https"

@@ -131,7 +131,6 @@ class SdkEar(logging.Handler):
         self._last = deque[str](maxlen=2)
         self._beginning = True
         self._sdk = logging.getLogger(_SDK)
-        self._propagated = self._sdk.propagate
         self._sdk.propagate = False
         self._sdk.addHandler(self)
 
@@ -154,7 +153,7 @@ class SdkEar(logging.Handler):
 
     def leave(self) -> None:
         self._sdk.removeHandler(self)
-        self._sdk.propagate = self._propagated
+        self._sdk.propagate = not any(isinstance(one, SdkEar) for one in self._sdk.handlers)
 
 
 class CountedExporter(SpanExporter):

@@ -349,3 +349,11 @@ async def test_closing_takes_no_longer_than_it_may(caplog: pytest.LogCaptureFixt
     over.set()
     await asyncio.wait_for(close_within(20.0, over.wait), 20.0)
     assert not caplog.records
+
+
+def test_of_two_gateways_in_a_process_the_first_to_end_does_not_let_the_sdk_speak() -> None:
+    sdk, first, second = logging.getLogger("opentelemetry"), SdkEar(), SdkEar()
+    first.leave()
+    assert not sdk.propagate
+    second.leave()
+    assert sdk.propagate
