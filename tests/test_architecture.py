@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent / "gateway"
 
 FLOORS = (
-    ("errors", "features", "settings", "fault_settings", "lifecycle", "line_file", "on_demand", "request_ids", "tasks"),
+    ("errors", "features", "settings", "lifecycle", "line_file", "on_demand", "request_ids", "tasks"),
     (
         "wire",
         "breaker",
@@ -99,12 +99,11 @@ FLOORS = (
 ON_THE_SAME_FLOOR = {
     ("on_demand", "errors"),
     ("on_demand", "features"),
-    ("settings", "fault_settings"),
     ("cli", "commands"),
     ("cli", "demo"),
     ("__main__", "cli"),
 }
-"""Who may lean on a room beside it: on-demand views on the domain's nouns, settings on a section of theirs, the command on its parts."""
+"""Who may lean on a room beside it: on-demand views on the domain's nouns, the command on its parts."""
 NEIGHBOURS = ("cache", "origins", "access", "feature_server")
 """Rooms that never import one another; `serving` and `app` see them together."""
 NEUTRAL = "origins.base"
@@ -141,8 +140,8 @@ THIRD_PARTIES = {
     "opentelemetry.exporter": ("spans",),
     "opentelemetry.sdk": ("spans", "app"),
     "opentelemetry.trace": ("telemetry", "app", "serving", "web.forwarding"),
-    "pydantic": ("settings", "fault_settings", "feature_server.folder", "access.scim"),
-    "pydantic_core": ("feature_server.folder",),
+    "pydantic": ("settings", "feature_server.folder", "access.scim"),
+    "pydantic_core": ("feature_server.folder", "settings"),
     "pydantic_settings": ("settings",),
     "redis": ("redis_servers", "feature_server.online", "cache.shared"),
     "rich": ("cli", "commands"),
@@ -151,7 +150,7 @@ THIRD_PARTIES = {
     "sqlalchemy": ("access",),
     "starlette": ("web", "app", "administering"),
     "uvicorn": ("hosting.server", "web.edge"),
-    "yaml": ("feature_server.folder",),
+    "yaml": ("feature_server.folder", "settings"),
 }
 """Where each may be imported; the longest name that fits counts."""
 

@@ -22,8 +22,8 @@ from gateway.errors import (
     OriginTimeout,
     OriginUnavailable,
 )
-from gateway.fault_settings import FaultErrors, FaultLatency, Faults, error_shares
 from gateway.features import ReadOptions
+from gateway.settings.faults import FaultErrors, FaultLatency, Faults, error_shares
 
 _NORMAL = NormalDist()
 _Z99 = _NORMAL.inv_cdf(0.99)

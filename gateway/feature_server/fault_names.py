@@ -5,10 +5,10 @@ Reads a feature repository's names alone, which may still be invalid otherwise.
 
 from collections.abc import Iterator
 
-from gateway.fault_settings import Faults
 from gateway.feature_server.definitions import FeatureView, Repository, Workspace, object_id
 from gateway.feature_server.timestamps import parse_timestamp
 from gateway.settings import SettingsError
+from gateway.settings.faults import Faults
 
 
 def check_names(faults: Faults, repository: Repository) -> None:

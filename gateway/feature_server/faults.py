@@ -14,11 +14,11 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.errors import OriginTimeout, OriginUnavailable
-from gateway.fault_settings import Faults
 from gateway.feature_server.fates import SPARED, Fate, Fates, Mark, Marks, fetch_fate
 from gateway.feature_server.schema_change import SchemaChange, instant_s, planned_change
 from gateway.features import Caller, ServiceRef, SloInfo, Status, ViewValues
 from gateway.origins.base import Description, Fetch, Fetched, FetchedRow, IngestReply, Origin, Queried
+from gateway.settings.faults import Faults
 from gateway.wire.ingest import named_workspace
 
 T = TypeVar("T")

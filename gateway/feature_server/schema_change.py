@@ -11,10 +11,10 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from gateway.fault_settings import FaultSchemaChange
 from gateway.feature_server.timestamps import NS_PER_S, parse_timestamp
 from gateway.features import DataType, Feature, Kind, Status, ViewLayout, ViewValues
 from gateway.origins.base import Description
+from gateway.settings.faults import FaultSchemaChange
 from gateway.wire.values import compile_writer
 
 T = TypeVar("T")

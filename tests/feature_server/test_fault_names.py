@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from gateway.fault_settings import Faults
 from gateway.feature_server.definitions import object_id
 from gateway.feature_server.fault_names import check_names
 from gateway.settings import SettingsError
+from gateway.settings.faults import Faults
 from tests.feature_server.purchases import REPOSITORY
 
 GAIN = {"kind": "gain", "view": "by_user", "feature": "aaa", "data_type": "int64", "after_s": 5}

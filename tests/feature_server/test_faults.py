@@ -19,13 +19,13 @@ from gateway.errors import (
     OriginTimeout,
     OriginUnavailable,
 )
-from gateway.fault_settings import FaultErrors, FaultLatency, Faults, error_shares
 from gateway.feature_server.engine import Engine
 from gateway.feature_server.fates import ResponseTooLarge, added_latency_s, error_of
 from gateway.feature_server.faults import FaultLab
 from gateway.feature_server.origin import EmbeddedOrigin
 from gateway.features import Caller, ReadOptions, ServiceRef, Status, ViewLayout, ViewValues, split_views
 from gateway.origins.base import Fetch, FetchedRow, FetchRow
+from gateway.settings.faults import FaultErrors, FaultLatency, Faults, error_shares
 from tests.feature_server.purchases import SERVICE, ingest, ingest_body
 from tests.feature_server.test_origin import RECORD, decoded
 from tests.harness.clock import Clock

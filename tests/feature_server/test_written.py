@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.cache.keys import Base, Namespace, Namespaces, picker
-from gateway.fault_settings import Faults
 from gateway.feature_server.definitions import Aggregation, FeatureService, FeatureView, Repository, ViewUse, Workspace
 from gateway.feature_server.engine import Engine
 from gateway.feature_server.faults import FaultLab
@@ -21,6 +20,7 @@ from gateway.feature_server.validation.sources import KEY_KINDS
 from gateway.features import INT64, STRING, Caller, DataType, Kind, ServiceRef, ViewLayout, Written
 from gateway.origins.base import IngestReply
 from gateway.schema import Schema
+from gateway.settings.faults import Faults
 from tests.feature_server import purchases
 from tests.feature_server.purchases import NOW, NOW_NS, ingest_body
 from tests.feature_server.sales import ALL, COLUMNS, COUNT, SALES, SUM, Unsynced, body, mall, newest, opened, sale, stepwise, view

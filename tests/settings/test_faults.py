@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from gateway.fault_settings import Faults
 from gateway.settings import SettingsError, checked
+from gateway.settings.faults import Faults
 
 CHANGE = {"kind": "gain", "view": "plane_history", "feature": "aaa", "data_type": "int64", "after_s": 5}
 

@@ -330,3 +330,57 @@ def test_a_digest_is_64_lower_case_hex_digits(digest: str) -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load().server.port = 1  # type: ignore[misc]  # what is refused
+
+
+def test_a_file_may_be_yaml(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yml"
+    file.write_text("server:\n  port: 1\nservices:\n  live/fraud:\n    ttl_s: 5\n")
+    settings = load(file)
+    assert (settings.server.port, settings.services["live/fraud"].ttl_s) == (1, 5)
+    file.write_text("# nothing yet\n")
+    assert load(file) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("server: [", "is not YAML: .*line 1"),
+        ("a: 1\nb: {\n", "is not YAML: .*line 3"),
+        ("server:\n  port: 1\n  port: 2\n", "port comes twice .at line 2"),
+        ("- 1\n", "its top is no table of settings"),
+        ("server: !!python/object:os.system {}\n", "is not YAML"),
+    ],
+)
+def test_a_file_that_is_not_yaml_says_where(tmp_path: Path, text: str, told: str) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=told):
+        load(file)
+
+
+def test_mistakes_of_several_places_are_told_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text("server: [")
+    monkeypatch.setenv("FEATURE_GATEWAY_SERVR__PORT", "1")
+    with pytest.raises(SettingsError) as refused:
+        load(file, {"cache": {"ttl_s": -1}})
+    lines = str(refused.value).splitlines()
+    assert len(lines) == 3
+    assert lines[1] == "FEATURE_GATEWAY_SERVR__PORT: there is no such setting; is it server?"
+
+
+@pytest.mark.parametrize(
+    ("tree", "line"),
+    [
+        ({"server": {"hostt": "x"}}, "server.hostt: there is no such setting; is it host?"),
+        ({"views": {"user": {"ttl": 1}}}, "views.user.ttl: there is no such setting; is it ttl_s?"),
+        ({"cache": {"shared": {"prefx": "x"}}}, "cache.shared.prefx: there is no such setting; is it prefix?"),
+        (
+            {"auth": {"keys": {"anne": {"digest": DIGEST, "workspace": ["x"]}}}},
+            "auth.keys.anne.workspace: there is no such setting; is it workspaces?",
+        ),
+        ({"unheard_of": 1}, "unheard_of: there is no such setting"),
+    ],
+)
+def test_a_name_that_is_none_is_told_with_the_one_that_was_probably_meant(tree: dict[str, Any], line: str) -> None:
+    assert mistakes(tree) == [line]

@@ -1,31 +1,17 @@
-"""Settings: one documented tree, read once, from a TOML file and from `FEATURE_GATEWAY_*` variables (which win).
+"""The settings' tree: every setting, section by section, with its type, its bounds, its default and what it means.
 
-Nested names join with two underscores: `FEATURE_GATEWAY_ORIGIN__URL`. Importing this module reads nothing; `load` does. Secrets come
-from the file or the environment only, and print as asterisks.
+What it means stands here once: the README's table, the example file and the mistakes are made of it.
 """
 
-import os
-import re
-import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
-from pydantic_settings import SettingsError as PydanticSettingsError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from gateway.fault_settings import Faults, contradictions
+from gateway.settings.faults import Faults
 
-PREFIX = "FEATURE_GATEWAY_"
 Seconds = Annotated[float, Field(gt=0, le=86_400 * 365)]
-_ADDRESS = re.compile(r"https?://(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?")
-_TOKEN = re.compile(r"[\x21-\x7e]+")
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class SettingsError(ValueError):
-    """What is wrong with the settings: all mistakes at once, by name, without the values."""
 
 
 class _Section(BaseModel):
@@ -441,6 +427,19 @@ class Telemetry(_Section):
     slo_latency_ms: float = Field(100.0, gt=0, description="Latency objective of a read, in milliseconds.")
 
 
+class Log(_Section):
+    """The gateway's own log, on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is told at least.")
+    format: Literal["console", "json"] | None = Field(
+        None, description="`json`: a JSON object a line. `console`: for people. Unset: `console` on a terminal, else `json`."
+    )
+    requests: Literal["off", "errors", "all"] = Field(
+        "off", description="Which requests get a line of their own: none, those answered with an error, or all, a sample of the good ones."
+    )
+    sample: float = Field(1.0, ge=0, le=1, description="Share of the requests without an error that get a line, for `all`.")
+
+
 class RequestLog(_Section):
     """A log of which join keys were read when, hashed, for `feature-gateway simulate`."""
 
@@ -508,6 +507,7 @@ class Settings(_Section):
     queries: Queries = Queries()
     feature_server: FeatureServer = FeatureServer()
     telemetry: Telemetry = Telemetry()
+    log: Log = Log()
     request_log: RequestLog = RequestLog()
     services: dict[str, Service] = Field(default_factory=dict, description="Policies by `workspace/service`.")
     views: dict[str, View] = Field(default_factory=dict, description="Policies by view name.")
@@ -532,132 +532,3 @@ class Settings(_Section):
         if self.auth.database is not None:
             return "postgresql"
         return "none" if self.auth_mode != "keys" or self.auth.keys else "sqlite"
-
-
-class _Environment(BaseSettings, Settings):
-    """Only a table of names for the environment's reader: it is never built."""
-
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__")
-
-
-def load(file: Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:
-    """Settings from a TOML file, then `FEATURE_GATEWAY_*` variables, then `overrides` (a nested mapping). Raises SettingsError."""
-    try:
-        told = tomllib.loads(file.read_text()) if file is not None else {}
-    except OSError as error:
-        raise SettingsError(f"{file}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file} is not TOML: {error}") from error
-    return checked(_merged(_merged(told, _environment()), overrides or {}))
-
-
-def _environment() -> dict[str, Any]:
-    """What the FEATURE_GATEWAY_* variables say, as a nested mapping. Raises SettingsError, which names the variable and not its value."""
-    unknown = [
-        name
-        for name in os.environ
-        if name.upper().startswith(PREFIX) and name[len(PREFIX) :].lower().partition("__")[0] not in Settings.model_fields
-    ]
-    if unknown:
-        raise SettingsError("\n".join(f"{name}: there is no such setting" for name in sorted(unknown)))
-    try:
-        return EnvSettingsSource(_Environment)()
-    except PydanticSettingsError as error:
-        named = re.search(r'field "(\w+)"', str(error))
-        field = named[1] if named else "?"
-        raise SettingsError(f"{field}: its variable ({PREFIX}{field.upper()}…) is not valid JSON") from None
-
-
-def checked(tree: dict[str, Any]) -> Settings:
-    """Settings from a nested mapping. Raises SettingsError with every mistake."""
-    try:
-        settings = Settings.model_validate(tree)
-    except ValidationError as error:
-        lines = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False, include_url=False)]
-        raise SettingsError("\n".join(lines)) from None
-    contradictions = list(_contradictions(settings))
-    if contradictions:
-        raise SettingsError("\n".join(contradictions))
-    return settings
-
-
-def _contradictions(settings: Settings) -> Iterator[str]:
-    """Settings that are well formed each, and do not fit together."""
-    origin = settings.origin
-    if origin.kind == "tecton" and not origin.url:
-        yield 'origin.url: needed for origin.kind = "tecton", e.g. https://<cluster>.tecton.ai'
-    yield from _too_many_workers(settings)
-    yield from _wrong_addresses(origin)
-    if origin.key_file is not None and origin.certificate_file is None:
-        yield "origin.key_file: is the key of origin.certificate_file, which is not set"
-    yield from _wrong_auth(settings)
-    if settings.server.tls_certificate_file is None and (settings.server.tls_key_file or settings.server.tls_client_ca_file):
-        yield "server.tls_certificate_file: needed for server.tls_key_file and server.tls_client_ca_file"
-    yield from _wrong_kek(settings.auth)
-    yield from _wrong_on_demand(settings)
-    server = settings.feature_server
-    if server.store == "redis" and server.redis.url is None:
-        yield 'feature_server.redis.url: needed for feature_server.store = "redis", e.g. redis://127.0.0.1:6379'
-    faults = server.faults
-    if faults.active and origin.kind != "embedded":
-        yield 'feature_server.faults: only the embedded feature server has a fault lab; origin.kind = "embedded" or none of these'
-    yield from (f"feature_server.faults.{mistake}" for mistake in contradictions(faults))
-
-
-def _too_many_workers(settings: Settings) -> Iterator[str]:
-    embedded, server = settings.origin.kind == "embedded", settings.feature_server
-    if settings.server.workers > 1 and embedded and server.store == "sqlite":
-        yield 'server.workers: the online store in SQLite is one process\'s; more need feature_server.store = "redis", or a cluster'
-    elif settings.server.workers > 1 and embedded and server.definitions is None:
-        yield "server.workers: definitions of `feature-gateway apply` are one process's; more need feature_server.definitions, or a cluster"
-
-
-def _wrong_auth(settings: Settings) -> Iterator[str]:
-    origin = settings.origin
-    if settings.auth_mode == "passthrough" and origin.kind == "embedded":
-        yield "auth.mode: passthrough needs a cluster to judge credentials; use keys or open"
-    if settings.auth_mode == "open" and settings.server.host not in {"127.0.0.1", "::1", "localhost"}:
-        yield "auth.mode: open is for loopback only; set server.host to 127.0.0.1 or use keys"
-    if settings.access_store != "none" and settings.auth_mode != "keys":
-        yield 'auth.store: is for auth.mode = "keys"; before a cluster that judges callers its own services are forwarded'
-    if (settings.access_store == "postgresql") != (settings.auth.database is not None):
-        yield 'auth.database: goes with auth.store = "postgresql", and that with it'
-    if settings.auth.admin_key is not None and settings.access_store == "none":
-        yield "auth.admin_key: is kept in the store, and auth.store is none"
-
-
-def _wrong_kek(auth: Auth) -> Iterator[str]:
-    if auth.kek is not None and auth.kek_file is not None:
-        yield "auth.kek: is given, and auth.kek_file too; one of them"
-    if auth.database is not None and auth.kek is None and auth.kek_file is None:
-        yield 'auth.kek_file: needed for auth.store = "postgresql", the same for all replicas; `feature-gateway secrets new-kek` makes one'
-
-
-def _wrong_addresses(origin: Origin) -> Iterator[str]:
-    for name, url in (("url", origin.url), ("ingest_url", origin.ingest_url)):
-        if url and not url.startswith(("http://", "https://")):
-            yield f"origin.{name}: must start with https:// (or http://)"
-        elif url and _ADDRESS.fullmatch(url) is None:
-            yield f"origin.{name}: a scheme, a host, a port and a path, if any; no user or password, no query, no fragment"
-    if origin.api_key is not None and _TOKEN.fullmatch(origin.api_key.get_secret_value()) is None:
-        yield "origin.api_key: visible ASCII characters only, without spaces"
-
-
-def _wrong_on_demand(settings: Settings) -> Iterator[str]:
-    views = settings.on_demand.views
-    if views and settings.origin.kind == "embedded":
-        yield 'on_demand.views: for a cluster (origin.kind = "tecton"); the embedded feature server has on-demand views of its own'
-    for name, view in views.items():
-        for source in view.inputs:
-            if source in views:
-                yield f"on_demand.views.{name}.inputs: {source} is an on-demand view itself, whose values are not at hand"
-        if name in settings.views and settings.views[name].join_keys is not None:
-            yield f"views.{name}.join_keys: {name} is computed (on_demand.views.{name}), and keyed on nothing; leave them out"
-
-
-def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for name, value in above.items():
-        under = merged.get(name)
-        merged[name] = _merged(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
-    return merged

@@ -1,0 +1,67 @@
+"""Settings: one documented tree, from a TOML or YAML file and from `FEATURE_GATEWAY_*` variables (which win).
+
+Nested names join with two underscores: `FEATURE_GATEWAY_ORIGIN__URL`. Importing this package reads nothing; `load` does. Secrets come from
+the file or the environment only, and print as asterisks.
+"""
+
+from gateway.settings.loading import PREFIX, Layer, Loaded, SettingsError, checked, load, read
+from gateway.settings.tree import (
+    Auth,
+    Cache,
+    Deadlines,
+    FeatureServer,
+    Forward,
+    Freshness,
+    Guard,
+    Key,
+    Log,
+    Metadata,
+    OAuth,
+    OnDemand,
+    OnDemandFunction,
+    Origin,
+    Paths,
+    Queries,
+    Redis,
+    RequestLog,
+    Server,
+    Service,
+    Settings,
+    SharedCache,
+    Telemetry,
+    View,
+)
+
+__all__ = [
+    "PREFIX",
+    "Auth",
+    "Cache",
+    "Deadlines",
+    "FeatureServer",
+    "Forward",
+    "Freshness",
+    "Guard",
+    "Key",
+    "Layer",
+    "Loaded",
+    "Log",
+    "Metadata",
+    "OAuth",
+    "OnDemand",
+    "OnDemandFunction",
+    "Origin",
+    "Paths",
+    "Queries",
+    "Redis",
+    "RequestLog",
+    "Server",
+    "Service",
+    "Settings",
+    "SettingsError",
+    "SharedCache",
+    "Telemetry",
+    "View",
+    "checked",
+    "load",
+    "read",
+]
