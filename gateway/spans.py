@@ -144,7 +144,7 @@ class SdkEar(logging.Handler):
 
     def reason(self) -> str:
         """What was said since this was last asked for. Belongs to the thread that exports, as `emit` then does."""
-        said = " ".join(self._last)
+        said = " / ".join(self._last)
         self._last.clear()
         return said
 
