@@ -26,6 +26,7 @@ from gateway.demo.flights import ROWS
 from gateway.demo.load import load, loaded
 from gateway.embedded import definitions as check_definitions
 from gateway.embedded import open_engine
+from gateway.hosting.running import end_when_told
 from gateway.hosting.running import serve as serve_on
 from gateway.settings import Settings, SettingsError
 from gateway.settings import load as load_settings
@@ -134,6 +135,7 @@ def serve(
         if settings.auth_mode == "open":
             click.secho("auth.mode is open: whoever reaches this port reads everything.", fg="red", bold=True, err=True)
         with _listen(settings) as listener:
+            end_when_told()
             if settings.origin.kind == "embedded":
                 check_definitions(settings)
             _first_start(settings)

@@ -20,10 +20,15 @@ CLOSING_S = 20.0
 _OTHER_FILES = 512
 
 
+def end_when_told() -> None:
+    """Before there is anything to drain: SIGTERM ends the process at once, with status 0."""
+    signal.signal(signal.SIGTERM, _leave_early)
+
+
 def serve(settings: Settings, listener: socket.socket, started: Callable[[], None]) -> None:
     """Returns, or ends the process with the status of a worker that could not begin. Raises what `create_app` raises."""
     chosen = settings.server
-    signal.signal(signal.SIGTERM, _leave_early)
+    end_when_told()
     if chosen.workers == 1:
         _serve(settings, listener, started, None)
         return
