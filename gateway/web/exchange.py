@@ -15,6 +15,8 @@ DOOR = "feature_gateway.door"
 """In the scope of a request: by which door it came, once that is known."""
 READ = "read"
 """Such a door: reads are noted where they are made."""
+PASSED_ON = "forwarded"
+"""Such a door: these requests have their spans where they are passed on."""
 _ID = "feature_gateway.request_id"
 _SENT = "feature_gateway.request_id_sent"
 _ASKED_ABOUT = frozenset({429, 500, 502, 503, 504})
@@ -31,6 +33,12 @@ def begin(scope: Scope, request_id: str | None = None, *, door: str | None = Non
         own = request_ids.taken(sent[0]) if len(sent) == 1 else None
         scope[_ID], scope[_SENT] = own or request_id or request_ids.made(), own is not None
         request_ids.assume(scope[_ID])
+
+
+def id_of(scope: Scope) -> str | None:
+    """The request's id, once it has one."""
+    given: str | None = scope.get(_ID)
+    return given
 
 
 def id_headers(scope: Scope, status: int) -> Headers:
