@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 from gateway.access.administration import Administration
 from gateway.access.bearers import Bearers
 from gateway.access.copying import DirectoryCopy
+from gateway.access.denials import Denials
 from gateway.access.first_start import ensure_admin
 from gateway.access.gates import KeyTable
 from gateway.access.issuing import TokenIssuer
@@ -41,7 +42,7 @@ class Access:
         self.vault = SecretVault(self.sealer)
         self._ring, self.tokens = self._open_tokens(settings.auth.oauth, gate)
         self.copy = DirectoryCopy(self.database, gate, max_age_s=settings.auth.max_copy_age_s, beside=[self._ring.reading])
-        self.administration = Administration(self.database, changed=self.copy.refresh)
+        self.administration = Administration(self.database, changed=self.copy.refresh, denials=Denials())
         self._gate = gate
         self._paths = settings.auth.paths
         self._refresh_s = settings.auth.refresh_s

@@ -1,20 +1,14 @@
-"""The composition root: settings in, an ASGI application out. The only place that chooses an origin or touches the OpenTelemetry SDK."""
+"""The composition root: settings in, an ASGI application out. The only place that chooses an origin."""
 
-import asyncio
-import logging
 import os
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.sdk.trace import SpanProcessor
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Lifespan
@@ -38,8 +32,9 @@ from gateway.origins.base import Origin
 from gateway.origins.forward import Forwarder
 from gateway.origins.tecton import TectonOrigin
 from gateway.serving.workers import Workers
-from gateway.settings import Server, Settings, SettingsError
+from gateway.settings import Server, Settings
 from gateway.showing import open_console
+from gateway.spans import SPANS_S, close_within, tracer_provider
 from gateway.tasks import Tasks
 from gateway.telemetry import Sampling, Telemetry
 from gateway.web.edge.admission import Admission
@@ -52,9 +47,6 @@ if TYPE_CHECKING:
 
 _UNCOUNTED = 1_000_000
 """Connections that a pool never comes to: httpx's loses some to calls that are cancelled, and must not come to miss them."""
-SPANS_S = 5.0
-"""For the last spans to be sent."""
-logger = logging.getLogger(__name__)
 
 
 class Gateway(Starlette):
@@ -71,6 +63,7 @@ class Gateway(Starlette):
         counters: Counters,
         book: Book,
         access_log: AccessLog,
+        telemetry: Telemetry,
         routes: Sequence[BaseRoute],
         lifespan: Lifespan[Starlette],
     ) -> None:
@@ -82,10 +75,11 @@ class Gateway(Starlette):
         self.counters = counters
         self.book = book
         self.access_log = access_log
+        self._telemetry = telemetry
         self.router.redirect_slashes = False
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Problems(Directory(self.router), self.lifecycle, self.book, self.access_log)
+        return Problems(Directory(self.router), self.lifecycle, self.book, self.access_log, self._telemetry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +105,7 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
     guard = guarded(settings, inner, counters)
     origin = guard or inner
     gate = open_gate(settings)
-    provider = tracer_provider(environment, seams.span_processor)
+    provider = tracer_provider(environment, seams.span_processor, counters)
     telemetry = Telemetry(
         provider.get_tracer("feature-gateway", version("feature-gateway")) if provider is not None else None,
         Sampling.named(environment.get("OTEL_TRACES_SAMPLER"), environment.get("OTEL_TRACES_SAMPLER_ARG"), settings.telemetry.sample_ratio),
@@ -121,8 +115,8 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
     )
     lifecycle, forwarder = seams.lifecycle or Lifecycle(), open_forwarder(settings)
     access = open_access(settings, gate)
-    copy = None if access is None else access.copy
-    furnished = furnish(settings, origin, gate, telemetry, tasks, workers, seams.clock, counters, lifecycle, guard, forwarder, copy)
+    copied = None if access is None else access.copy
+    furnished = furnish(settings, origin, gate, telemetry, tasks, workers, seams.clock, counters, lifecycle, guard, forwarder, copied)
     console = open_console(settings, furnished, gate, inner, lifecycle, access, guarded=guard is not None)
 
     @asynccontextmanager
@@ -164,29 +158,10 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
         furnished.counters,
         furnished.book,
         furnished.access_log,
+        telemetry,
         doors,
         lifespan,
     )
-
-
-async def close_within(seconds: float, close: Callable[[], None]) -> None:
-    """Close what may take long: a receiver of spans that is gone is tried for half a minute. Left behind, it does not keep the process from
-    ending."""
-    loop, closed = asyncio.get_running_loop(), asyncio.Event()
-
-    def run() -> None:
-        try:
-            close()
-        finally:
-            with suppress(RuntimeError):  # nobody waits any more
-                loop.call_soon_threadsafe(closed.set)
-
-    threading.Thread(target=run, name="closing", daemon=True).start()
-    try:
-        async with asyncio.timeout(seconds):
-            await closed.wait()
-    except TimeoutError:
-        logger.warning("Spans that were not taken within %g s are lost", seconds)
 
 
 def open_origin(settings: Settings) -> Origin:
@@ -243,39 +218,3 @@ def open_access(settings: Settings, gate: Gate) -> "Access | None":
 
     assert isinstance(gate, KeyTable)  # settings.checked refuses another
     return Access(settings, gate)
-
-
-def tracer_provider(environment: Mapping[str, str], processor: SpanProcessor | None) -> TracerProvider | None:
-    """A tracer provider where spans have somewhere to go, else None. Sampling is decided before (`telemetry.Sampling`)."""
-    if processor is None:
-        exporter = span_exporter(environment)
-        if exporter is None:
-            return None
-        processor = BatchSpanProcessor(exporter)
-    provider = TracerProvider(
-        sampler=ALWAYS_ON,
-        resource=Resource.create({"service.name": environment.get("OTEL_SERVICE_NAME", "feature-gateway")}),
-        shutdown_on_exit=False,
-    )
-    provider.add_span_processor(processor)
-    return provider
-
-
-def span_exporter(environment: Mapping[str, str]) -> SpanExporter | None:
-    """By OTEL_TRACES_EXPORTER (otlp, console, none) and OTEL_EXPORTER_OTLP_*; nothing where neither names a receiver."""
-    named = environment.get("OTEL_TRACES_EXPORTER", "")
-    endpoint = environment.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or environment.get("OTEL_EXPORTER_OTLP_ENDPOINT")
-    if environment.get("OTEL_SDK_DISABLED", "").lower() == "true" or named == "none" or not (named or endpoint):
-        return None
-    if named == "console":
-        return ConsoleSpanExporter()
-    if named not in {"", "otlp"}:
-        raise SettingsError(f"OTEL_TRACES_EXPORTER: {named} is not one of otlp, console, none")
-    protocol = environment.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environment.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "http/protobuf"
-    if protocol == "grpc":  # imported only where chosen: grpc takes an eighth of a second
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter  # noqa: PLC0415
-
-        return GrpcExporter()
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter  # noqa: PLC0415
-
-    return HttpExporter()

@@ -25,7 +25,9 @@ from gateway.commands.telling import given, told_plainly
 from gateway.demo import definitions
 from gateway.demo.flights import ROWS
 from gateway.demo.load import load, loaded
+from gateway.embedded import definitions as check_definitions
 from gateway.embedded import open_engine
+from gateway.hosting.running import end_when_told
 from gateway.hosting.running import serve as serve_on
 from gateway.settings import Settings, SettingsError
 from gateway.settings import load as load_settings
@@ -135,6 +137,9 @@ def serve(
         if settings.auth_mode == "open":
             click.secho("auth.mode is open: whoever reaches this port reads everything.", fg="red", bold=True, err=True)
         with _listen(settings) as listener:
+            end_when_told()
+            if settings.origin.kind == "embedded":
+                check_definitions(settings)
             _first_start(settings)
             host, port = listener.getsockname()[:2]
             scheme = "http" if settings.server.tls_certificate_file is None else "https"

@@ -43,6 +43,7 @@ from gateway.serving.lean import LeanReads
 from gateway.serving.purging import Change, Purger
 from gateway.serving.querying import WildcardReader
 from gateway.serving.reader import FeatureReader
+from gateway.serving.readiness import Copied, Readiness
 from gateway.serving.recording import Recorder
 from gateway.serving.schemas import Schemas
 from gateway.serving.second_level import SecondLevel
@@ -53,7 +54,7 @@ from gateway.tasks import Tasks
 from gateway.telemetry import Telemetry
 from gateway.web.edge.admission import Admission
 from gateway.web.forwarding import Forwarding
-from gateway.web.metrics.house import AccessCopy, Rooms, rooms_of
+from gateway.web.metrics.house import Rooms, rooms_of
 from gateway.web.metrics.reads import reads_of
 from gateway.web.metrics.siblings import SiblingReports
 from gateway.web.metrics.teller import Metrics
@@ -90,12 +91,10 @@ def furnish(
     lifecycle: Lifecycle,
     guard: GuardedOrigin | None = None,
     forwarder: Forwarder | None = None,
-    copy: AccessCopy | None = None,
+    copied: Copied | None = None,
 ) -> Furnished:
-    """Opens nothing yet but what the settings name wrongly. `guard`: the origin's, and `copy`: access control's, where there is one; only
-    their state is looked at. Raises SettingsError."""
-    from gateway.web.metrics.process import look  # noqa: PLC0415 - what it stands on opens files when it is imported
-
+    """Opens nothing yet but what the settings name wrongly. `guard`: the origin's, and `copied`: the gate's copy of the store of access
+    control, where there is one; only their state is looked at. Raises SettingsError."""
     patience_s, name = settings.deadlines.read_s, settings.origin.kind
     namespaces, policies = Namespaces(), policies_of(settings)
     keeper = open_keeper(settings, policies, clock)
@@ -167,14 +166,17 @@ def furnish(
         clock=clock,
     )
     admission = Admission(settings.server.max_connections, settings.server.max_connections_per_client)
-    rooms = Rooms(counters, store, flights, lag, admission, version("feature-gateway"), name, guard, copy)
-    worker = lifecycle.worker
-    metrics = Metrics(
-        book,
-        [reads_of(book, name), rooms_of(rooms)],
-        look,
-        1 if worker is None else worker.number,
-        None if worker is None else SiblingReports(worker, tasks, counters),
+    rooms = Rooms(counters, store, flights, lag, admission, version("feature-gateway"), name, guard, copied)
+    metrics = open_metrics(book, rooms, lifecycle.worker, tasks)
+    readiness = Readiness(
+        origin,
+        copied,
+        lifecycle,
+        tasks,
+        elsewhere=settings.origin.kind == "tecton" or settings.feature_server.store == "redis",
+        forgiving=settings.server.ready_while_degraded,
+        proven=lambda: schemas.any_known,
+        clock=clock,
     )
     tecton = TectonReads(settings.default_workspace, int(Show.NAMES | Show.DATA_TYPES) if settings.include_names_by_default else 0)
     desk = Desk(gate, schemas, origin, purger, book, patience_s=patience_s)
@@ -197,14 +199,13 @@ def furnish(
         explainer,
         wildcards,
         desk,
-        origin,
+        readiness,
         spelt,
         tecton,
         metrics,
         settings.server.max_body_bytes,
         settings.guard.priority_header,
         rooms.version,
-        lifecycle,
         None if forwarder is None else open_forwarding(settings, forwarder, gate, telemetry, counters, tasks),
         settings.auth.paths if settings.access_store != "none" else None,
         gate.admit_metrics if isinstance(gate, KeyTable) and settings.auth.metrics == "role" else None,
@@ -230,6 +231,19 @@ def furnish(
         await metrics.begin()
 
     return Furnished(house, admission, counters, book, access_log, live, forget, begin, aclose)
+
+
+def open_metrics(book: Book, rooms: Rooms, worker: Worker | None, tasks: Tasks) -> Metrics:
+    """What is told of all that is measured, by this worker and the others."""
+    from gateway.web.metrics.process import look  # noqa: PLC0415 - what it stands on opens files when it is imported
+
+    return Metrics(
+        book,
+        [reads_of(book, rooms.origin), rooms_of(rooms)],
+        look,
+        1 if worker is None else worker.number,
+        None if worker is None else SiblingReports(worker, tasks, rooms.counters),
+    )
 
 
 def open_forwarding(

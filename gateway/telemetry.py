@@ -7,7 +7,8 @@ describes. No attribute ever holds a join key, a feature value, a credential, or
 
 import random
 import re
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -69,6 +70,8 @@ _TRACESTATE = re.compile(
 _LONGEST_STATE, _MOST_STATES = 512, 32
 _SAMPLED_DIGITS = b"13579bdf"
 """The last hex digits of trace flags whose lowest bit, sampled, is set."""
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
+"""Any other is told as `_OTHER` (semantic conventions): its name is the caller's."""
 _random = random.Random()  # noqa: S311 - sampling, not secrecy
 
 
@@ -153,18 +156,18 @@ class Telemetry:
             return traceparent[54] in _SAMPLED_DIGITS
         return _random.random() < self._ratio
 
-    def read_span(self, method: str, route: str, traceparent: bytes | None, start_ns: int) -> Span | None:
-        """The server span of one read, or of a forwarded call, as a child of the caller's. `start_ns`: wall clock."""
+    def read_span(self, method: str, route: str | None, traceparent: bytes | None, start_ns: int) -> Span | None:
+        """The server span of one request, as a child of the caller's. `start_ns`: wall clock."""
         if self._tracer is None:
             return None
         caller = _remote(traceparent)
         return self._tracer.start_span(
-            f"{method} {route}",
+            method if route is None else f"{method} {route}",
             context=trace.set_span_in_context(NonRecordingSpan(caller)) if caller is not None and self._trusting else None,
             kind=SpanKind.SERVER,
             links=[Link(caller)] if caller is not None and not self._trusting else None,
             start_time=start_ns,
-            attributes={"http.request.method": method, "http.route": route},
+            attributes={"http.request.method": method} if route is None else {"http.request.method": method, "http.route": route},
         )
 
     def end_read(self, span: Span, facts: ReadFacts, elapsed_s: float, error: BaseException | None = None) -> None:
@@ -200,6 +203,27 @@ class Telemetry:
             status = self._status(error)
         told = {"http.response.status_code": status, "feature_gateway.request_id": request_ids.current()}
         _end(span, told, error, server_fault=status is not None and (_is_server_fault(status) or isinstance(error, OriginError)))
+
+    def tell_request(
+        self,
+        method: str,
+        route: str | None,
+        headers: Iterable[tuple[bytes, bytes]],
+        request_id: str | None,
+        status: int,
+        elapsed_s: float,
+        error: BaseException | None = None,
+    ) -> None:
+        """The whole span of any other request, if it is sampled, after its answer. `route`: a template; None: it led nowhere."""
+        if self._tracer is None:
+            return
+        traceparent = b", ".join(value for name, value in headers if name == b"traceparent") or None
+        if self.samples(traceparent):
+            known = method if method in _METHODS else "_OTHER"
+            span = self.read_span(known, route, traceparent, time.time_ns() - int(elapsed_s * 1e9))
+            assert span is not None
+            told = {"http.response.status_code": status, "feature_gateway.request_id": request_id}
+            _end(span, told, error, server_fault=_is_server_fault(status))
 
     def _status(self, error: BaseException) -> int:
         return self._status_of(error) if isinstance(error, GatewayError) else 500

@@ -7,7 +7,6 @@ read in a hundred is sampled, and its span exported over OTLP to a receiver in t
 
 import asyncio
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from rich.table import Table
 
 from loadtests import admitting, metering, misses
 from loadtests.drivers import Target, driver_name
-from loadtests.servers import CPUS, measure, running, span_receiver, spread, wait_for
+from loadtests.servers import CPUS, demo, measure, running, span_receiver, spread, wait_for
 
 _SHOW_ALL = {
     "includeNames": True,
@@ -225,25 +224,9 @@ _BEHIND_ASGI = "from gateway import cli; cli.edge = lambda *_: 'httptools'; cli.
 @contextmanager
 def _gateway(receiver_port: int, *, asgi: bool) -> Iterator[tuple[int, int, str]]:
     """The demo, with its cache at a TTL that outlives the run. Its process id, its port and its key."""
-    with tempfile.TemporaryDirectory() as folder:
-        environment = dict(os.environ) | {
-            "FEATURE_GATEWAY_CACHE__TTL_S": "86400",
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{receiver_port}",
-        }
-        start = ["-c", _BEHIND_ASGI] if asgi else ["-m", "gateway"]
-        command = [sys.executable, *start, "demo", "--port", "0", "--data-dir", folder]
-        with running(command, environment) as process:
-            assert process.stdout is not None
-            port = key = None
-            for line in process.stdout:
-                if found := re.match(r"Serving http://127\.0\.0\.1:(\d+) ", line):
-                    port = int(found[1])
-                if found := re.match(r"API key: (\S+)", line):
-                    key = found[1]
-                    break
-            if port is None or key is None:
-                raise click.ClickException("the demo did not start; run `feature-gateway demo` to see why")
-            yield process.pid, port, key
+    exports = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{receiver_port}"}
+    with tempfile.TemporaryDirectory() as folder, demo(Path(folder), exports, ["-c", _BEHIND_ASGI] if asgi else ["-m", "gateway"]) as one:
+        yield one
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """Servers under load: each a process of its own, pinned to one core, and what it costs in CPU time; a receiver for the spans they send."""
 
 import os
+import re
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,6 +36,24 @@ def running(
     finally:
         process.terminate()
         process.wait(timeout=30)
+
+
+@contextmanager
+def demo(folder: Path, environment: Mapping[str, str], start: Sequence[str] = ("-m", "gateway")) -> Iterator[tuple[int, int, str]]:
+    """The gateway's demo with its data in `folder`, its cache at a TTL that outlives the run. Its process id, its port and its key."""
+    whole = dict(os.environ) | {"FEATURE_GATEWAY_CACHE__TTL_S": "86400", **environment}
+    with running([sys.executable, *start, "demo", "--port", "0", "--data-dir", str(folder)], whole) as process:
+        assert process.stdout is not None
+        port = key = None
+        for line in process.stdout:
+            if found := re.match(r"Serving http://127\.0\.0\.1:(\d+) ", line):
+                port = int(found[1])
+            if found := re.match(r"API key: (\S+)", line):
+                key = found[1]
+                break
+        if port is None or key is None:
+            raise click.ClickException("the demo did not start; run `feature-gateway demo` to see why")
+        yield process.pid, port, key
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +98,13 @@ def wait_for(port: int) -> None:
 
 
 class _Receiver(BaseHTTPRequestHandler):
-    """Takes spans over OTLP/HTTP and forgets them."""
+    """Takes spans over OTLP/HTTP and forgets them, or answers with another `status`."""
+
+    status = 200
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        self.send_response(200)
+        self.send_response(self.status)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -90,10 +112,14 @@ class _Receiver(BaseHTTPRequestHandler):
         """Quiet."""
 
 
+class _BusyReceiver(_Receiver):
+    status = 503
+
+
 @contextmanager
-def span_receiver() -> Iterator[int]:
-    """Its port."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Receiver)
+def span_receiver(*, busy: bool = False) -> Iterator[int]:
+    """Its port. `busy`: it answers 503."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _BusyReceiver if busy else _Receiver)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -83,5 +83,5 @@ def test_the_two_commands_are_there_as_typed_and_ci_runs_the_second() -> None:
 
 
 def test_the_files_it_names_exist() -> None:
-    named = set(re.findall(r"`((?:gateway|tests|loadtests|\.ci)/[\w./-]+)`", README))
+    named = set(re.findall(r"`((?:gateway|tests|loadtests|helm|\.ci)/[\w./-]+)`", README))
     assert not [name for name in named if not (ROOT / name).exists()]

@@ -11,8 +11,9 @@ from gateway.access.sealing import Sealer, new_kek, parse_kek
 from gateway.access.store.database import Database
 from gateway.administering import open_file
 from gateway.errors import Sealed
-from gateway.sealing_keys import KEK_FILE, kek_file, keks_of, open_sealer
+from gateway.sealing_keys import AGAIN_S, KEK_FILE, Seldom, kek_file, keks_of, open_sealer
 from gateway.settings import Settings, SettingsError, checked
+from tests.harness.clock import Clock
 from tests.harness.vaults import open_vault
 
 FIRST, SECOND = new_kek(), new_kek()
@@ -94,3 +95,22 @@ def test_settings_that_contradict_themselves_are_refused(tmp_path: Path, auth: d
     with pytest.raises(SettingsError, match=r"auth\.kek") as refused:
         settings(tmp_path, **auth)
     assert FIRST not in str(refused.value)
+
+
+def test_while_secrets_are_sealed_the_log_says_so_no_more_than_once_a_minute(
+    tmp_path: Path, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    sealer = open_sealer(settings(tmp_path, kek_file=tmp_path / "absent"), database)
+    for _ in range(5):
+        with pytest.raises(Sealed):
+            sealer.seal(b"value", b"here")
+    assert len(caplog.records) == 1
+
+
+def test_what_is_said_seldom_is_said_again_after_a_minute_and_other_things_at_once() -> None:
+    clock, told = Clock(), list[str]()
+    tell = Seldom(told.append, clock)
+    for what, after_s in (("one", 0), ("one", AGAIN_S - 1), ("two", 0), ("one", 1), ("two", 0), ("one", 1)):
+        clock.advance(after_s)
+        tell(what)
+    assert told == ["one", "two", "one"]

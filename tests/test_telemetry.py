@@ -1,27 +1,20 @@
-"""Spans: whose child, when at all, saying what, and really arriving at a collector."""
+"""Spans: whose child, when at all, and saying what."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import ConsoleSpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from gateway.app import span_exporter
-from gateway.demo import definitions
 from gateway.errors import OriginUnavailable
-from gateway.settings import SettingsError
 from gateway.telemetry import ATTRIBUTES, Sampling
 from tests.doors.flights import KEYS, NAMED, V1, V2, named, read_named, tecton, tecton_batch
-from tests.harness.clock import wait_until
 from tests.harness.cluster import ALICE, BOB, SLO, Act, Cluster, html
-from tests.harness.collector import Collector
-from tests.harness.houses import House, cluster_settings, demo_settings, open_house
-from tests.harness.processes import Command, plain_environment
+from tests.harness.houses import OPERATOR, House, cluster_settings, demo_settings, open_house
+from tests.harness.offices import open_offices
 from tests.serving.payments import FRAUD, payment
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -258,91 +251,82 @@ def test_every_attribute_that_spans_carry_is_in_the_table_and_every_one_of_the_t
     assert seen == set(ATTRIBUTES)
 
 
-def test_metadata_ingest_and_operations_have_no_span(demo: House) -> None:
-    for path in (f"{V2}/metadata", f"{NAMED}/schema", "/livez", "/readyz", "/openapi.json", "/docs"):
+def test_operations_have_no_span(demo: House) -> None:
+    for path in ("/livez", "/readyz", "/openapi.json", "/docs"):
         assert demo.client.get(path, headers={"traceparent": SAMPLED}).status_code == 200
+    assert demo.client.post("/livez", headers={"traceparent": SAMPLED}).status_code == 405
     assert demo.spans() == []
 
 
-@pytest.mark.parametrize(
-    "environment",
-    [{}, {"OTEL_TRACES_EXPORTER": "none"}, {"OTEL_SDK_DISABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}],
-)
-def test_nothing_is_exported_where_nobody_is_named_to_receive_it(environment: dict[str, str]) -> None:
-    assert span_exporter(environment) is None
+def test_metadata_ingest_and_purges_have_a_span_each_with_the_routes_template(demo: House) -> None:
+    service = "/v1/workspaces/{workspace}/feature-services/{feature_service}"
+    with demo.as_caller(OPERATOR) as operator:
+        for method, path, status in (
+            ("GET", f"{V2}/metadata", 200),
+            ("POST", f"{V1[0]}/metadata", 400),
+            ("GET", f"{NAMED}/schema", 200),
+            ("POST", "/ingest", 400),
+            ("POST", f"{NAMED}/features:purge", 200),
+            ("POST", "/v1/features:purge", 400),
+        ):
+            reply = operator.request(method, path, content=b"{}", headers={"traceparent": SAMPLED, "X-Request-Id": "mine"})
+            assert reply.status_code == status, reply.text
+    spans = demo.spans()
+    assert [span.name for span in spans] == [
+        "GET /api/v2/workspaces/{workspace}/feature-services/{feature_service}/metadata",
+        "POST /api/v1/feature-service/metadata",
+        f"GET {service}/schema",
+        "POST /ingest",
+        f"POST {service}/features:purge",
+        "POST /v1/features:purge",
+    ]
+    for span, status in zip(spans, (200, 400, 200, 400, 200, 400), strict=True):
+        told = attributes(span)
+        assert (span.kind, ids(span)[0], ids(span)[2]) == (SpanKind.SERVER, TRACE, PARENT)
+        assert (told["http.response.status_code"], told["feature_gateway.request_id"]) == (status, "mine")
+        assert told.get("feature_gateway.fault") == (None if status == 200 or told["http.route"] == "/ingest" else "caller")
+        assert set(told) <= set(ATTRIBUTES)
+        assert span.end_time is not None
+        assert span.start_time is not None
+        assert 0 < span.end_time - span.start_time < 1e10
 
 
-def test_spans_can_be_printed(environment: None) -> None:
-    del environment
-    assert isinstance(span_exporter({"OTEL_TRACES_EXPORTER": "console"}), ConsoleSpanExporter)
+def test_a_path_that_leads_nowhere_and_a_method_of_the_callers_own_are_not_told(demo: House) -> None:
+    assert demo.client.request("CANARY", "/canary/path").status_code == 404
+    [span] = demo.spans()
+    assert span.name == "_OTHER"
+    assert attributes(span)["error.type"] == "UnknownRoute"
+    assert "canary" not in span.to_json().lower()
 
 
-@pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
-        monkeypatch.delenv(name, raising=False)
+def test_an_outage_is_told_in_the_span_of_metadata(demo: House) -> None:
+    demo.origin.metadata_fails = [OriginUnavailable("down")]
+    assert demo.client.get(f"{NAMED}/schema").status_code == 503
+    [span] = demo.spans()
+    told = attributes(span)
+    assert (told["error.type"], told["feature_gateway.fault"]) == ("OriginUnavailable", "origin")
+    assert span.status.status_code is StatusCode.ERROR
 
 
-@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf", None])
-def test_the_exporters_protocol_is_chosen_by_the_standard_variable(environment: None, protocol: str | None) -> None:
-    del environment
-    chosen = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
-    exporter = span_exporter(chosen if protocol is None else chosen | {"OTEL_EXPORTER_OTLP_PROTOCOL": protocol})
-    assert exporter is not None
-    assert (".grpc." in type(exporter).__module__) is (protocol == "grpc")
-    exporter.shutdown()
+def test_other_requests_are_sampled_as_reads_are(demo_dir: Path) -> None:
+    with open_house(demo_settings(demo_dir, telemetry={"sample_ratio": 0})) as house:
+        assert house.client.get(f"{NAMED}/schema").status_code == 200
+        assert house.client.get(f"{NAMED}/schema", headers={"traceparent": UNSAMPLED}).status_code == 200
+        assert house.spans() == []
+        assert house.client.get(f"{NAMED}/schema", headers=[("traceparent", SAMPLED)] * 2).status_code == 200
+        assert house.spans() == []
+        assert house.client.get(f"{NAMED}/schema", headers={"traceparent": SAMPLED}).status_code == 200
+        assert len(house.spans()) == 1
 
 
-def test_an_exporter_that_is_not_known_is_a_mistake_in_the_settings() -> None:
-    with pytest.raises(SettingsError, match="OTEL_TRACES_EXPORTER: zipkin is not one of otlp, console, none"):
-        span_exporter({"OTEL_TRACES_EXPORTER": "zipkin"})
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    with Collector() as collector:
-        yield collector
-
-
-def serving(folder: Path, data_dir: Path, **variables: str) -> Command:
-    environment = plain_environment(
-        FEATURE_GATEWAY_AUTH__MODE="open",
-        FEATURE_GATEWAY_FEATURE_SERVER__DEFINITIONS="gateway.demo.definitions:REPOSITORY",
-        FEATURE_GATEWAY_FEATURE_SERVER__AS_OF=definitions.AS_OF,
-        FEATURE_GATEWAY_TELEMETRY__SAMPLE_RATIO="1",
-        **variables,
-    )
-    return Command(folder, "serve", "--port", "0", "--data-dir", str(data_dir), environment=environment)
-
-
-def test_spans_arrive_at_a_collector(demo_copy: Path, tmp_path: Path, collector: Collector) -> None:
-    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_SERVICE_NAME": "features-of-ours", "OTEL_BSP_SCHEDULE_DELAY": "50"}
-    with serving(tmp_path / "served", demo_copy, **variables) as process:
-        reply = httpx.post(f"{process.url}{NAMED}/features", json=named(), headers={"traceparent": SAMPLED})
-        assert reply.status_code == 200
-        wait_until(lambda: len(collector.spans) == 2, "two spans")
-    fetch, server = sorted(collector.spans, key=lambda span: span.kind, reverse=True)
-    assert server.trace_id.hex() == TRACE
-    assert server.parent_span_id.hex() == PARENT
-    assert fetch.parent_span_id == server.span_id
-    assert collector.service_names == {"features-of-ours"}
-    assert {pair.key for span in collector.spans for pair in span.attributes} <= set(ATTRIBUTES)
-    sent = b"".join(request.body for request in collector.requests)
-    assert b"flight_delay" in sent
-    for value in KEYS.values():
-        assert value.encode() not in sent.replace(b"planned_flight", b"")
-
-
-def test_what_waits_to_be_sent_is_sent_when_the_gateway_stops(demo_copy: Path, tmp_path: Path, collector: Collector) -> None:
-    variables = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{collector.url}/v1/traces", "OTEL_BSP_SCHEDULE_DELAY": "3600000"}
-    with serving(tmp_path / "served", demo_copy, **variables) as process:
-        assert httpx.post(f"{process.url}{NAMED}/features", json=named()).status_code == 200
-        assert collector.spans == []
-    assert len(collector.spans) == 2
-
-
-def test_a_collector_that_is_away_disturbs_no_read(demo_copy: Path, tmp_path: Path, collector: Collector) -> None:
-    collector.stop()
-    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "10", "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
-    with serving(tmp_path / "served", demo_copy, **variables) as process:
-        assert [httpx.post(f"{process.url}{NAMED}/features", json=named()).status_code for _ in range(5)] == [200] * 5
+def test_administrative_requests_have_a_span_that_names_nobody(demo_dir: Path, tmp_path: Path) -> None:
+    with open_offices(demo_dir, tmp_path, ("root", "admin")) as (house, keys), house.as_caller(keys["root"]) as root:
+        assert root.post("/api/v1/metadata-service/create-service-account", json={"name": "c4n4ry"}).status_code == 200
+        assert root.get("/api/scim/v2/Users/c4n4ry").status_code == 404
+        spans = house.spans()
+    assert [(span.name, attributes(span)["http.response.status_code"]) for span in spans] == [
+        ("POST /api/v1/metadata-service/create-service-account", 200),
+        ("GET /api/scim/v2/Users/{id}", 404),
+    ]
+    told = "".join(span.to_json() for span in spans)
+    assert not [secret for secret in ("c4n4ry", "sa-root", keys["root"]) if secret in told]

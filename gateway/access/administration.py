@@ -16,6 +16,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from gateway.access import audit
+from gateway.access.denials import Denials
 from gateway.access.principals import Actor, Principal, PrincipalKind
 from gateway.access.roles import NOBODY, SHELL, Action, Resource, Standing, may
 from gateway.access.standings import standing_of
@@ -57,7 +58,8 @@ Work = Callable[[Act], T]
 
 
 class Administration:
-    """`wall_s`: the time of day, in seconds since 1970. `changed` is awaited after every act that changed who may do what."""
+    """`wall_s`: the time of day, in seconds since 1970. `changed` is awaited after every act that changed who may do what. `denials`: which
+    denied acts are written down; None: all."""
 
     def __init__(
         self,
@@ -65,10 +67,12 @@ class Administration:
         *,
         wall_s: Callable[[], float] = time.time,
         changed: Callable[[], Awaitable[None]] | None = None,
+        denials: Denials | None = None,
     ) -> None:
         self.database = database
         self.changed = changed
         self._wall_s = wall_s
+        self._denials = denials
 
     async def act(self, actor: Actor, action: Action, target: str, work: Work[T], *, changes_access: bool = True) -> T:
         """What the work returns, once it is committed. `action` and `target` are what the audit log says; `changes_access`: whether who
@@ -109,8 +113,13 @@ class Administration:
         return done
 
     def _refused(self, session: Session, actor: Actor, action: Action, target: str, why: type[GatewayError]) -> None:
-        outcome = audit.DENIED if issubclass(why, PermissionDenied | Unseen) else audit.REFUSED
-        audit.write(session, self._now_us(), actor, action, target, outcome, why.__name__)
+        if not issubclass(why, PermissionDenied | Unseen):
+            audit.write(session, self._now_us(), actor, action, target, audit.REFUSED, why.__name__)
+            return
+        omitted = 0 if self._denials is None else self._denials.admit(actor, action)
+        if omitted is not None:
+            detail = f"{why.__name__}; {omitted:,} before it are not written down" if omitted else why.__name__
+            audit.write(session, self._now_us(), actor, action, target, audit.DENIED, detail)
 
     def _begin(self, session: Session, actor: Actor) -> Act:
         if actor.principal is None:

@@ -29,7 +29,8 @@ Reading = Callable[[Session], Callable[[], None]]
 
 class DirectoryCopy:
     """`max_age_s` None: what was read last counts until something else can be read. `wall_s`: the time of day, in seconds since 1970.
-    `beside`: what else is copied, as of the same moment, whenever the store's revision is another."""
+    `beside`: what else is copied, as of the same moment, whenever the store's revision is another. `up`: the store could be read when it
+    was last looked at. `lapsed`: the copy is too old to count."""
 
     def __init__(
         self,
@@ -54,14 +55,13 @@ class DirectoryCopy:
         self._reading = asyncio.Lock()
         self._asked = 0
         self._answered = 0
-        self._told = False
-        self.reachable = False
-        """Whether the store could be read when it was last asked."""
+        self.up = True
+        self.lapsed = False
 
     @property
-    def read_at_s(self) -> float:
-        """As of when the copy is, on its clock."""
-        return self._like_s
+    def age_s(self) -> float:
+        """For how long the store may have said something else."""
+        return self._clock() - self._like_s
 
     async def refresh(self) -> None:
         """Have the gate say what the store says now, or later. Raises AccessUnavailable."""
@@ -77,7 +77,7 @@ class DirectoryCopy:
                     adopt()
                 self._gate.adopt(directory)
             self._revision, self._like_s, self._answered = directory.revision, began_s, answers
-            self.reachable = True
+            self.lapsed = False
 
     async def follow(self, every_s: float) -> None:
         """Runs for ever: what other processes change is known here within `every_s`, and however long a reading takes."""
@@ -97,7 +97,7 @@ class DirectoryCopy:
         except (AccessUnavailable, TimeoutError):
             self._miss()
         else:
-            self._told, self.reachable = False, True
+            self.up = True
             if began_s - self._flushed_s >= FLUSH_EVERY_S:
                 await self.flush()
 
@@ -124,13 +124,12 @@ class DirectoryCopy:
         return left_s if left_s > 0 else self._max_age_s
 
     def _miss(self) -> None:
-        self.reachable = False
-        if not self._told:
+        if self.up:
             logger.warning("The store of access control cannot be read: keys and roles are as they were last known")
-        self._told = True
-        if self._max_age_s is not None and self._clock() - self._like_s >= self._max_age_s and self._revision is not None:
+        self.up = False
+        if self._max_age_s is not None and self.age_s >= self._max_age_s and self._revision is not None:
             logger.error("The store of access control could not be read for %g s: its keys are refused", self._max_age_s)
-            self._revision = None
+            self._revision, self.lapsed = None, True
             self._gate.lapse()
 
 

@@ -51,11 +51,15 @@ def status(data_dir: Path | None, config: Path | None) -> None:
     """How much is sealed, under which key, and whether all of it opens. Exit status 1 where it does not."""
     from gateway.access.rekeying import survey  # noqa: PLC0415
     from gateway.access.sealing import Sealer  # noqa: PLC0415
+    from gateway.access.vault import has_begun  # noqa: PLC0415
     from gateway.sealing_keys import keks_of  # noqa: PLC0415
 
     with told_plainly():
         settings = store_settings(config, data_dir)
         with _opened(settings) as database:
+            if not has_begun(database):
+                click.echo("Nothing was ever sealed here.")
+                return
             sealer = Sealer(keks_of(settings))
             _tell(database.transact(lambda session: survey(session, sealer), writes=False), sealer.kek_ids)
 

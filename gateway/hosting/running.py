@@ -22,11 +22,16 @@ CLOSING_S = 20.0
 _OTHER_FILES = 512
 
 
+def end_when_told() -> None:
+    """Before there is anything to drain: SIGTERM ends the process at once, with status 0."""
+    signal.signal(signal.SIGTERM, _leave_early)
+
+
 def serve(settings: Settings, listener: socket.socket, started: Callable[[], None], load: Load | None = None) -> None:
     """Returns, or ends the process with the status of a worker that could not begin. `load`: the settings as they are told now, for SIGHUP;
     None: that ends the process, as it does any other. Raises what `create_app` raises."""
     chosen, reloads = settings.server, Reloads(settings, load)
-    signal.signal(signal.SIGTERM, _leave_early)
+    end_when_told()
     if load is not None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # until there is somebody to act on it
     logs = Logs(settings.log)

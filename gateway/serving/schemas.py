@@ -56,6 +56,11 @@ class Schemas:
         self._fetching: dict[tuple[ServiceRef, bytes], asyncio.Task[Plan]] = {}
         self._generation = 0
 
+    @property
+    def any_known(self) -> bool:
+        """Whether the origin has told of any feature service, and what it told still counts."""
+        return bool(self._entries)
+
     def forget(self) -> None:
         """The origin serves other definitions now: no plan of the old ones is served or kept any longer, those on their way included."""
         self._generation += 1

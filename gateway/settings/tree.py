@@ -34,6 +34,11 @@ class Server(_Section):
         le=3_600,
         description="After SIGTERM: how long everything is still served, for load balancers to see that `/readyz` is red.",
     )
+    ready_while_degraded: bool = Field(
+        default=True,
+        description="Whether `/readyz` stays 200, and says `degraded`, while a feature store elsewhere that was there once, or the store "
+        "of access control, is lost. `false`: it is 503.",
+    )
     shutdown_grace_s: float = Field(
         30.0, ge=0, le=3_600, description="After that: how long requests under way may take; what then is left is told 503."
     )

@@ -6,16 +6,14 @@ from collections.abc import Callable
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from gateway.errors import Draining
 from gateway.features import ServiceRef
-from gateway.lifecycle import Lifecycle
-from gateway.origins.base import Origin
 from gateway.serving.desk import DecodePurge, Desk
 from gateway.serving.doors import Door, QueryDoor, Staleness
 from gateway.serving.explaining import Explainer
 from gateway.serving.plan import Plan
 from gateway.serving.querying import QueryCall, WildcardReader
 from gateway.serving.reader import Call, FeatureReader
+from gateway.serving.readiness import Readiness
 from gateway.web.exchange import DOOR, READ, STARTED, answer, answer_json, begin, id_headers, read_body, read_headers, read_priority
 from gateway.web.problems import JSON, Headers
 from gateway.wire.metadata import named_schema, tecton_metadata
@@ -212,18 +210,15 @@ class Live:
 
 
 class Ready:
-    """`/readyz`: reads can be answered now, as the origin and its stores say themselves. Raises what they raise, and Draining as soon as
-    the process is told to end."""
+    """`/readyz`: whether this process is to be sent reads, and what it is without. Raises what speaks against it."""
 
-    def __init__(self, origin: Origin, lifecycle: Lifecycle) -> None:
-        self._origin = origin
-        self._lifecycle = lifecycle
+    def __init__(self, readiness: Readiness) -> None:
+        self._readiness = readiness
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        if self._lifecycle.draining:
-            raise Draining
-        await self._origin.ready()
-        await answer_json(scope, send, b'{"status":"ready"}')
+        lost = await self._readiness.lost()
+        told = {"status": "degraded" if lost else "ready", **dict.fromkeys(lost, "unavailable")}
+        await answer_json(scope, send, msgspec.json.encode(told))
 
 
 class Document:

@@ -17,6 +17,8 @@ TELL = "feature_gateway.tell"
 """In the scope of a request whose door tells errors in a way of its own: what spells them, as `problems.answer` does."""
 READ = "read"
 """Such a door: reads are noted where they are made."""
+PASSED_ON = "forwarded"
+"""Such a door: these requests have their spans where they are passed on."""
 _ID = "feature_gateway.request_id"
 _SENT = "feature_gateway.request_id_sent"
 _ASKED_ABOUT = frozenset({429, 500, 502, 503, 504})
@@ -33,6 +35,12 @@ def begin(scope: Scope, request_id: str | None = None, *, door: str | None = Non
         own = request_ids.taken(sent[0]) if len(sent) == 1 else None
         scope[_ID], scope[_SENT] = own or request_id or request_ids.made(), own is not None
         request_ids.assume(scope[_ID])
+
+
+def id_of(scope: Scope) -> str | None:
+    """The request's id, once it has one."""
+    given: str | None = scope.get(_ID)
+    return given
 
 
 def id_headers(scope: Scope, status: int) -> Headers:

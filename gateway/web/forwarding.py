@@ -26,7 +26,7 @@ from gateway.origins.hygiene import Header, content_length, passed_on
 from gateway.origins.targets import FORWARDED, OAUTH, Group, Targets, whole
 from gateway.tasks import Tasks
 from gateway.telemetry import Telemetry
-from gateway.web.exchange import STARTED, STATUS, begin, read_headers
+from gateway.web.exchange import PASSED_ON, STARTED, STATUS, begin, read_headers
 
 _BASIC = re.compile(rb"(?i:basic) +[A-Za-z0-9+/._~\-]{1,8192}=*")
 _NOT_LENT = (
@@ -78,7 +78,7 @@ class Forwarding:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begin(scope, door="forwarded")
+        begin(scope, door=PASSED_ON)
         path = scope.get("raw_path") or quote(scope["path"]).encode("ascii")
         group, route = self._targets.find(path)
         if scope["method"] not in group.methods:

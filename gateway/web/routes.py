@@ -21,13 +21,12 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.errors import UnknownRoute
-from gateway.lifecycle import Lifecycle
-from gateway.origins.base import Origin
 from gateway.serving.desk import DecodePurge, Desk
 from gateway.serving.doors import Doors
 from gateway.serving.explaining import Explainer
 from gateway.serving.querying import WildcardReader
 from gateway.serving.reader import FeatureReader
+from gateway.serving.readiness import Readiness
 from gateway.settings import Paths
 from gateway.web.docs import docs_routes
 from gateway.web.endpoints import (
@@ -66,14 +65,13 @@ class House:
     explainer: Explainer
     wildcards: WildcardReader
     desk: Desk
-    origin: Origin
+    readiness: Readiness
     doors: Doors
     tecton: TectonReads
     metrics: Metrics
     max_body_bytes: int
     priority_header: str | None
     version: str
-    lifecycle: Lifecycle
     forwarding: Forwarding | None = None
     """Before a cluster: the door to its other endpoints."""
     administered: Paths | None = None
@@ -107,21 +105,21 @@ class Directory:
 
     def __init__(self, router: Router) -> None:
         self._router = router.app
-        self._exact: dict[tuple[str, str], ASGIApp] = {}
+        self._exact: dict[tuple[str, str], Route] = {}
         for route in router.routes:
             if isinstance(route, Route) and not route.param_convertors:
                 for method in route.methods or ():
-                    self._exact.setdefault((method, route.path), route.app)
+                    self._exact.setdefault((method, route.path), route)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Hands back what the endpoint hands back: one coroutine less on every request."""
         if _AMBIGUOUS.search(scope.get("raw_path") or b""):
             raise UnknownRoute
-        app = self._exact.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
-        if app is None:
+        route = self._exact.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        if route is None:
             return self._router(scope, receive, send)
-        scope["path_params"] = {}
-        return app(scope, receive, send)
+        scope["route"], scope["path_params"] = route, {}
+        return route.app(scope, receive, send)
 
 
 def routes(house: House) -> Sequence[BaseRoute]:
@@ -169,7 +167,7 @@ def routes(house: House) -> Sequence[BaseRoute]:
         purge(f"{WORKSPACE}/features:purge", workspace_purge),
         purge("/v1/features:purge", whole_purge),
         Route("/livez", Live(), methods=["GET"]),
-        Route("/readyz", Ready(house.origin, house.lifecycle), methods=["GET"]),
+        Route("/readyz", Ready(house.readiness), methods=["GET"]),
         Route("/metrics", scrape(Format.TEXT), methods=["GET"]),
         Route("/openapi.json", Document(told), methods=["GET"]),
         *docs_routes(),

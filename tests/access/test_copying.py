@@ -73,15 +73,14 @@ async def test_what_another_process_changes_is_known_after_the_next_look(copied:
 
 
 async def test_it_says_whether_the_store_answers_and_how_old_it_is(copied: Copied) -> None:
-    assert not copied.copy.reachable
     await copied.copy.refresh()
-    assert (copied.copy.reachable, copied.copy.read_at_s) == (True, copied.clock())
+    assert (copied.copy.up, copied.copy.age_s) == (True, 0.0)
     mend = break_store(copied.database)
     await copied.turn(5.0)
-    assert (copied.copy.reachable, copied.copy.read_at_s) == (False, copied.clock() - 5.0)
+    assert (copied.copy.up, copied.copy.age_s) == (False, 5.0)
     mend()
     await copied.turn()
-    assert (copied.copy.reachable, copied.copy.read_at_s) == (True, copied.clock())
+    assert (copied.copy.up, copied.copy.age_s) == (True, 0.0)
 
 
 async def test_a_store_that_was_put_back_is_copied_as_it_is_now(copied: Copied) -> None:
@@ -113,11 +112,13 @@ async def test_while_the_store_cannot_be_read_what_was_read_last_counts(copied: 
     for _ in range(3):
         await copied.turn(after_s=1e6)
     assert copied.reads(key)
+    assert (copied.copy.up, copied.copy.lapsed, copied.copy.age_s) == (False, False, 3e6)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     with pytest.raises(AccessUnavailable):
         await copied.copy.refresh()
     mend()
     await copied.turn()
+    assert (copied.copy.up, copied.copy.age_s) == (True, 0.0)
     mend = break_store(copied.database)
     await copied.turn()
     assert len(caplog.records) == 2
@@ -135,10 +136,12 @@ async def test_but_no_longer_than_it_may(database: Database, caplog: pytest.LogC
         await copied.turn()
         with pytest.raises(AccessUnavailable):
             copied.reads(key)
+        assert (copied.copy.up, copied.copy.lapsed) == (False, True)
     assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]
     mend()
     await copied.turn()
     assert copied.reads(key)
+    assert (copied.copy.up, copied.copy.lapsed) == (True, False)
 
 
 async def test_a_store_that_hangs_is_waited_for_no_longer_than_the_copy_may_be_old(

@@ -144,6 +144,13 @@ def test_status_tells_of_a_key_that_is_not_there_and_of_what_does_not_open(tmp_p
     assert not (tmp_path / KEK_FILE).exists()
 
 
+def test_status_of_a_store_in_which_nothing_was_ever_sealed_finds_nothing_wrong(tmp_path: Path) -> None:
+    with closing(open_file(tmp_path)) as database:
+        database.migrate()
+    told = run("status", "--data-dir", tmp_path)
+    assert (told.exit_code, told.stdout, told.stderr) == (0, "Nothing was ever sealed here.\n", "")
+
+
 @pytest.mark.parametrize("command", ["status", "rotate-kek"])
 def test_without_a_store_it_says_what_is_missing(tmp_path: Path, command: str) -> None:
     absent = run(command, "--data-dir", tmp_path)

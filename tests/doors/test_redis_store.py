@@ -10,6 +10,7 @@ import pytest
 from gateway.app import create_app
 from gateway.demo.definitions import SOURCE, WORKSPACE
 from gateway.demo.flights import read_flights
+from gateway.serving.readiness import FRESH_S
 from gateway.settings import SettingsError, checked
 from tests.doors.flights import KEYS, NAMED, OTHER_KEYS, V1, named, problem, tecton
 from tests.harness.houses import WRITER, House, demo_settings, open_house
@@ -75,11 +76,12 @@ def test_a_store_that_goes_away_is_a_typed_503_and_comes_back(tmp_path: Path) ->
         server.kill()
         with house.as_caller(WRITER) as writer:
             assert problem(house.client.post(f"{NAMED}/features", json=named()))[:2] == (503, 14)
-            assert house.client.get("/readyz").status_code == 503
+            assert house.client.get("/readyz").json() == {"status": "degraded", "origin": "unavailable"}
             refused = writer.post("/ingest", content=body)
             assert (refused.status_code, "requestError" in refused.json()) == (503, True)
             server.start()
-            assert house.client.get("/readyz").status_code == 200
+            house.clock.advance(FRESH_S)
+            assert house.client.get("/readyz").json() == {"status": "ready"}
             assert house.client.post(f"{NAMED}/features", json=named()).status_code == 200
             assert writer.post("/ingest", content=body).status_code == 200
 

@@ -42,3 +42,12 @@ def test_workers_make_one_admin_and_all_know_when_its_key_is_good_no_longer(clus
             assert status_of(one.ask(post(READ, payment(), authorization(own)))) == 200
         assert again.stdout.startswith("Serving on ")
         assert own not in again.stdout + again.stderr
+
+
+def test_no_admin_is_made_where_there_is_nothing_to_serve(tmp_path: Path) -> None:
+    """Its key would be shown by a start that came to nothing, and never again."""
+    started = CliRunner().invoke(main, ["serve", "--port", "0", "--data-dir", str(tmp_path)])
+    assert started.exit_code == 2
+    assert "no feature definitions are in force" in started.stderr
+    assert started.stdout == ""
+    assert list(tmp_path.iterdir()) == []

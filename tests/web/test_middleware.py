@@ -9,8 +9,12 @@ from gateway.access_log import AccessLog
 from gateway.lifecycle import Lifecycle
 from gateway.measures.book import Book
 from gateway.settings import Log
+from gateway.telemetry import Sampling, Telemetry
 from gateway.web.exchange import answer_json
 from gateway.web.middleware import Problems
+from gateway.web.problems import status_of
+
+UNTRACED = Telemetry(None, Sampling(0.0), 1.0, status_of)
 
 
 async def cancelled(scope: Scope, _: Receive, send: Send) -> None:
@@ -29,7 +33,7 @@ async def told(path: str, *, draining: bool) -> list[Message]:
     async def receive() -> Message:
         return {"type": "http.disconnect"}
 
-    problems = Problems(cancelled, lifecycle, Book(), AccessLog(Log()))
+    problems = Problems(cancelled, lifecycle, Book(), AccessLog(Log()), UNTRACED)
     await problems({"type": "http", "method": "POST", "path": path, "headers": []}, receive, send)
     return sent
 

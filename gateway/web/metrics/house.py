@@ -1,28 +1,18 @@
 """What is told of the house beside its reads: counters, cache, flights, guard, event loop, connections, the copy of access control."""
 
 import platform
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from gateway.cache.flights import Flights
 from gateway.cache.store import FragmentStore
 from gateway.counters import MEANINGS, RESULTS, Counters
 from gateway.hosting.lag import LoopLag
 from gateway.origins.guard.origin import GuardedOrigin
+from gateway.serving.readiness import Copied
 from gateway.web.edge.admission import Admission
 from gateway.web.metrics.told import Tell, Told
-
-
-class AccessCopy(Protocol):
-    """The gate's copy of the store of who may do what. `read_at_s`: as of when it is; on the clock of `time.monotonic`."""
-
-    @property
-    def reachable(self) -> bool: ...
-
-    @property
-    def read_at_s(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +27,10 @@ class Rooms:
     version: str
     origin: str
     guard: GuardedOrigin | None = None
-    copy: AccessCopy | None = None
+    copy: Copied | None = None
 
 
-def rooms_of(rooms: Rooms, clock: Callable[[], float] = time.monotonic) -> Tell:
+def rooms_of(rooms: Rooms) -> Tell:
     def tell(told: Told) -> Iterable[None]:
         _tell_counters(told, rooms.counters)
         told.number("cache_bytes", rooms.store.size_bytes)
@@ -54,8 +44,8 @@ def rooms_of(rooms: Rooms, clock: Callable[[], float] = time.monotonic) -> Tell:
         _tell_guard(told, rooms.guard)
         told.number("connections", rooms.admission.connections)
         if rooms.copy is not None:
-            told.number("access_store_up", int(rooms.copy.reachable))
-            told.number("access_copy_age_seconds", clock() - rooms.copy.read_at_s)
+            told.number("access_store_up", int(rooms.copy.up))
+            told.number("access_copy_age_seconds", rooms.copy.age_s)
         told.number("build_info", 1, rooms.version, platform.python_version(), rooms.origin)
         return ()
 

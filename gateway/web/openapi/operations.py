@@ -27,14 +27,29 @@ def _livez() -> Node:
     return operation("livez", tag=_TAG, summary="Whether the process runs", security=ANYONE, responses={"200": {"description": "It does."}})
 
 
+_READINESS: Node = {
+    "type": "object",
+    "required": ["status"],
+    "properties": {
+        "status": {"enum": ["ready", "degraded"]},
+        "origin": {"const": "unavailable", "description": "Only what is at hand can be served."},
+        "access": {"const": "unavailable", "description": "Keys and roles are as they were last known."},
+    },
+}
+
+
 def _readyz() -> Node:
     return operation(
         "readyz",
         tag=_TAG,
         summary="Whether reads can be answered now",
-        description="Really asks the feature store. Not ready any more once the process was told to end.",
+        description=(
+            "Asks the feature store, at most once a second. A store elsewhere that was there once and is lost leaves the gateway ready, as "
+            "`degraded`, and so does the store of access control while what was read of it last counts; see "
+            "`server.ready_while_degraded`. Not ready any more once the process was told to end."
+        ),
         security=ANYONE,
-        responses={"200": {"description": "They can."}} | problem_refs((503,)),
+        responses={"200": {"description": "They can.", "content": {"application/json": {"schema": _READINESS}}}} | problem_refs((503,)),
     )
 
 
