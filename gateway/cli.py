@@ -246,7 +246,7 @@ def _serve(settings: Settings, listener: socket.socket, told: str, load: Callabl
 def _welcome(url: str, key: str) -> str:
     """What to paste: one read, on the named door and through the official client."""
     return f"""
-Serving {url} as of {definitions.AS_OF}    docs: {url}/docs
+Serving {url} as of {definitions.AS_OF}    docs: {url}/docs    console: {url}/console
 
 API key: {key}
 

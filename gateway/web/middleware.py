@@ -21,8 +21,9 @@ _OPERATIONS, _UNKNOWN = "operations", "unknown"
 """Doors of requests that name none: probes, documents, and paths that lead nowhere."""
 _FAILED = "feature_gateway.failed"
 """In the scope of a request: the error that it was answered with."""
-_UNTRACED = frozenset({_OPERATIONS, PASSED_ON})
-"""Doors whose requests have no span, or have one of their own: probes and documents, and what is passed on to the cluster."""
+_UNTRACED = frozenset({_OPERATIONS, PASSED_ON, "console"})
+"""Doors whose requests have no span, or have one of their own: probes and documents, what is passed on to the cluster, and pages that ask
+again every two seconds."""
 logger = logging.getLogger(__name__)
 
 

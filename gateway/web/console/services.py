@@ -76,7 +76,7 @@ class Services:
         read = await asyncio.to_thread(services_of, look.reports)
         figures = next((one for one in read if (one.workspace, one.name) == (workspace, name)), None)
         plan = await self._plan(visitor, ServiceRef(workspace, name))
-        if plan is None and figures is None and ServiceRef(workspace, name) not in self._known():
+        if plan is None and figures is None and not self._own_key and ServiceRef(workspace, name) not in self._known():
             raise NotFound("No feature service of this name was read.")
         body = await self._pages.make(
             "service.html",

@@ -16,6 +16,7 @@ from gateway.app import Seams, create_app
 from gateway.lifecycle import Lifecycle, Worker
 from gateway.settings import checked
 from gateway.web.assets import STATIC
+from gateway.web.console.door import set_cookie
 from tests.doors.flights import named
 from tests.harness.clock import wait_until
 from tests.harness.cluster import Cluster
@@ -74,6 +75,10 @@ def test_a_key_is_answered_with_a_session(console: Console) -> None:
         assert console.keys["seer"] not in cookie
         assert browser.get("/console").status_code == 200
         assert "seer" in texts(browser.get("/console").text)
+
+
+def test_over_tls_the_cookie_stays_there() -> None:
+    assert set_cookie("x", 60, secure=True)[1].endswith(b"; HttpOnly; SameSite=Strict; Secure")
 
 
 def test_signing_out_takes_the_cookie_back(console: Console) -> None:
@@ -385,6 +390,7 @@ def test_before_a_cluster_that_judges_each_read_brings_its_credential(cluster: C
         assert httpx.post(f"{house.url}/console/sign-in", data={"key": "of-a-caller"}).status_code == 401
         assert httpx.get(f"{house.url}/console", headers={"Authorization": f"Tecton-key {key}"}).status_code == 200
         with sign_in(house, key) as browser:
+            assert 'href="/console/services/prod/fraud/try"' in browser.get("/console/services/prod/fraud").text
             page = "/console/services/prod/fraud/try"
             assert 'name="credential"' in browser.get(page).text
             form = {"join_keys": '{"user_id": "u1", "merchant_id": "7"}', "request_context": '{"amount": 12.5}'}
