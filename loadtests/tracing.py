@@ -136,7 +136,7 @@ def _table(ways: Mapping[str, Way]) -> Table:
 
 def _spans(way: Way) -> list[int]:
     text = httpx.get(f"http://127.0.0.1:{way.target.port}/metrics", trust_env=False).raise_for_status().text
-    counts = dict(re.findall(r"^feature_gateway_spans_(\w+)_total (\S+)$", text, re.MULTILINE))
+    counts = dict(re.findall(r'^feature_gateway_spans_total\{result="(\w+)"\} (\S+)$', text, re.MULTILINE))
     return [int(float(counts[name])) for name in ("exported", "dropped", "failed")]
 
 

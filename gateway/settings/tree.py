@@ -263,7 +263,7 @@ class Auth(_Section):
     metrics: Literal["role", "open"] = Field(
         "role",
         description="Who reads `/metrics`, for `keys`. `role`: whoever holds a role, from viewer up, in all workspaces; of the settings' "
-        "keys those of `*`. `open`: everybody.",
+        "keys those of `*`. `open`: everybody. Metrics name workspaces, feature services and views; never keys, callers or values.",
     )
 
 

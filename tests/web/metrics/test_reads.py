@@ -213,6 +213,19 @@ def test_the_same_counts_are_the_same_bytes_whatever_came_first() -> None:
     assert text(names, doors) == text(names[::-1], doors[::-1])
 
 
+def test_freshness_is_told_of_views_that_have_a_bound_alone() -> None:
+    book, made = Book(bound_s=lambda view: 60.0 if view == "fresh" else None), Told()
+    for view in ("fresh", "any"):
+        for age_s in (1.0, 61.0, 62.0):
+            book.view("prod", view).aged(age_s, None)
+    for _ in reads_of(book, "tecton")(made):
+        pass
+    told = samples("".join(written([Report(1, 0.0, made.families())], Format.OPENMETRICS, by_worker=False)))
+    assert by(told, "freshness_values_total", "workspace", "feature_view") == {("prod", "fresh"): 3}
+    assert by(told, "freshness_values_late_total", "workspace", "feature_view") == {("prod", "fresh"): 2}
+    assert len(of(told, "freshness_values_total")) == 1
+
+
 def test_ages_are_those_of_the_values_and_what_is_missing_is_told(cluster: Cluster) -> None:
     """`user` says when its values were computed; of a user whom nobody knows there are none."""
     tree = cluster_settings(cluster.url, cache={"ttl_s": 1_000, "negative_ttl_s": 1_000}, views=VIEW_KEYS, auth={"grant_life_s": 1e6})
