@@ -3,9 +3,9 @@
 from gateway.web.openapi.parts import ANYONE, WRITERS, Node, operation
 from gateway.web.openapi.problems import problem_refs
 
-_TAG = "Operations"
+TAG = "Operations"
 OBSERVABILITY = "/api/v1/observability/metrics"
-TAGS = ({"name": _TAG, "description": "For operators and tools. No credential is asked for, but by `/metrics`."},)
+TAGS = ({"name": TAG, "description": "For operators and tools. No credential is asked for, but by `/metrics` and `/v1/slo`."},)
 
 
 def paths() -> Node:
@@ -23,13 +23,13 @@ def schemas() -> Node:
 
 
 def _livez() -> Node:
-    return operation("livez", tag=_TAG, summary="Whether the process runs", security=ANYONE, responses={"200": {"description": "It does."}})
+    return operation("livez", tag=TAG, summary="Whether the process runs", security=ANYONE, responses={"200": {"description": "It does."}})
 
 
 def _readyz() -> Node:
     return operation(
         "readyz",
-        tag=_TAG,
+        tag=TAG,
         summary="Whether reads can be answered now",
         description="Really asks the feature store. Not ready any more once the process was told to end.",
         security=ANYONE,
@@ -48,7 +48,7 @@ def _metrics(name: str, summary: str) -> Node:
     content = {media: {"schema": {"type": "string"}} for media in ("text/plain", "application/openmetrics-text")}
     return operation(
         name,
-        tag=_TAG,
+        tag=TAG,
         summary=summary,
         description=(
             "The text format, version 0.0.4, or OpenMetrics 1.0, with a trace as an exemplar here and there, as `Accept` asks. Workspaces, "
@@ -64,7 +64,7 @@ def _document() -> Node:
     content = {"application/json": {"schema": {"type": "object"}}}
     return operation(
         "openapi",
-        tag=_TAG,
+        tag=TAG,
         summary="This document",
         security=ANYONE,
         responses={"200": {"description": "OpenAPI 3.1.", "content": content}},
@@ -75,7 +75,7 @@ def _docs() -> Node:
     content = {"text/html": {"schema": {"type": "string"}}}
     return operation(
         "docs",
-        tag=_TAG,
+        tag=TAG,
         summary="This document as a page that works offline",
         security=ANYONE,
         responses={"200": {"description": "The page.", "content": content}},
