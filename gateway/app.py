@@ -27,6 +27,7 @@ from gateway.guarding import guarded
 from gateway.lifecycle import Lifecycle
 from gateway.live import settled_keys
 from gateway.measures.book import Book
+from gateway.measures.objectives import Objectives
 from gateway.on_demand_functions import on_demand_views
 from gateway.origins.base import Origin
 from gateway.origins.forward import Forwarder
@@ -109,7 +110,7 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
     telemetry = Telemetry(
         provider.get_tracer("feature-gateway", version("feature-gateway")) if provider is not None else None,
         Sampling.named(environment.get("OTEL_TRACES_SAMPLER"), environment.get("OTEL_TRACES_SAMPLER_ARG"), settings.telemetry.sample_ratio),
-        settings.telemetry.slo_latency_ms / 1000,
+        Objectives(settings).latency_s,
         status_of,
         trusting=settings.telemetry.trust_traceparent == "always",
     )

@@ -25,6 +25,8 @@ from gateway.hosting.lag import LoopLag
 from gateway.lifecycle import Lifecycle, Worker
 from gateway.live import LiveSettings, defaults_of, policies_of
 from gateway.measures.book import Book
+from gateway.measures.objectives import Objectives
+from gateway.measures.promises import Promises
 from gateway.origins.base import Origin
 from gateway.origins.forward import Forwarder
 from gateway.origins.guard.origin import GuardedOrigin
@@ -55,6 +57,7 @@ from gateway.telemetry import Telemetry
 from gateway.web.edge.admission import Admission
 from gateway.web.forwarding import Forwarding
 from gateway.web.metrics.house import Rooms, rooms_of
+from gateway.web.metrics.objectives import objectives_of
 from gateway.web.metrics.reads import reads_of
 from gateway.web.metrics.siblings import SiblingReports
 from gateway.web.metrics.teller import Metrics
@@ -104,7 +107,7 @@ def furnish(
     purger = Purger(namespaces, store, flights, counters, clock, replicas.tell)
     checks = OnDemandChecks(settings.on_demand.check_ratio, counters, workers)
 
-    book = Book(lambda _workspace, _service: settings.telemetry.slo_latency_ms / 1000, batch_doors=BATCH_DOORS)
+    book, promises = open_book(settings, clock)
     access_log = AccessLog(settings.log)
     recorder = Recorder(book, status_of, keeper.effective_at, access_log)
 
@@ -167,7 +170,7 @@ def furnish(
     )
     admission = Admission(settings.server.max_connections, settings.server.max_connections_per_client)
     rooms = Rooms(counters, store, flights, lag, admission, version("feature-gateway"), name, guard, copied)
-    metrics = open_metrics(book, rooms, lifecycle.worker, tasks)
+    metrics = open_metrics(book, promises, rooms, lifecycle.worker, tasks)
     readiness = Readiness(
         origin,
         copied,
@@ -181,7 +184,7 @@ def furnish(
     tecton = TectonReads(settings.default_workspace, int(Show.NAMES | Show.DATA_TYPES) if settings.include_names_by_default else 0)
     desk = Desk(gate, schemas, origin, purger, book, patience_s=patience_s)
     patient = (schemas, fetcher, gatherer, lean_reads, reader, wildcards, desk)
-    live = LiveSettings(compiler, schemas, keeper, book, telemetry, access_log, gate, patient)
+    live = LiveSettings(compiler, schemas, keeper, book, promises, telemetry, access_log, gate, patient)
     spelt = doors(tecton)
     explainer = Explainer(
         reader,
@@ -225,21 +228,21 @@ def furnish(
             await asyncio.get_running_loop().run_in_executor(None, request_log.close)
 
     async def begin() -> None:
-        tasks.start(sweep(store, settings.cache.sweep_every_s, clock))
-        tasks.start(lag.watch())
+        for watch in (sweep(store, settings.cache.sweep_every_s, clock), lag.watch(), promises.watch()):
+            tasks.start(watch)
         await replicas.begin(purger)
         await metrics.begin()
 
     return Furnished(house, admission, counters, book, access_log, live, forget, begin, aclose)
 
 
-def open_metrics(book: Book, rooms: Rooms, worker: Worker | None, tasks: Tasks) -> Metrics:
+def open_metrics(book: Book, promises: Promises, rooms: Rooms, worker: Worker | None, tasks: Tasks) -> Metrics:
     """What is told of all that is measured, by this worker and the others."""
     from gateway.web.metrics.process import look  # noqa: PLC0415 - what it stands on opens files when it is imported
 
     return Metrics(
         book,
-        [reads_of(book, rooms.origin), rooms_of(rooms)],
+        [reads_of(book, rooms.origin), objectives_of(promises), rooms_of(rooms)],
         look,
         1 if worker is None else worker.number,
         None if worker is None else SiblingReports(worker, tasks, rooms.counters),
@@ -267,6 +270,13 @@ async def sweep(store: FragmentStore, every_s: float, clock: Callable[[], float]
     while True:
         await asyncio.sleep(every_s)
         await store.sweep(clock())
+
+
+def open_book(settings: Settings, clock: Callable[[], float]) -> tuple[Book, Promises]:
+    """What is measured, and what of it was promised."""
+    objectives = Objectives(settings)
+    book = Book(objectives.latency_s, objectives.bound_s, BATCH_DOORS)
+    return book, Promises(book, objectives, clock)
 
 
 def open_keeper(settings: Settings, policies: Policies, clock: Callable[[], float]) -> Keeper:

@@ -11,6 +11,8 @@ from gateway.access.gates import Gate, KeyRights, KeyTable
 from gateway.access_log import AccessLog
 from gateway.cache.policy import Policies, Said, Terms
 from gateway.measures.book import Book
+from gateway.measures.objectives import Objectives
+from gateway.measures.promises import Promises
 from gateway.serving.compiling import Defaults, PlanCompiler
 from gateway.serving.keeping import Keeper
 from gateway.serving.schemas import Schemas
@@ -33,6 +35,7 @@ class LiveSettings:
         schemas: Schemas,
         keeper: Keeper,
         book: Book,
+        promises: Promises,
         telemetry: Telemetry,
         access_log: AccessLog,
         gate: Gate,
@@ -42,6 +45,7 @@ class LiveSettings:
         self._schemas = schemas
         self._keeper = keeper
         self._book = book
+        self._promises = promises
         self._telemetry = telemetry
         self._access_log = access_log
         self._gate = gate
@@ -54,9 +58,10 @@ class LiveSettings:
         self._compiler.policies, self._compiler.defaults = policies_of(settings), defaults_of(settings)
         self._keeper.bound_age(self._compiler.policies.bounds_age)
         self._schemas.recompile()
-        latency_s = settings.telemetry.slo_latency_ms / 1000
-        self._book.judge(lambda _workspace, _service: latency_s, lambda _view: None)
-        self._telemetry.change(sample_ratio, latency_s)
+        objectives = Objectives(settings)
+        self._promises.objectives = objectives
+        self._book.judge(objectives.latency_s, objectives.bound_s)
+        self._telemetry.change(sample_ratio, objectives.latency_s)
         self._access_log.change(settings.log)
         if isinstance(self._gate, KeyTable):
             self._gate.settle(*settled_keys(settings.auth.keys))

@@ -120,7 +120,8 @@ class ReadFacts:
 
 
 class Telemetry:
-    """Decides on spans and writes them. `tracer` None: tracing is off and costs one comparison. `status_of`: an error's HTTP status.
+    """Decides on spans and writes them. `tracer` None: tracing is off and costs one comparison. `objective_s`: the latency objective of
+    a feature service, by workspace and name. `status_of`: an error's HTTP status.
 
     `trusting`: whether callers' trace context is believed. Where not, it decides nothing, spans are only linked to it, and none of it is
     sent on.
@@ -130,7 +131,7 @@ class Telemetry:
         self,
         tracer: Tracer | None,
         sampling: Sampling,
-        slo_latency_s: float,
+        objective_s: Callable[[str, str], float],
         status_of: Callable[[GatewayError], int],
         *,
         trusting: bool = True,
@@ -139,12 +140,12 @@ class Telemetry:
         self._ratio = sampling.ratio
         self._follows = sampling.follow_parent and trusting
         self._trusting = trusting
-        self._objective_s = slo_latency_s
+        self._objective_s = objective_s
         self._status_of = status_of
 
-    def change(self, ratio: float | None, slo_latency_s: float) -> None:
+    def change(self, ratio: float | None, objective_s: Callable[[str, str], float]) -> None:
         """From now on. `ratio` None: as it is."""
-        self._objective_s = slo_latency_s
+        self._objective_s = objective_s
         if ratio is not None:
             self._ratio = ratio
 
@@ -174,12 +175,13 @@ class Telemetry:
         """Tell what the read was and end its span."""
         status = 200 if error is None else self._status(error)
         server_fault = _is_server_fault(status)
+        objective_s = self._objective_s(facts.workspace or "", facts.feature_service or "")
         told: dict[str, object] = {
             "http.response.status_code": status,
             "feature_gateway.request_id": request_ids.current(),
             "feature_gateway.rows": facts.rows,
-            "feature_gateway.slo.objective": self._objective_s,
-            "feature_gateway.slo.met": not server_fault and elapsed_s <= self._objective_s,
+            "feature_gateway.slo.objective": objective_s,
+            "feature_gateway.slo.met": not server_fault and elapsed_s <= objective_s,
             "feature_gateway.workspace": facts.workspace,
             "feature_gateway.feature_service": facts.feature_service,
         }

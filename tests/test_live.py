@@ -56,12 +56,13 @@ def test_an_age_that_matters_from_now_on_is_known_of_whatever_is_served(house: H
 
 
 def test_other_defaults_deadlines_objectives_and_lines_hold(house: House, tree: dict[str, Any]) -> None:
-    told = {"deadlines": {"read_s": 7}, "telemetry": {"slo_latency_ms": 5, "sample_ratio": 1}, "log": {"requests": "all"}}
+    told = {"deadlines": {"read_s": 7}, "slo": {"latency_ms": 5}, "telemetry": {"sample_ratio": 1}, "log": {"requests": "all"}}
     house.app.apply(checked(merged(tree, told)))
     house.exporter.clear()
     read_named(house.client)
     assert len(house.spans()) > 0
     assert {ledger.objective_s for ledger in house.app.book.services.values()} == {0.005}
+    assert {(span.attributes or {}).get("feature_gateway.slo.objective") for span in house.spans("POST /v1")} == {0.005}
     assert house.app.access_log.on
     house.app.apply(checked(merged(tree, {"telemetry": {"sample_ratio": 0}})))
     house.exporter.clear()

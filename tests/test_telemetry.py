@@ -210,7 +210,7 @@ def test_an_error_is_told_by_its_class_and_by_who_broke_it(
 
 
 def test_the_objective_is_a_setting_and_is_missed_by_what_takes_longer(demo_dir: Path) -> None:
-    with open_house(demo_settings(demo_dir, telemetry={"sample_ratio": 1, "slo_latency_ms": 0.001})) as house:
+    with open_house(demo_settings(demo_dir, telemetry={"sample_ratio": 1}, slo={"latency_ms": 0.001})) as house:
         read_named(house.client)
         [span] = house.spans("POST")
         assert short(span)["slo.objective"] == pytest.approx(1e-6)

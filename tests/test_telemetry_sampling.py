@@ -44,6 +44,10 @@ SLO = SloInfo(
 FACTS = ReadFacts("live", "fraud", 2, "partial", 3, 1, 1, 12.5, 2, SLO)
 
 
+def objective_s(_workspace: str, _service: str) -> float:
+    return OBJECTIVE_S
+
+
 class Spans:
     """Spans through the SDK into memory."""
 
@@ -51,7 +55,7 @@ class Spans:
         self._exporter = InMemorySpanExporter()
         self._provider = TracerProvider(shutdown_on_exit=False)
         self._provider.add_span_processor(SimpleSpanProcessor(self._exporter))
-        self.telemetry = Telemetry(self._provider.get_tracer("tests"), Sampling(1.0), OBJECTIVE_S, status_of, trusting=trusting)
+        self.telemetry = Telemetry(self._provider.get_tracer("tests"), Sampling(1.0), objective_s, status_of, trusting=trusting)
 
     @property
     def ended(self) -> tuple[ReadableSpan, ...]:
@@ -79,7 +83,7 @@ def spans() -> Iterator[Spans]:
 def samples(sampling: Sampling, traceparent: bytes | None) -> bool:
     spans = Spans()
     try:
-        return Telemetry(spans.telemetry._tracer, sampling, OBJECTIVE_S, status_of).samples(traceparent)
+        return Telemetry(spans.telemetry._tracer, sampling, objective_s, status_of).samples(traceparent)
     finally:
         spans.close()
 
@@ -128,7 +132,7 @@ def test_the_parents_flags_are_nothing_to_a_sampler_that_does_not_follow(digit: 
     assert samples(Sampling(ratio, follow_parent=False), flagged(f"0{digit:x}")) is bool(ratio)
 
 
-UNTRACED = Telemetry(None, Sampling(1.0), OBJECTIVE_S, status_of)
+UNTRACED = Telemetry(None, Sampling(1.0), objective_s, status_of)
 SHORT_OR_LONG = [b"", b"00", PARENT[:-1], PARENT + b"0", PARENT + b"-x", b" " + PARENT, b"\xff"]
 MALFORMED = [
     *SHORT_OR_LONG,
@@ -171,14 +175,14 @@ def test_any_header_is_decided_on(header: bytes) -> None:
 
 
 def test_without_a_tracer_nothing_is_sampled() -> None:
-    telemetry = Telemetry(None, Sampling(1.0), OBJECTIVE_S, status_of)
+    telemetry = Telemetry(None, Sampling(1.0), objective_s, status_of)
     assert not telemetry.samples(PARENT)
     assert telemetry.read_span("POST", "/v1/route", PARENT, 0) is None
 
 
 def test_the_ratio_is_about_kept() -> None:
     spans = Spans()
-    telemetry = Telemetry(spans.telemetry._tracer, Sampling(0.25), OBJECTIVE_S, status_of)
+    telemetry = Telemetry(spans.telemetry._tracer, Sampling(0.25), objective_s, status_of)
     assert 1_500 < sum(telemetry.samples(None) for _ in range(8_000)) < 2_500
     spans.close()
 
@@ -216,7 +220,7 @@ def distrusting() -> Iterator[Spans]:
 def test_a_parent_that_is_not_believed_decides_nothing(digit: str) -> None:
     tracer = Spans().telemetry._tracer
     for ratio in (0.0, 1.0):
-        telemetry = Telemetry(tracer, Sampling(ratio), OBJECTIVE_S, status_of, trusting=False)
+        telemetry = Telemetry(tracer, Sampling(ratio), objective_s, status_of, trusting=False)
         assert telemetry.samples(flagged(f"0{digit}")) is bool(ratio)
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from gateway.measures.book import ErrorNote
 from gateway.measures.histogram import Exemplar, Histogram
+from gateway.measures.promises import Promise
 
 
 class Kind(StrEnum):
@@ -49,6 +50,7 @@ class Report(msgspec.Struct, frozen=True):
     at_s: float
     families: dict[str, tuple[Series, ...]]
     recent: tuple[ErrorNote, ...] = ()
+    promises: tuple[Promise, ...] = ()
 
 
 def summed(reports: Iterable[Report], name: str) -> Iterator[Series]:

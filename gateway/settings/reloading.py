@@ -13,14 +13,14 @@ from gateway.settings.tree import Settings
 _FRESHNESS = ("ttl_s", "negative_ttl_s", "max_age_s", "stale_while_revalidate_s", "stale_if_error_s")
 LIVE = (
     *[f"cache.{name}" for name in _FRESHNESS],
-    *[f"services.*.{name}" for name in _FRESHNESS],
-    *[f"views.*.{name}" for name in (*_FRESHNESS, "defaults")],
+    *[f"services.*.{name}" for name in (*_FRESHNESS, "slo_*")],
+    *[f"views.*.{name}" for name in (*_FRESHNESS, "defaults", "fresh_within_s", "slo_freshness")],
     "services",
     "views",
     "deadlines.*",
     "log.*",
     "telemetry.sample_ratio",
-    "telemetry.slo_latency_ms",
+    "slo.*",
     "auth.keys",
     "auth.keys.*",
 )
@@ -48,9 +48,8 @@ def change(now: Settings, told: Settings) -> Change:
             "cache": now.cache.model_copy(update={name: getattr(told.cache, name) for name in _FRESHNESS}),
             "deadlines": told.deadlines,
             "log": told.log,
-            "telemetry": now.telemetry.model_copy(
-                update={"sample_ratio": told.telemetry.sample_ratio, "slo_latency_ms": told.telemetry.slo_latency_ms}
-            ),
+            "slo": told.slo,
+            "telemetry": now.telemetry.model_copy(update={"sample_ratio": told.telemetry.sample_ratio}),
             "auth": auth,
             "services": {
                 name: one.model_copy(update={"batch": now.services[name].batch if name in now.services else None})

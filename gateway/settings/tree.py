@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from gateway.settings.console import Console
 from gateway.settings.faults import Faults
+from gateway.settings.objectives import Milliseconds, Promise, Slo
 
 Seconds = Annotated[float, Field(gt=0, le=86_400 * 365)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -262,8 +263,9 @@ class Auth(_Section):
     )
     metrics: Literal["role", "open"] = Field(
         "role",
-        description="Who reads `/metrics`, for `keys`. `role`: whoever holds a role, from viewer up, in all workspaces; of the settings' "
-        "keys those of `*`. `open`: everybody. Metrics name workspaces, feature services and views; never keys, callers or values.",
+        description="Who reads `/metrics` and `/v1/slo`, for `keys`. `role`: whoever holds a role, from viewer up, in all workspaces; "
+        "of the settings' keys those of `*`. `open`: everybody. Metrics name workspaces, feature services and views; never keys, callers "
+        "or values.",
     )
 
 
@@ -425,7 +427,6 @@ class Telemetry(_Section):
         description="Whether callers' trace context is believed. `never`: its sampled flag decides nothing, spans are linked to it and are "
         "not its children, and nothing of it is sent to the cluster.",
     )
-    slo_latency_ms: float = Field(100.0, gt=0, description="Latency objective of a read, in milliseconds.")
 
 
 class Log(_Section):
@@ -477,6 +478,10 @@ class Service(Freshness):
         description="For a cluster: whether it takes get-features-batch. Unset: as `origin.batch` says, until the cluster refuses a batch; "
         "then rows are asked one by one, and a batch is tried again every five minutes.",
     )
+    slo_availability: Promise | None = Field(None, description="As `slo.availability`.")
+    slo_latency: Promise | None = Field(None, description="As `slo.latency`.")
+    slo_latency_ms: Milliseconds | None = Field(None, description="As `slo.latency_ms`.")
+    slo_stale: Promise | None = Field(None, description="As `slo.stale`.")
 
 
 class View(Freshness):
@@ -491,6 +496,10 @@ class View(Freshness):
         description="Values, by feature without the view's prefix, that are served where the origin fails or is late and nothing stale is "
         "left; null for those it does not name.",
     )
+    fresh_within_s: Seconds | None = Field(
+        None, description="How old its values may be, by the origin's effective time where it tells one. Unset: as old as they like."
+    )
+    slo_freshness: Promise | None = Field(None, description="As `slo.freshness`.")
 
 
 class Settings(_Section):
@@ -507,6 +516,7 @@ class Settings(_Section):
     on_demand: OnDemand = OnDemand()
     queries: Queries = Queries()
     feature_server: FeatureServer = FeatureServer()
+    slo: Slo = Slo()
     telemetry: Telemetry = Telemetry()
     log: Log = Log()
     request_log: RequestLog = RequestLog()

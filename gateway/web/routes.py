@@ -6,7 +6,7 @@ ingest         POST /ingest, /v2/ingest
 named          POST /v1/workspaces/{w}/feature-services/{fs}/features, …/features:batch, …/features:query, GET …/schema
 explain        POST …/{fs}/features:explain
 purge          POST …/{fs}/features:purge, DELETE …/{fs}/features, POST /v1/workspaces/{w}/features:purge, /v1/features:purge
-operations     GET /livez, /readyz, /metrics, /openapi.json, /docs; without a cluster /api/v1/observability/metrics
+operations     GET /livez, /readyz, /metrics, /v1/slo, /openapi.json, /docs; without a cluster /api/v1/observability/metrics
 administration where there is a store (`auth.store`): `gateway/web/admin/routes.py`, before all of these
 forwarded      before a cluster: what else is below /api/, and /oauth2/default/v1/token (`gateway/origins/targets.py`)
 """
@@ -46,6 +46,7 @@ from gateway.web.forwarding import ForwardedPaths, Forwarding
 from gateway.web.metrics.exposition import Format
 from gateway.web.metrics.scrape import Scrape
 from gateway.web.metrics.teller import Metrics
+from gateway.web.objectives import Objectives
 from gateway.web.openapi import document
 from gateway.web.openapi.operations import OBSERVABILITY
 from gateway.wire.purges import service_drop, service_purge, whole_purge, workspace_purge
@@ -169,6 +170,7 @@ def routes(house: House) -> Sequence[BaseRoute]:
         Route("/livez", Live(), methods=["GET"]),
         Route("/readyz", Ready(house.readiness), methods=["GET"]),
         Route("/metrics", scrape(Format.TEXT), methods=["GET"]),
+        Route("/v1/slo", Objectives(house.metrics, house.max_body_bytes, house.admit_metrics), methods=["GET"]),
         Route("/openapi.json", Document(told), methods=["GET"]),
         *docs_routes(),
         *([ForwardedPaths(house.forwarding)] if house.forwarding is not None else [own_observability]),

@@ -147,7 +147,7 @@ _OPERATIONS: dict[str, list[Ask]] = {
         for path in ("/livez", "/readyz", "/openapi.json", "/docs", "/docs/page.css", "/docs/page.js", "/oauth2/default/v1/keys")
     },
     **{f"GET /docs/{name}": [Ask("open")] for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png")},
-    **{f"GET {path}": [Ask("metrics")] for path in ("/metrics", "/api/v1/observability/metrics")},
+    **{f"GET {path}": [Ask("metrics")] for path in ("/metrics", "/v1/slo", "/api/v1/observability/metrics")},
     "GET /v1/audit": [Ask("audit")],
     "POST /oauth2/default/v1/token": [Ask("token", sent(b"grant_type=client_credentials"))],
 }

@@ -63,7 +63,7 @@ class CacheHouse:
         self.loop = Loop(self.world)
         self._tasks, self._workers = Tasks(), Workers(1)
         self._gate: Gate = Passthrough(Grants(GRANT_LIFE_S)) if flavour.judges else Open()
-        telemetry = Telemetry(None, Sampling(0.0), 1.0, status_of)
+        telemetry = Telemetry(None, Sampling(0.0), lambda _workspace, _service: 1.0, status_of)
         self._furnished = furnish(
             settings, self.origin, self._gate, telemetry, self._tasks, self._workers, lambda: self.world.now_s, Counters(), Lifecycle()
         )

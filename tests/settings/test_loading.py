@@ -313,7 +313,7 @@ def test_who_judges_callers_follows_from_where_features_come_from(tree: dict[str
         ("on_demand", "check_ratio", 1.1),
         ("telemetry", "sample_ratio", 1.1),
         ("telemetry", "sample_ratio", float("nan")),
-        ("telemetry", "slo_latency_ms", 0),
+        ("slo", "latency_ms", 0),
     ],
 )
 def test_a_number_out_of_its_range_is_refused(section: str, name: str, value: float) -> None:

@@ -88,3 +88,22 @@ def test_the_live_settings_are_all_there() -> None:
 def test_an_unset_setting_that_is_told_to_be_unset_has_not_changed(value: object) -> None:
     done = change(checked(BASE), checked(merged(BASE, {"views": {"user": {"defaults": value}}})))
     assert done.applied == ()
+
+
+def test_objectives_are_taken_up() -> None:
+    settings, applied, waiting = changed(
+        slo={"availability": 0.9, "latency_ms": 5},
+        services={"live/fraud": {"slo_stale": 0.5}},
+        views={"user": {"fresh_within_s": 9, "slo_freshness": 0.5}},
+    )
+    assert applied == {
+        "slo.availability",
+        "slo.latency_ms",
+        "services.live/fraud.slo_stale",
+        "views.user.fresh_within_s",
+        "views.user.slo_freshness",
+    }
+    assert waiting == set()
+    assert (settings.slo.availability, settings.slo.latency_ms) == (0.9, 5)
+    assert settings.services["live/fraud"].slo_stale == 0.5
+    assert settings.views["user"].fresh_within_s == 9

@@ -61,5 +61,5 @@ def test_what_the_example_leaves_out_can_be_taken_in() -> None:
     start = text.index("# [services.NAME]")
     block = text[start:].split("\n\n")[0]
     lines = [line.removeprefix("# ") for line in block.splitlines() if line.startswith("# [") or " = …" in line]
-    taken = "\n".join(lines).replace("batch = …", "batch = true").replace("= …", "= 5")
-    assert checked(tomllib.loads(taken)).services["NAME"].ttl_s == 5
+    taken = "\n".join(lines).replace("batch = …", "batch = true").replace("= …", "= 0.5")
+    assert checked(tomllib.loads(taken)).services["NAME"].ttl_s == 0.5

@@ -14,7 +14,7 @@ from gateway.web.exchange import answer_json
 from gateway.web.middleware import Problems
 from gateway.web.problems import status_of
 
-UNTRACED = Telemetry(None, Sampling(0.0), 1.0, status_of)
+UNTRACED = Telemetry(None, Sampling(0.0), lambda _workspace, _service: 1.0, status_of)
 
 
 async def cancelled(scope: Scope, _: Receive, send: Send) -> None:

@@ -17,7 +17,7 @@ _UNKNOWN = ("", "")
 @dataclass(slots=True)
 class ServiceFigures:
     """The reads of one feature service since the workers began. `reads` by outcome, `doors` by door, `views` by source, `errors` by fault
-    and HTTP status. `slos`: events and bad ones by objective."""
+    and HTTP status."""
 
     workspace: str
     name: str
@@ -27,7 +27,6 @@ class ServiceFigures:
     views: Counter[str] = field(default_factory=Counter)
     errors: Counter[tuple[str, str]] = field(default_factory=Counter)
     rows: int = 0
-    slos: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -106,17 +105,8 @@ def services_of(reports: Sequence[Report]) -> list[ServiceFigures]:
         of(*series.labels[1:3]).errors[series.labels[3], series.labels[4]] += int(series.value)
     for series in summed(reports, f"{PREFIX}rows_total"):
         of(*series.labels[1:3]).rows += int(series.value)
-    _objectives(reports, found)
     found.pop(_UNKNOWN, None)
     return sorted(found.values(), key=lambda one: (-one.total, one.workspace, one.name))
-
-
-def _objectives(reports: Sequence[Report], found: Mapping[tuple[str, str], ServiceFigures]) -> None:
-    bad = {series.labels: int(series.value) for series in summed(reports, f"{PREFIX}slo_bad_events_total")}
-    for series in summed(reports, f"{PREFIX}slo_events_total"):
-        service = found.get((series.labels[0], series.labels[1]))
-        if service is not None:
-            service.slos[series.labels[2]] = (int(series.value), bad.get(series.labels, 0))
 
 
 def views_of(reports: Sequence[Report], workspace: str) -> dict[str, ViewFigures]:

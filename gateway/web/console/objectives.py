@@ -1,73 +1,72 @@
-"""What is told of the objectives: by feature service, how many events there were, how many bad ones, and how fast the rest is used up."""
+"""What is told of the objectives: what is promised, what became of it in each window over all workers, and what is to be done about it."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from gateway.measures.families import Report, summed
-from gateway.web.console.totals import PREFIX
+from gateway.measures.burn import RULES, WINDOWS_S, State, burn_rate, state
+from gateway.measures.families import Report
+from gateway.measures.promises import FRESHNESS, Promise, summed_promises
 
-WINDOWS = ("5m", "1h", "30m", "6h", "3d")
-"""In pairs, as alerts look at them."""
-_PAIRS = (("1h", "5m", 14.4, "page"), ("6h", "30m", 6.0, "page"), ("3d", "6h", 1.0, "ticket"))
 _MOST = 50
+_LONGEST = max(WINDOWS_S, key=lambda name: WINDOWS_S[name])
+_PAIRS = tuple((rule.short, rule.long, rule.factor) for rule in RULES)
+_URGENCY = tuple(State)
 
 
 class Row(NamedTuple):
-    """One objective of one feature service. `burns`: by window, where it is told."""
+    """One objective of one feature service, or for freshness of one view. `burns`: by window; None where there was nothing. `budget_left`:
+    of what three days allow; below 0 where more was bad. `within_ms`: how long a read may take, or how old a value may be."""
 
     workspace: str
-    service: str
+    name: str
+    is_view: bool
     slo: str
-    objective: float | None
+    objective: float
+    within_ms: float | None
     events: int
     bad: int
     burns: Mapping[str, float | None]
-    state: str
+    budget_left: float
+    state: State
 
 
 class Told(NamedTuple):
+    """`windows`: by name, as alerts look at them; `pairs`: the shorter and the longer, and the burn rate that both must be above."""
+
     windows: Sequence[str]
+    pairs: Sequence[tuple[str, str, float]]
     rows: Sequence[Row]
+    more: int
 
 
 class Objectives:
-    """Over all workers: a burn rate is what each worker tells, weighed by the events that it saw."""
-
     def of(self, reports: Sequence[Report], workspace: str | None = None, service: str | None = None) -> Told:
-        """Of one feature service, or of those that use up most."""
-        events = {one.labels: int(one.value) for one in summed(reports, f"{PREFIX}slo_events_total")}
-        bad = {one.labels: int(one.value) for one in summed(reports, f"{PREFIX}slo_bad_events_total")}
-        objectives = {one.labels: one.value for report in reports for one in report.families.get(f"{PREFIX}slo_objective_ratio", ())}
-        burns = _burns(reports)
-        rows = []
-        for labels, count in events.items():
-            own = burns.get(labels, {})
-            told = {window: own.get(window) for window in WINDOWS}
-            rows.append(Row(labels[0], labels[1], labels[2], objectives.get(labels), count, bad.get(labels, 0), told, _state(told)))
-        wanted = [row for row in rows if row.service and (service is None or (row.workspace, row.service) == (workspace, service))]
-        return Told(WINDOWS, sorted(wanted, key=_urgency)[:_MOST])
+        """Of one feature service, or of those services and views that use up most."""
+        promises = summed_promises([report.promises for report in reports]).values()
+        wanted = [
+            one for one in promises if service is None or (one.slo != FRESHNESS and (one.workspace, one.name) == (workspace, service))
+        ]
+        rows = sorted((_row(one) for one in wanted), key=_order)
+        return Told(tuple(WINDOWS_S), _PAIRS, rows[:_MOST], max(0, len(rows) - _MOST))
 
 
-def _burns(reports: Sequence[Report]) -> Mapping[tuple[str, ...], Mapping[str, float]]:
-    weighed: defaultdict[tuple[str, ...], defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(lambda: [0.0, 0.0]))
-    for report in reports:
-        seen = {one.labels: one.value for one in report.families.get(f"{PREFIX}slo_events_total", ())}
-        for one in report.families.get(f"{PREFIX}slo_burn_rate", ()):
-            sums, weight = weighed[one.labels[:3]][one.labels[3]], seen.get(one.labels[:3], 0)
-            sums[0] += one.value * weight
-            sums[1] += weight
-    return {
-        labels: {window: total / weight for window, (total, weight) in windows.items() if weight} for labels, windows in weighed.items()
-    }
+def _row(promise: Promise) -> Row:
+    longest, objective = promise.pasts[_LONGEST], promise.objective
+    return Row(
+        promise.workspace,
+        promise.name,
+        promise.slo == FRESHNESS,
+        promise.slo,
+        objective,
+        None if promise.within_s is None else promise.within_s * 1000,
+        longest.events,
+        longest.bad,
+        {name: burn_rate(past, objective) for name, past in promise.pasts.items()},
+        1 - (burn_rate(longest, objective) or 0.0),
+        state(promise.pasts, objective),
+    )
 
 
-def _state(burns: Mapping[str, float | None]) -> str:
-    for long, short, threshold, state in _PAIRS:
-        if (burns[long] or 0) > threshold and (burns[short] or 0) > threshold:
-            return state
-    return "ok"
-
-
-def _urgency(row: Row) -> tuple[float, int, str, str, str]:
-    return -max([rate or 0.0 for rate in row.burns.values()], default=0.0), -row.events, row.workspace, row.service, row.slo
+def _order(row: Row) -> tuple[int, float, str, str, str]:
+    """What is to be done at once comes first."""
+    return -_URGENCY.index(row.state), row.budget_left, row.workspace, row.name, row.slo

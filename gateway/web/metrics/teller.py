@@ -50,7 +50,7 @@ class Metrics:
             for _ in tell(told):
                 if turn.is_over:
                     await turn.give()
-        return Report(self._worker, self._wall_s(), told.families(), tuple(self._book.recent))
+        return Report(self._worker, self._wall_s(), told.families(), tuple(self._book.recent), tuple(told.promises))
 
     async def reports(self) -> Sequence[Report]:
         """This worker's, and those of the others that answer in time; in the order of their numbers."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from gateway.measures.families import Series
 from gateway.measures.histogram import Histogram
+from gateway.measures.promises import Promise
 from gateway.web.metrics.families import FAMILIES, PREFIX
 
 
@@ -12,6 +13,8 @@ class Told:
 
     def __init__(self) -> None:
         self._series: dict[str, list[Series]] = {name: [] for name in FAMILIES}
+        self.promises: list[Promise] = []
+        """For whoever adds up those of several workers: shares of a few events cannot be."""
 
     def number(self, name: str, value: float, *labels: str) -> None:
         self._series[PREFIX + name].append(Series(labels, value))

@@ -1,8 +1,8 @@
 """The OpenAPI 3.1 document of the doors. Owns how they are described; what they do is in `web/` beside it, and nothing here is imported
 by it.
 
-One module per group of doors (`tecton`, `named`, `wildcards`, `explaining`, `purges`, `ingest`, `operations`), each with `paths()` and
-`schemas()`;
+One module per group of doors (`tecton`, `named`, `wildcards`, `explaining`, `purges`, `ingest`, `operations`, `objectives`), each with
+`paths()` and `schemas()`;
 `admin_…`, of which there is an administration, and `forwarding` of the cluster's endpoints that are passed on;
 `parts` holds what every operation is made of, `problems` the errors they share, `examples` the demo's answer in both spellings.
 """
@@ -23,6 +23,7 @@ from gateway.web.openapi import (
     forwarding,
     ingest,
     named,
+    objectives,
     operations,
     problems,
     purges,
@@ -32,7 +33,7 @@ from gateway.web.openapi import (
 )
 from gateway.web.openapi.parts import Node
 
-_DOORS = (tecton, named, wildcards, explaining, purges, ingest, operations)
+_DOORS = (tecton, named, wildcards, explaining, purges, ingest, operations, objectives)
 _OFFICES = (admin_accounts, admin_tokens, admin_scim, admin_secrets, admin_audit)
 
 

@@ -3,9 +3,9 @@
 from gateway.web.openapi.parts import ANYONE, WRITERS, Node, operation
 from gateway.web.openapi.problems import problem_refs
 
-_TAG = "Operations"
+TAG = "Operations"
 OBSERVABILITY = "/api/v1/observability/metrics"
-TAGS = ({"name": _TAG, "description": "For operators and tools. No credential is asked for, but by `/metrics`."},)
+TAGS = ({"name": TAG, "description": "For operators and tools. No credential is asked for, but by `/metrics` and `/v1/slo`."},)
 
 
 def paths() -> Node:
@@ -24,7 +24,7 @@ def schemas() -> Node:
 
 
 def _livez() -> Node:
-    return operation("livez", tag=_TAG, summary="Whether the process runs", security=ANYONE, responses={"200": {"description": "It does."}})
+    return operation("livez", tag=TAG, summary="Whether the process runs", security=ANYONE, responses={"200": {"description": "It does."}})
 
 
 _READINESS: Node = {
@@ -41,7 +41,7 @@ _READINESS: Node = {
 def _readyz() -> Node:
     return operation(
         "readyz",
-        tag=_TAG,
+        tag=TAG,
         summary="Whether reads can be answered now",
         description=(
             "Asks the feature store, at most once a second. A store elsewhere that was there once and is lost leaves the gateway ready, as "
@@ -64,7 +64,7 @@ def _metrics(name: str, summary: str) -> Node:
     content = {media: {"schema": {"type": "string"}} for media in ("text/plain", "application/openmetrics-text")}
     return operation(
         name,
-        tag=_TAG,
+        tag=TAG,
         summary=summary,
         description=(
             "The text format, version 0.0.4, or OpenMetrics 1.0, with a trace as an exemplar here and there, as `Accept` asks. Workspaces, "
@@ -80,7 +80,7 @@ def _document() -> Node:
     content = {"application/json": {"schema": {"type": "object"}}}
     return operation(
         "openapi",
-        tag=_TAG,
+        tag=TAG,
         summary="This document",
         security=ANYONE,
         responses={"200": {"description": "OpenAPI 3.1.", "content": content}},
@@ -91,7 +91,7 @@ def _docs() -> Node:
     content = {"text/html": {"schema": {"type": "string"}}}
     return operation(
         "docs",
-        tag=_TAG,
+        tag=TAG,
         summary="This document as a page that works offline",
         security=ANYONE,
         responses={"200": {"description": "The page.", "content": content}},
@@ -102,7 +102,7 @@ def _console() -> Node:
     content = {"text/html": {"schema": {"type": "string"}}}
     return operation(
         "console",
-        tag=_TAG,
+        tag=TAG,
         summary="What the gateway is doing, as pages for people",
         description=(
             "Whoever asks for HTML and shows no key is sent to `/console/sign-in`, which gives a session for one. Rights as for "

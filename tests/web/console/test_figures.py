@@ -3,10 +3,12 @@
 import pytest
 
 from gateway.measures.book import Book, ErrorNote
+from gateway.measures.burn import WINDOWS_S, Past, State
 from gateway.measures.families import Report, Series
 from gateway.measures.ledgers import Outcome
+from gateway.measures.promises import Promise
 from gateway.web.console.figures import house_of, recent_errors, services_of, views_of
-from gateway.web.console.objectives import WINDOWS, Objectives
+from gateway.web.console.objectives import Objectives
 from gateway.web.console.totals import PREFIX
 from gateway.web.metrics.families import FAMILIES
 from gateway.web.metrics.reads import reads_of
@@ -16,7 +18,7 @@ from tests.web.console.test_totals import report
 
 def told(book: Book, worker: int = 1) -> Report:
     made = Told()
-    reads_of(book, "tecton")(made)
+    list(reads_of(book, "tecton")(made))
     return Report(worker, 0.0, made.families(), tuple(book.recent))
 
 
@@ -46,7 +48,6 @@ def test_services_are_told_over_all_workers_the_busiest_first() -> None:
     assert fraud.doors == {"named_single": 12, "tecton_single": 4}
     assert fraud.quantiles_ms[0] is not None
     assert 0.1 < fraud.quantiles_ms[0] < 0.25
-    assert fraud.slos["availability"] == (14, 2)
 
 
 def test_of_a_service_that_was_not_read_there_is_nothing_to_tell() -> None:
@@ -97,48 +98,57 @@ def test_the_last_errors_of_all_workers_come_newest_first() -> None:
     assert [(worker, note.at_s) for worker, note in recent_errors([told(books[0], 1), told(books[1], 2)])] == [(1, 2), (2, 1), (1, 0)]
 
 
-def burning(worker: int, events: int, **rates: float) -> Report:
-    labels = ("prod", "fraud", "latency")
-    return report(
-        worker,
-        slo_events_total=(Series(labels, events), Series(("", "", "latency"), 3)),
-        slo_bad_events_total=(Series(labels, 2),),
-        slo_objective_ratio=(Series(labels, 0.99),),
-        slo_burn_rate=tuple(Series((*labels, window.removeprefix("w")), rate) for window, rate in rates.items()),
-    )
+OBJECTIVE = 0.99
 
 
-def test_burn_rates_of_workers_are_weighed_by_what_they_saw() -> None:
-    reports = [burning(1, 300, w5m=2.0), burning(2, 100, w5m=6.0)]
+def burning(worker: int, slo: str = "latency", name: str = "fraud", **pasts: tuple[int, int]) -> Report:
+    """Events and bad ones, by window."""
+    windows = {window: Past(60.0, *pasts.get(f"w{window}", (100, 0))) for window in WINDOWS_S}
+    return Report(worker, 0.0, {}, promises=(Promise("prod", name, slo, OBJECTIVE, 0.1, windows),))
+
+
+def test_what_workers_saw_is_added_before_it_is_judged() -> None:
+    reports = [burning(1, w5m=(300, 3), w3d=(300, 3)), burning(2, w5m=(100, 9), w3d=(100, 9))]
     [row] = Objectives().of(reports).rows
-    assert (row.service, row.slo, row.objective, row.events, row.bad) == ("fraud", "latency", 0.99, 400, 4)
-    assert row.burns == {window: 3.0 if window == "5m" else None for window in WINDOWS}
+    assert (row.name, row.slo, row.objective, row.within_ms, row.events, row.bad) == ("fraud", "latency", OBJECTIVE, 100.0, 400, 12)
+    assert row.burns["5m"] == pytest.approx(3.0)
+    assert row.burns["1h"] == 0
+    assert row.budget_left == pytest.approx(-2.0)
     assert Objectives().of(reports, "prod", "other").rows == []
     assert Objectives().of(reports, "prod", "fraud").rows == [row]
 
 
-@pytest.mark.parametrize(
-    ("rates", "state"),
-    [
-        ({}, "ok"),
-        ({"w1h": 15.0}, "ok"),
-        ({"w1h": 15.0, "w5m": 15.0}, "page"),
-        ({"w6h": 6.5, "w30m": 7.0}, "page"),
-        ({"w3d": 1.1, "w6h": 1.2}, "ticket"),
-        ({"w3d": 1.0, "w6h": 1.2}, "ok"),
-    ],
-)
-def test_both_windows_of_a_pair_must_burn(rates: dict[str, float], state: str) -> None:
-    [row] = Objectives().of([burning(1, 100, **rates)]).rows
-    assert row.state == state
+def test_what_is_to_be_done_at_once_comes_first_and_the_rest_is_counted() -> None:
+    quiet = [burning(1, name=f"quiet-{number:02}") for number in range(60)]
+    promises = [*[one for report in quiet for one in report.promises], *burning(1, name="loud", w1h=(100, 20), w5m=(100, 20)).promises]
+    told = Objectives().of([Report(1, 0.0, {}, promises=tuple(promises))])
+    assert (told.rows[0].name, told.rows[0].state, told.rows[1].state) == ("loud", State.PAGE, State.OK)
+    assert (len(told.rows), told.more) == (50, 11)
+
+
+def test_a_view_is_told_among_all_and_not_with_a_service_of_its_name() -> None:
+    reports = [burning(1, slo="freshness")]
+    assert [row.is_view for row in Objectives().of(reports).rows] == [True]
+    assert Objectives().of(reports, "prod", "fraud").rows == []
 
 
 def test_the_families_that_are_looked_for_are_told() -> None:
     looked_for = {
         *("read_duration_seconds", "read_errors_total", "views_total", "rows_total", "origin_duration_seconds", "cache_evictions_total"),
         *("value_age_seconds", "value_effective_age_seconds", "sampled_features_total", "sampled_features_missing_total"),
-        *("freshness_values_total", "freshness_values_late_total", "slo_events_total", "slo_bad_events_total", "slo_objective_ratio"),
-        *("slo_burn_rate", "cache_bytes", "cache_max_bytes", "cache_fragments", "flights", "guard_open", "guard_limit", "connections"),
+        *(
+            "freshness_values_total",
+            "freshness_values_late_total",
+            "slo_events_total",
+            "slo_bad_events_total",
+            "cache_bytes",
+            "cache_max_bytes",
+            "cache_fragments",
+            "flights",
+            "guard_open",
+            "guard_limit",
+            "connections",
+        ),
         *("guard_under_way", "guard_queued", "guard_calls_total", "guard_retries_total", "guard_hedges_total", "guard_hedges_won_total"),
         *("guard_opened_total", "guard_resting_total", "guard_paused_total", "guard_shed_high_total", "guard_shed_normal_total"),
         *("guard_shed_low_total", "event_loop_lag_seconds_recent", "event_loop_lag_seconds_max"),

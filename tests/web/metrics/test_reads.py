@@ -53,7 +53,8 @@ def scripted() -> Iterator[tuple[House, Samples]]:
         "cache": CACHE,
         "views": {**VIEW_KEYS, "user": VIEW_KEYS["user"]},
         "auth": {"grant_life_s": 1e6},
-        "telemetry": {"slo_latency_ms": 60_000, "sample_ratio": 0.0},
+        "telemetry": {"sample_ratio": 0.0},
+        "slo": {"latency_ms": 60_000},
     }
     with Cluster() as cluster, open_house(cluster_settings(cluster.url, **tree), ALICE) as house:
         client = house.client
