@@ -6,7 +6,6 @@ the browser says where the form was.
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from starlette.types import Receive, Scope, Send
@@ -190,11 +189,12 @@ def _named(scope: Scope) -> dict[str, str]:
 
 
 def _cookie(headers: Mapping[str, str]) -> str | None:
-    try:
-        morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return None
-    return None if morsel is None else morsel.value
+    """The session's, whatever other cookies the browser has for this host."""
+    for pair in headers.get("cookie", "").split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name == COOKIE:
+            return value
+    return None
 
 
 def _sign_in(scope: Scope) -> tuple[bytes, bytes]:

@@ -115,6 +115,7 @@ def test_a_cookie_that_nobody_signed_is_none(console: Console) -> None:
     for wrong in (payload, f"{payload}.{signature[::-1]}", f"{payload[:-4]}AAAA.{signature}", "x", f"{value}.{value}", "=" * 5_000):
         assert console.get(None, "/console", Cookie=f"{name}={wrong}").status_code == 303
     assert console.get(None, "/console", Cookie=f"{name}={value}").status_code == 200
+    assert console.get(None, "/console", Cookie=f'of another=["{{; {name}={value}; x').status_code == 200
 
 
 def test_a_key_that_is_revoked_ends_its_sessions(console: Console) -> None:
