@@ -1,3 +1,4 @@
+import gc
 import os
 from collections.abc import Generator, Iterator
 from fcntl import LOCK_EX, flock
@@ -21,6 +22,17 @@ from tests.harness.postgresql import LACKING, PostgreSQL, binaries
 
 hypothesis.settings.register_profile("suite", deadline=None)  # how long one example takes is the machine's business
 hypothesis.settings.load_profile("suite")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays to the end: the garbage collector need not go through it, which took as long as the collecting."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)
