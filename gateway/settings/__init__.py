@@ -4,33 +4,15 @@ Nested names join with two underscores: `FEATURE_GATEWAY_ORIGIN__URL`. Importing
 the file or the environment only, and print as asterisks.
 """
 
+from gateway.settings.access import Auth, Key, OAuth, Paths
+from gateway.settings.caching import Cache, Deadlines, Freshness, Metadata, Service, SharedCache, View
+from gateway.settings.computing import OnDemand, OnDemandFunction, Queries
+from gateway.settings.feature_server import FeatureServer, Redis
 from gateway.settings.loading import PREFIX, Layer, Loaded, SettingsError, checked, load, read
-from gateway.settings.tree import (
-    Auth,
-    Cache,
-    Deadlines,
-    FeatureServer,
-    Forward,
-    Freshness,
-    Guard,
-    Key,
-    Log,
-    Metadata,
-    OAuth,
-    OnDemand,
-    OnDemandFunction,
-    Origin,
-    Paths,
-    Queries,
-    Redis,
-    RequestLog,
-    Server,
-    Service,
-    Settings,
-    SharedCache,
-    Telemetry,
-    View,
-)
+from gateway.settings.origin import Forward, Guard, Origin
+from gateway.settings.server import Server
+from gateway.settings.telemetry import Log, RequestLog, Telemetry
+from gateway.settings.tree import Settings
 
 __all__ = [
     "PREFIX",

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Iterator
 
+from gateway.settings.access import Auth
 from gateway.settings.faults import contradictions
-from gateway.settings.tree import Auth, Origin, Settings
+from gateway.settings.origin import Origin
+from gateway.settings.tree import Settings
 
 _ADDRESS = re.compile(r"https?://(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
