@@ -126,7 +126,7 @@ class ServiceLedger:
         elif rows != 1:
             self._beside[door] += rows - 1
         if eligible:
-            self.eligible += 1
+            self.eligible += outcome is not Outcome.HIT
             self.late += elapsed_s > self.objective_s
         self.stale += outcome is Outcome.STALE
         self.server_errors += server_error

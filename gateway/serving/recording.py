@@ -176,6 +176,6 @@ def _outcome(sources: set[Source], *, bypass: bool, stale: bool) -> Outcome:
         return Outcome.BYPASS
     if stale:
         return Outcome.STALE
-    if sources <= _WHOLLY_CACHED:
+    if sources and sources <= _WHOLLY_CACHED:  # nothing is served of a batch all rows of which failed
         return Outcome.HIT
     return Outcome.PARTIAL if Source.CACHE in sources else Outcome.MISS

@@ -37,6 +37,12 @@ def test_a_read_that_the_origin_does_not_stand_for_counts_for_no_latency(ledger:
     assert ledger.tallies() == {Slo.AVAILABILITY: (2, 0), Slo.LATENCY: (1, 1), Slo.STALE: (2, 1)}
 
 
+def test_a_hit_that_took_the_long_way_counts_once(ledger: ServiceLedger) -> None:
+    ledger.read("named_single", Outcome.HIT, 1, 5.0, eligible=True)
+    ledger.hit("named_single", 1, 4, 0, 0.001)
+    assert ledger.tallies() == {Slo.AVAILABILITY: (2, 0), Slo.LATENCY: (2, 1), Slo.STALE: (2, 0)}
+
+
 def test_callers_faults_count_for_nothing_and_servers_for_availability(ledger: ServiceLedger) -> None:
     ledger.failed("named_single", "caller", 400, 0.001, server_error=False)
     ledger.failed("named_single", "definition", 400, 0.001, server_error=False)

@@ -309,3 +309,10 @@ def test_no_caller_can_make_a_series(demo_dir: Path) -> None:
         assert len(new) < 30
         assert "invented" not in house.client.get("/metrics").text
         assert total(after, "read_errors_total", code="404", feature_service="") == 10_100
+
+
+def test_a_batch_all_rows_of_which_failed_came_from_no_cache(demo_dir: Path) -> None:
+    with open_house(demo_settings(demo_dir), OPERATOR) as house:
+        reply = house.client.post(f"{NAMED}/features:batch", json={"rows": [{"joinKeys": {"origin": "JFK"}}] * 2})
+        assert [set(row) for row in reply.json()["rows"]] == [{"error"}] * 2
+        assert by(told(house), "read_duration_seconds_count", "outcome") == {("miss",): 1}
