@@ -89,13 +89,13 @@ def burns(slo: str, objective: float, fast: int, slow: int) -> tuple[Alarm, Alar
     )
     allowed = round(10_000 * (1 - objective))
     ticket = Alarm(
-        promise(slo, objective, "0+150000x300", f"0+{15 * allowed + 1}x300"),
+        promise(slo, objective, "0+40000x1100", f"0+{4 * allowed + 1}x1100"),
         {
-            "as much as is allowed": promise(slo, objective, "0+150000x300", f"0+{15 * allowed - 1}x300"),
-            "over for six hours": promise(slo, objective, "0+150000x300", f"0+{150 * allowed}x260 {150 * allowed * 260}x28"),
+            "as much as is allowed": promise(slo, objective, "0+40000x1100", f"0+{4 * allowed - 1}x1100"),
+            "over for six hours": promise(slo, objective, "0+40000x1100", f"0+{40 * allowed}x980 {40 * allowed * 980}x120"),
         },
         after_min=4_320,
-        minutes=15,
+        minutes=4,
     )
     return page, ticket
 
