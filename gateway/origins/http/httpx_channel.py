@@ -62,6 +62,8 @@ class HttpxChannel:
                 return Reply(response.status_code, response.headers, bytes(received))
         except TimeoutError:
             raise httpx.ReadTimeout("no whole reply in time") from None
+        except AttributeError as error:  # anyio asks for the name of a socket that the other side has reset since: there is none
+            raise httpx.ConnectError("the connection was lost as it was made") from error
 
     async def aclose(self) -> None:
         await self.client.aclose()
