@@ -275,3 +275,23 @@ def test_schemas_are_equal_by_what_they_say() -> None:
     assert Schema(KEYS, CONTEXT[:1], FEATURES) != SCHEMA
     assert Schema(KEYS, CONTEXT, (Feature("a.x", STRING),)) != SCHEMA
     assert SCHEMA != (KEYS, CONTEXT, FEATURES)
+
+
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-2, 2), st.integers(-2, 2).map(str), st.sampled_from(["", "a", "1.0"]))
+
+
+@given(st.dictionaries(st.sampled_from(["a", "b", "c"]), SCALARS), st.sampled_from([(STRING, STRING), (STRING, INT64), (STRING,), ()]))
+def test_what_is_looked_up_finds_just_what_a_checked_request_kept(given_keys: dict[str, Any], dtypes: tuple[DataType, ...]) -> None:
+    schema = Schema(tuple(Field(name, dtype) for name, dtype in zip("ab", dtypes, strict=False)), (), FEATURES)
+    try:
+        checked = schema.join_values(given_keys)
+    except InvalidRequest:
+        checked = None
+    try:
+        found = schema.values_to_find(given_keys)
+    except InvalidRequest:
+        assert checked is None
+    else:
+        kept = checked is not None or any(type(value) not in {str, type(None)} for value in found)
+        assert kept, "what is refused is equal to nothing that a request which was not refused can have kept"
+        assert checked is None or repr(found) == repr(checked)

@@ -10,14 +10,16 @@ the service it reads for); `sweep` takes out what is of no use to any. Belongs t
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import inf
+from typing import Any
 
 from gateway.cache.fragments import Fragment
 from gateway.cache.keys import Base, Key, Scope
 from gateway.cache.leases import Leases
 from gateway.cache.memory import release
+from gateway.cache.policy import Terms
 from gateway.cache.queues import PLAIN_KEY, Ghosts, Queue, Rule, weigh
 
 _SMALL_SHARE = 0.1
@@ -27,6 +29,9 @@ _CHANCES = 1_000
 _SLICE_S = 0.001
 _WORTH_RELEASING = 8 * 1024 * 1024
 """Bytes freed, and at least an eighth of the store: giving 200 MB back takes some 8 ms, in which nothing else runs."""
+
+Look = tuple[int, Callable[[tuple[Any, ...]], Hashable], Terms]
+"""A key's namespace, what makes the rest of it of a row's join-key values, and the terms under which the fragment is wanted."""
 
 
 class FragmentStore:
@@ -50,6 +55,21 @@ class FragmentStore:
         if fragment is not None and fragment.visits < _VISITS:
             fragment.visits += 1
         return fragment
+
+    def fresh(self, looks: Sequence[Look], values: tuple[Any, ...], now_s: float) -> list[Fragment] | None:
+        """What all of these looks find for a row's join-key values, if all of it is fresh under the very terms it was fetched with; else
+        None, which says nothing. As many look-ups as `lookup` would make, in less than half of the time."""
+        in_main, in_small = self._in_main.get, self._in_small.get
+        found: list[Fragment] = []
+        for namespace, pick, terms in looks:
+            key = (namespace, pick(values))
+            fragment = in_main(key) or in_small(key)
+            if fragment is None or now_s >= fragment.fresh_until or fragment.terms is not terms:
+                return None
+            if fragment.visits < _VISITS:
+                fragment.visits += 1
+            found.append(fragment)
+        return found
 
     def __contains__(self, key: Key) -> bool:
         """Whether it is kept; not counted as asking for it."""

@@ -113,9 +113,10 @@ class ServiceLedger:
         if cell.batches is not None:
             cell.batches.note(rows)
         self.views_cache += kept * rows
-        self.views_computed += computed * rows
-        self._sampled += 1
-        return self._sampled & _ROUND == 1
+        if computed:
+            self.views_computed += computed * rows
+        self._sampled = sampled = self._sampled + 1
+        return sampled & _ROUND == 1
 
     def read(self, door: str, outcome: Outcome, rows: int, elapsed_s: float, *, eligible: bool, server_error: bool = False) -> bool:
         """Any other read that was answered. `server_error`: some row of it was not, through no fault of its caller."""

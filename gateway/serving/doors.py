@@ -10,7 +10,7 @@ from gateway.errors import GatewayError
 from gateway.features import ServiceRef, SloInfo
 from gateway.wire import replies
 from gateway.wire.replies import Matches, Vector
-from gateway.wire.requests import ReadRequest, TectonReads, named_batch, named_query, named_single
+from gateway.wire.requests import ReadRequest, Show, TectonReads, named_batch, named_query, named_single
 
 
 class Staleness(NamedTuple):
@@ -65,6 +65,7 @@ class Answers(msgspec.Struct):
         )
 
 
+_SLO = Show.SLO_INFO.value
 BATCH_DOORS = frozenset({"tecton_batch", "named_batch"})
 """Those that take several rows."""
 Decode = Callable[[bytes, ServiceRef | None], ReadRequest]
@@ -98,7 +99,10 @@ def _vector(row: Vector | GatewayError) -> Vector:
 
 
 def _tecton_single(request: ReadRequest, answers: Answers) -> bytes:
-    return replies.tecton_single(_vector(answers.rows[0]), request.show, answers.slo(0), partial=answers.partial)
+    vector, show, slo = answers.rows[0], request.show, b""
+    if show & _SLO:
+        slo = replies.slo_of_hit(int(answers.server_time_s * 1e6)) if answers.of_origin is None else replies.slo_text(answers.slo(0))
+    return replies.tecton_single(_vector(vector), show, slo, partial=answers.partial)
 
 
 def _tecton_batch(request: ReadRequest, answers: Answers) -> bytes:

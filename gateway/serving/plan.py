@@ -17,6 +17,7 @@ from gateway.cache.fragments import Fragment
 from gateway.cache.keys import Key, Namespace, Namespaces, context_part, picker
 from gateway.cache.policy import Policies, Terms
 from gateway.cache.sharing import Stem
+from gateway.cache.store import Look
 from gateway.errors import InvalidRequest, OnDemandFailed, OriginMalformed
 from gateway.features import TIMED_OUT, Feature, Kind, Source, Status, ViewLayout, ViewValues, pattern_of, split_views
 from gateway.measures.ledgers import ServiceLedger
@@ -104,13 +105,13 @@ class ComputedView:
     def compute(self, fragments: Sequence[Fragment | None], context: dict[str, Any]) -> Computed | Fragment:
         """The view's values. Where an input timed out, so does the view (contract §3: never partially returned), or it is its default.
         Raises OnDemandFailed."""
-        inputs: dict[str, dict[str, Any]] = {}
+        inputs: dict[str, Mapping[str, Any]] = {}
         for index, source, reader in self._readers:
             fragment = fragments[index]
             if fragment is None or TIMED_OUT in fragment.pattern:
                 return self.timed_out
             values = reader.read(fragment.named)
-            inputs[source] = values if source not in inputs else inputs[source] | values
+            inputs[source] = values if source not in inputs else {**inputs[source], **values}
         answers = self.view.compute(MappingProxyType(context), inputs)
         try:
             encoded = [write(answer) for write, answer in zip(self._writers, answers, strict=True)]
@@ -207,6 +208,8 @@ class Projection:
     """`needed`: indices of the stored views that must be at hand, `looked_up` the same with the views. `emissions`: what is served, in
     order, and `text` what is said of it.
 
+    `looks`: the same, as the store takes them; None where keys are made of more than join keys. `straight`: what is looked up is served,
+    whole and in order.
     `cached_sources`: where the views of a hit come from; `origin_sources`: those of a read all of which was fetched. `whole`: no view is
     cut. `kept`: all of it may come from the cache. `slow`: the on-demand views among the emissions that are declared slow; where there is
     one, no read is a plain hit. `views_kept` and `views_computed`: how many of the emissions are what, for counting.
@@ -214,6 +217,8 @@ class Projection:
 
     needed: tuple[int, ...]
     looked_up: tuple[tuple[int, StoredView], ...]
+    looks: tuple[Look, ...] | None
+    straight: bool
     emissions: tuple[Emission, ...]
     text: VectorText
     cached_sources: tuple[Source, ...]
@@ -403,6 +408,10 @@ class Plan:
         return Projection(
             tuple(sorted(needed)),
             looked_up,
+            None
+            if any(view.context_keys for _, view in looked_up)
+            else tuple([(view.namespace, view.pick, view.terms) for _, view in looked_up]),
+            all_whole and [view for view, _ in emissions] == sorted(needed),
             tuple(emissions),
             VectorText(features, self.labels),
             sources,

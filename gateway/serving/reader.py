@@ -18,6 +18,7 @@ from opentelemetry.trace import Span
 
 from gateway import request_ids
 from gateway.access.gates import Gate
+from gateway.cache.fragments import Fragment
 from gateway.cache.keys import Key
 from gateway.cache.store import FragmentStore
 from gateway.errors import DeadlineExceeded, GatewayError, InvalidRequest, SchemaDisagreement
@@ -114,10 +115,15 @@ class FeatureReader:
             read: list[list[Key]] | None = None if self._request_log is None else []
             due: list[RowInput] = []
             schema, looks = plan.schema, use_cache and projection.kept
+            plain = request.plain and looks and projection.looks is not None and read is None
+            lenient = request.options.ignore_extra_request_context_fields
             for row in request.rows:
+                context = schema.context_values(row.context, ignore_extra_fields=lenient) if schema.context_keys else {}
+                vector = self._fresh_vector(plan, projection, row, context, now_s) if plain else None
+                if vector is not None:
+                    vectors.append(vector)
+                    continue
                 values = schema.join_values(row.join_keys)
-                context = schema.context_values(row.context, ignore_extra_fields=request.options.ignore_extra_request_context_fields)
-                vector = None
                 if looks:
                     vector = self._cached_vector(plan, projection, request, row, values, context, now_s, read, due)
                 if vector is None:
@@ -203,6 +209,21 @@ class FeatureReader:
             self._telemetry.end_read(span, facts_of(plan, answers, bypass=bypass), elapsed_s)
         return reply
 
+    def _fresh_vector(self, plan: Plan, projection: Projection, row: RowInput, context: dict[str, Any], now_s: float) -> Vector | None:
+        """One row of a plain read, if all it needs is at hand and fresh under this plan's own terms. Raises OnDemandFailed, and
+        InvalidRequest for some of what is wrong with the row; with what else is, nothing is found."""
+        assert projection.looks is not None, "looked at by who asks"
+        fresh = self._store.fresh(projection.looks, plan.schema.values_to_find(row.join_keys), now_s)
+        if fresh is None:
+            return None
+        if projection.straight:
+            told = "".join([view.cached_pattern for view in fresh])
+            return Vector(projection.text, fresh, projection.cached_sources, now_s, told, of_hit=True)
+        found = plan.timed_out.copy()
+        for index, fragment in zip(projection.needed, fresh, strict=True):
+            found[index] = fragment
+        return self._hit_vector(projection, found, context, now_s)
+
     def _cached_vector(
         self,
         plan: Plan,
@@ -237,11 +258,16 @@ class FeatureReader:
             read.append([view.key(values, context, variant) for _, view in projection.looked_up])
         if is_due:
             due.append(row)
+        return self._hit_vector(projection, found, context, now_s)
+
+    @staticmethod
+    def _hit_vector(projection: Projection, found: list[Fragment], context: dict[str, Any], now_s: float) -> Vector:
+        """Of what is at hand. Raises OnDemandFailed."""
         if not projection.whole:
             return assemble(projection, found, [_CACHE] * len(found), context, now_s)
         views = [view.compute(found, context) if isinstance(view, ComputedView) else found[view] for view, _ in projection.emissions]
         told = "".join([view.cached_pattern for view in views])
-        return Vector(projection.text, views, projection.cached_sources, now_s, told)
+        return Vector(projection.text, views, projection.cached_sources, now_s, told, of_hit=True)
 
     def _refresh(self, plan: Plan, projection: Projection, request: ReadRequest, caller: Caller, rows: Sequence[RowWork]) -> None:
         """Have what is due fetched again, in the background."""

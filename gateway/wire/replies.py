@@ -22,11 +22,14 @@ _astuple = msgspec.structs.astuple
 # Plain ints: `&` on an IntFlag makes a new flag, at twenty times the price.
 _NAMES, _TYPES, _TIMES, _STATUSES = Show.NAMES.value, Show.DATA_TYPES.value, Show.EFFECTIVE_TIMES.value, Show.STATUSES.value
 _DESCRIPTIONS, _TAGS, _SLO, _ITEMS = Show.DESCRIPTIONS.value, Show.TAGS.value, Show.SLO_INFO.value, Show.ITEMS.value
+_EACH_ITS_OWN = (Show.EFFECTIVE_TIMES | Show.AGES).value
+"""What is told of each reply anew."""
 KEPT = (Source.CACHE, Source.STALE)
 """Sources that the Tecton doors tell as cached."""
 _UNTIMED = frozenset({*KEPT, Source.COMPUTED, Source.DEFAULT})
 """Sources whose values are told without effective times."""
 _ASKED_FOR = (*KEPT, Source.ORIGIN)
+_SLO_OF_HIT = b'{"sloEligible":true,"serverTimeSeconds":%.6f,"sloServerTimeSeconds":%.6f,"storeMaxLatency":0.0,"storeResponseSizeBytes":0}'
 _REMEMBERED = 4096
 _REMEMBERED_TIMES = 64
 _SECONDS = re.compile(r"[0-9]{1,9}")
@@ -57,30 +60,41 @@ class VectorText:
         self._labels = [(labels or {}).get(feature.name, Labels()) for feature in features]
         self._known: dict[tuple[object, str], bytes] = {}
         self._timed: dict[tuple[int, str, tuple[str | None, ...]], bytes] = {}
+        self.maps: dict[tuple[int, str, tuple[Source, ...]], bytes] = {}
+        """The named door's maps that are the same as long as statuses and sources are, by what is shown."""
         self.data_types = self.members(self._types)
 
     def members(self, texts: Iterable[bytes]) -> bytes:
         """`"view.feature":text,…` for the named door's maps."""
         return b",".join([b"%b:%b" % pair for pair in zip(self._names, texts, strict=True)])
 
-    def items(self, show: int, told: str) -> bytes:
-        """`metadata.features` without effective times, for statuses as they are told (`features.pattern_of`). Few patterns occur."""
+    def metadata(self, show: int, told: str) -> bytes:
+        """How the metadata of GetFeatures begin, up to where `sloInfo` follows if it is shown, without effective times; for statuses as
+        they are told (`features.pattern_of`). Few patterns occur."""
         text = self._known.get((show, told))
         if text is None:
-            statuses = statuses_of(told)
-            text = self._remember((show, told), self.items_with(show, [_encode(status) for status in statuses], [None] * len(statuses)))
+            text = self._remember((show, told), self._metadata(show, told, [None] * len(told)))
         return text
 
-    def items_timed(self, show: int, told: str, effective_times: tuple[str | None, ...]) -> bytes:
+    def metadata_timed(self, show: int, told: str, effective_times: tuple[str | None, ...]) -> bytes:
         """The same with effective times, which are those of the reply before until a view's newest value is another."""
         known = (show, told, effective_times)
         text = self._timed.get(known)
         if text is None:
-            text = self.items_with(show, [_encode(status) for status in statuses_of(told)], effective_times)
+            text = self._metadata(show, told, effective_times)
             if len(self._timed) >= _REMEMBERED_TIMES:
                 self._timed.clear()
             self._timed[known] = text
         return text
+
+    def _metadata(self, show: int, told: str, effective_times: Sequence[str | None]) -> bytes:
+        members: list[bytes] = []
+        if show & _ITEMS:
+            items = self.items_with(show, [_encode(status) for status in statuses_of(told)], effective_times)
+            members.append(b'"features":[%b]' % items)
+        if show & _SLO:
+            members.append(b'"sloInfo":')
+        return b'"metadata":{' + b",".join(members)
 
     def status_map(self, pattern: str) -> bytes:
         """The named door's `status`. There `source` tells what is cached, not the status."""
@@ -135,6 +149,8 @@ class Vector(msgspec.Struct, gc=False):
     sources: Sequence[Source]
     now_s: float
     told: str
+    of_hit: bool = False
+    """Nothing of it came from an origin just now, so no effective times are told of it (`_UNTIMED`)."""
 
     @classmethod
     def of(cls, text: VectorText, values: Sequence[EncodedView], sources: Sequence[Source], now_s: float) -> "Vector":
@@ -170,29 +186,31 @@ class _Slo(msgspec.Struct, rename="camel", omit_defaults=True):
     store_time_seconds: float | None = None
 
 
-def _slo(slo: SloInfo) -> bytes:
+def slo_text(slo: SloInfo) -> bytes:
     return _encode(_Slo(*_astuple(slo)))
 
 
-def tecton_single(vector: Vector, show: int, slo: SloInfo, *, partial: bool = False) -> bytes:
-    """The reply of GetFeatures (contract §2.1). Without any flag there is no `metadata` at all."""
+@lru_cache(maxsize=4096)
+def slo_of_hit(server_time_us: int) -> bytes:
+    """The same of a read that no origin was asked for: all that is to be told is the gateway's own time. Few are told at a time."""
+    return _SLO_OF_HIT % (server_time_us / 1e6, server_time_us / 1e6)
+
+
+def tecton_single(vector: Vector, show: int, slo: bytes = b"", *, partial: bool = False) -> bytes:
+    """The reply of GetFeatures (contract §2.1). Without any flag there is no `metadata` at all. `slo`: its `sloInfo`, where it is shown."""
     values = b",".join([view.positional for view in vector.values])
     if not show and not partial:
         return b'{"result":{"features":[%b]}}' % values
-    metadata: list[bytes] = []
-    if show & _ITEMS:
-        metadata.append(b'"features":[%b]' % _items(vector, show))
-    if show & _SLO:
-        metadata.append(b'"sloInfo":' + _slo(slo))
+    ending = slo if show & _SLO else b""
     if partial:
-        metadata.append(b'"partialResults":true')
-    return b'{"result":{"features":[%b]},"metadata":{%b}}' % (values, b",".join(metadata))
+        ending += b',"partialResults":true' if show & (_ITEMS | _SLO) else b'"partialResults":true'
+    return b'{"result":{"features":[%b]},%b%b}}' % (values, _metadata(vector, show), ending)
 
 
-def _items(vector: Vector, show: int) -> bytes:
-    if show & _TIMES and not _UNTIMED.issuperset(vector.sources):
-        return vector.text.items_timed(show, vector.told, tuple(vector.told_times()))
-    return vector.text.items(show, vector.told)
+def _metadata(vector: Vector, show: int) -> bytes:
+    if show & _TIMES and not vector.of_hit and not _UNTIMED.issuperset(vector.sources):
+        return vector.text.metadata_timed(show, vector.told, tuple(vector.told_times()))
+    return vector.text.metadata(show, vector.told)
 
 
 def tecton_batch(vectors: Sequence[Vector], show: int, slos: Sequence[SloInfo], total: SloInfo) -> bytes:
@@ -202,8 +220,8 @@ def tecton_batch(vectors: Sequence[Vector], show: int, slos: Sequence[SloInfo], 
     if show & _ITEMS:
         metadata.append(b'"features":[%b]' % _batch_items(vectors, show))
     if show & _SLO:
-        metadata.append(b'"sloInfo":' + b"[%b]" % b",".join([_slo(slo) for slo in slos]))
-        metadata.append(b'"batchSloInfo":' + _slo(total))
+        metadata.append(b'"sloInfo":' + b"[%b]" % b",".join([slo_text(slo) for slo in slos]))
+        metadata.append(b'"batchSloInfo":' + slo_text(total))
     return b'{"result":[%b],"metadata":{%b}}' % (rows, b",".join(metadata))
 
 
@@ -234,7 +252,12 @@ def named_single(vector: Vector, show: int) -> bytes:
     features = b",".join([view.named for view in vector.values])
     if not show:
         return b'{"features":{%b}}' % features
-    maps = b"".join([b',"%b":{%b}' % (name, text(vector)) for flag, name, text in _NAMED_MAPS if show & flag])
+    text, known = vector.text, (show, vector.told, tuple(vector.sources))
+    maps = text.maps.get(known)
+    if maps is None:
+        maps = b"".join([b',"%b":{%b}' % (name, spelled(vector)) for flag, name, spelled in _NAMED_MAPS if show & flag])
+        if not show & _EACH_ITS_OWN and len(text.maps) < _REMEMBERED:
+            text.maps[known] = maps
     return b'{"features":{%b}%b}' % (features, maps)
 
 
@@ -351,7 +374,7 @@ def tecton_query(matches: Matches, show: int) -> bytes:
     if show & _ITEMS:
         metadata.append(b'"features":[%b],"joinKeys":[%b]' % (_query_items(matches, show), matches.keys.items(show)))
     if show & _SLO:
-        metadata.append(b'"sloInfo":' + _slo(matches.slo))
+        metadata.append(b'"sloInfo":' + slo_text(matches.slo))
     if matches.partial:
         metadata.append(b'"partialResults":true')
     return b'{"results":[%b]%b}' % (results, b',"metadata":{%b}' % b",".join(metadata) if metadata else b"")

@@ -6,9 +6,8 @@ Errors: InvalidRequest and MalformedBody, which name the field and never show it
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import IntFlag
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -21,7 +20,7 @@ from gateway.wire.values import INT64_MAX, INT64_MIN
 T = TypeVar("T")
 
 TECTON_BATCH_LIMIT = 10
-_MOST_SHOWN = 1024
+_MOST_SHOWN, _LONGEST_SHOWN = 1024, 1024
 _MOST_MS = 2**31 - 1
 NAMED_BATCH_LIMIT = 1000
 
@@ -54,7 +53,8 @@ class RowInput(msgspec.Struct, frozen=True, gc=False):
 
 
 class ReadRequest(msgspec.Struct, frozen=True, gc=False):
-    """`show` is a `Show` as a plain int. `selectors` are the named door's `view.*` and `view.feature`; None means everything."""
+    """`show` is a `Show` as a plain int. `selectors` are the named door's `view.*` and `view.feature`; None means everything. `plain`: this
+    has no options, age or deadline of its own, and its values are scalars; of others nothing is said."""
 
     service: ServiceRef
     rows: tuple[RowInput, ...]
@@ -63,6 +63,7 @@ class ReadRequest(msgspec.Struct, frozen=True, gc=False):
     selectors: tuple[str, ...] | None = None
     max_age_s: float | None = None
     deadline_ms: int | None = None
+    plain: bool = False
 
 
 _ENVELOPE = spellings({"params": "params"})
@@ -212,16 +213,19 @@ _PlainJoinKeys = dict[str, str | _Int64 | None]
 _PlainContext = dict[str, str | _Int64 | float | bool | None]
 
 
-class _PlainParams(msgspec.Struct, rename="camel", forbid_unknown_fields=True, gc=False):
-    """The parameters of the plain case: camelCase, a service by name, scalar values, no request options."""
+_PlainName = Annotated[str, msgspec.Meta(min_length=1)]
+_ABSENT = msgspec.Raw(b"")
 
-    feature_service_name: str
-    workspace_name: str
+
+class _PlainParams(msgspec.Struct, rename="camel", forbid_unknown_fields=True, gc=False):
+    """The parameters of the plain case: camelCase, a service by name, scalar values, no request options. What is to be shown is told by
+    its bytes, which a client repeats."""
+
+    feature_service_name: _PlainName
+    workspace_name: _PlainName
     join_key_map: _PlainJoinKeys
     request_context_map: _PlainContext | None = None
-    metadata_options: dict[str, bool] | None = None
-    request_options: dict[str, bool] | None = None
-    allow_partial_results: bool | None = None
+    metadata_options: msgspec.Raw = _ABSENT
 
 
 class _PlainEnvelope(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -237,28 +241,27 @@ class _PlainNamed(msgspec.Struct, rename="camel", forbid_unknown_fields=True, gc
     include: list[str] | None = None
 
 
+class _PlainRow(msgspec.Struct, rename="camel", forbid_unknown_fields=True, gc=False):
+    join_keys: _PlainJoinKeys
+    request_context: _PlainContext | None = None
+
+
+class _PlainBatch(msgspec.Struct, rename="camel", forbid_unknown_fields=True, gc=False):
+    """The plain case of the named door's batch."""
+
+    rows: list[_PlainRow]
+    features: list[str] | None = None
+    include: list[str] | None = None
+
+
+_decode_plain_batch = msgspec.json.Decoder(_PlainBatch).decode
 _decode_plain = msgspec.json.Decoder(_PlainEnvelope).decode
 _decode_plain_named = msgspec.json.Decoder(_PlainNamed).decode
+_decode_flags = msgspec.json.Decoder(dict[str, bool] | None).decode
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 # Nearly every request is plain, and the two functions below read it in half of the general decoder's time. They answer None for all else,
 # good or bad. The general decoder says the same of all that passes them (a property test holds them together): a struct admits no unknown
 # member, and as many colons as members mean that none was a duplicate (see `json.decode_strict`).
-
-
-def _plain_params(body: bytes) -> _PlainParams | None:
-    try:
-        params = _decode_plain(body).params
-    except _UNREADABLE:
-        return None
-    if params.request_options or params.allow_partial_results or not params.feature_service_name or not params.workspace_name:
-        return None
-    members = 4 + len(params.join_key_map)
-    if params.metadata_options is not None:
-        members += 1 + len(params.metadata_options)
-    if params.request_context_map is not None:
-        members += 1 + len(params.request_context_map)
-    members += (params.request_options is not None) + (params.allow_partial_results is not None)
-    return params if members == body.count(b":") else None
 
 
 def _plain_named(body: bytes) -> _PlainNamed | None:
@@ -273,38 +276,68 @@ def _plain_named(body: bytes) -> _PlainNamed | None:
     return plain if members == body.count(b":") else None
 
 
-@dataclass(frozen=True, slots=True)
+def _plain_batch(body: bytes) -> _PlainBatch | None:
+    try:
+        plain = _decode_plain_batch(body)
+    except _UNREADABLE:
+        return None
+    members = 1 + (plain.features is not None) + (plain.include is not None)
+    for row in plain.rows:
+        context = row.request_context
+        members += 1 + len(row.join_keys) if context is None else 2 + len(row.join_keys) + len(context)
+    return plain if members == body.count(b":") and 0 < len(plain.rows) <= NAMED_BATCH_LIMIT else None
+
+
+class _Shown(NamedTuple):
+    """Metadata options as they were spelled. `members`: how many colons a body with them has, beside those of its join keys and context;
+    below zero where they are not plain."""
+
+    show: int
+    members: int
+
+
 class TectonReads:
     """The decoder of the Tecton doors. `show_by_default` is what a request without metadataOptions of its own is shown."""
 
-    default_workspace: str = "prod"
-    show_by_default: int = 0
-    _shown: dict[tuple[tuple[str, bool], ...], int] = field(default_factory=dict, repr=False)
+    def __init__(self, default_workspace: str = "prod", show_by_default: int = 0) -> None:
+        self.default_workspace = default_workspace
+        self.show_by_default = show_by_default
+        self._shown: dict[bytes, _Shown] = {b"": _Shown(show_by_default, 4)}
 
     def single(self, body: bytes, path: ServiceRef | None = None) -> ReadRequest:
         """GetFeatures, V1 and V2 (contract §2.1, §5)."""
-        plain = _plain_params(body)
-        if plain is not None:
-            return ReadRequest(
-                path or ServiceRef(plain.workspace_name, plain.feature_service_name),
-                (RowInput(plain.join_key_map, plain.request_context_map or NOTHING),),
-                self._plain_show(plain.metadata_options) or self.show_by_default,
-            )
+        return self._plain(body, path) or self._single(body, path)
+
+    def _single(self, body: bytes, path: ServiceRef | None) -> ReadRequest:
         fields = _params(body)
         row = RowInput(mapping(fields, "join_key_map", "joinKeyMap"), mapping(fields, "request_context_map", "requestContextMap"))
         return self._request(fields, path, (row,))
 
-    def _plain_show(self, given: dict[str, bool] | None) -> int:
-        """`_show`, remembered: a client sends the same options every time."""
-        if not given:
-            return 0
-        told = tuple(given.items())
-        show = self._shown.get(told)
-        if show is None:
-            show = _show(given)
-            if len(self._shown) < _MOST_SHOWN:
-                self._shown[told] = show
-        return show
+    def _plain(self, body: bytes, path: ServiceRef | None) -> ReadRequest | None:
+        try:
+            params = _decode_plain(body).params
+        except _UNREADABLE:
+            return None
+        options = bytes(params.metadata_options)
+        show, members = self._shown.get(options) or self._show(options)
+        join_keys, context = params.join_key_map, params.request_context_map
+        if context:
+            members += 1 + len(context)
+        if members + len(join_keys) != body.count(b":"):
+            return None
+        service = path or ServiceRef(params.workspace_name, params.feature_service_name)
+        return ReadRequest(service, (RowInput(join_keys, context or NOTHING),), show, plain=True)
+
+    def _show(self, options: bytes) -> _Shown:
+        """Remembered: a client sends the same options every time."""
+        try:
+            given = _decode_flags(options)
+            shown = _Shown((_show(given) if given else 0) or self.show_by_default, 5 + len(given or ()))
+        except (*_UNREADABLE, InvalidRequest):
+            return _Shown(0, -len(options))
+        if len(self._shown) < _MOST_SHOWN and len(options) <= _LONGEST_SHOWN:
+            self._shown[options] = shown
+        return shown
 
     def batch(self, body: bytes, path: ServiceRef | None = None) -> ReadRequest:
         """GetFeaturesBatch (contract §2.2): up to 10 rows."""
@@ -346,7 +379,7 @@ def named_single(body: bytes, service: ServiceRef) -> ReadRequest:
     if plain is not None:
         row = RowInput(plain.join_keys, plain.request_context or NOTHING)
         return ReadRequest(
-            service, (row,), _included(plain.include or ()), selectors=None if plain.features is None else tuple(plain.features)
+            service, (row,), _included(plain.include or ()), selectors=None if plain.features is None else tuple(plain.features), plain=True
         )
     fields = read_fields(decode_strict(body), _NAMED, "The body", strict=True)
     if "rows" in fields:
@@ -365,15 +398,20 @@ def named_query(body: bytes, service: ServiceRef) -> ReadRequest:
 
 def named_batch(body: bytes, service: ServiceRef) -> ReadRequest:
     """The named door's batch: `{"rows":[{"joinKeys":{…},"requestContext":{…}},…]}`, up to 1,000 rows, and the fields of a single read."""
+    plain = _plain_batch(body)
+    if plain is not None:
+        rows = tuple([RowInput(row.join_keys, row.request_context or NOTHING) for row in plain.rows])
+        selectors = None if plain.features is None else tuple(plain.features)
+        return ReadRequest(service, rows, _included(plain.include or ()), selectors=selectors, plain=True)
     fields = read_fields(decode_strict(body), _NAMED, "The body", strict=True)
-    rows = fields.get("rows")
-    if type(rows) is not list or not rows:
+    given = fields.get("rows")
+    if type(given) is not list or not given:
         raise InvalidRequest("rows must be a list with at least one item.")
-    if len(rows) > NAMED_BATCH_LIMIT:
-        raise InvalidRequest(f"Batch size {len(rows)} exceeds maximum of {NAMED_BATCH_LIMIT}.")
+    if len(given) > NAMED_BATCH_LIMIT:
+        raise InvalidRequest(f"Batch size {len(given)} exceeds maximum of {NAMED_BATCH_LIMIT}.")
     if "join_keys" in fields or "request_context" in fields:
         raise InvalidRequest("joinKeys and requestContext belong inside each item of rows.")
-    return _named_request(fields, service, tuple(_named_row(row, index) for index, row in enumerate(rows)))
+    return _named_request(fields, service, tuple(_named_row(row, index) for index, row in enumerate(given)))
 
 
 _NAMED_ROW = spellings({"join_keys": "join_keys", "request_context": "request_context"})

@@ -16,6 +16,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -399,6 +400,10 @@ def compile_row_writer(features: Sequence[Feature]) -> Callable[[Sequence[Any]],
     return write_all
 
 
+_CONTAINERS = (Kind.ARRAY, Kind.STRUCT, Kind.MAP)
+_READ_LATELY = 1_024
+
+
 class MembersReader:
     """Reads some features back out of the named spelling of a view: the rest is skipped, not decoded."""
 
@@ -413,9 +418,22 @@ class MembersReader:
         self._decode = msgspec.json.Decoder(struct).decode
         self._names = tuple(fields)
         self._plain = [(name, plain) for name, feature in fields.items() if (plain := compile_plain(feature.dtype)) is not None]
+        self._scalar = all(feature.dtype.kind not in _CONTAINERS for feature in fields.values())
+        self._known: dict[bytes, Mapping[str, Any]] = {}
 
-    def read(self, named: bytes) -> dict[str, Any]:
-        """Plain Python values by name (see `on_demand`)."""
+    def read(self, named: bytes) -> Mapping[str, Any]:
+        """Plain Python values by name (see `on_demand`). What was read lately is remembered, where nothing in it can be changed: a few
+        fragments are read again and again."""
+        values = self._known.get(named)
+        if values is None:
+            values = MappingProxyType(self._read(named))
+            if self._scalar:
+                if len(self._known) >= _READ_LATELY:
+                    self._known.clear()
+                self._known[named] = values
+        return values
+
+    def _read(self, named: bytes) -> dict[str, Any]:
         values = dict(zip(self._names, _astuple(self._decode(b"{%b}" % named)), strict=True))
         for name, plain in self._plain:
             values[name] = plain(values[name])

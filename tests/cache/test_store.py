@@ -4,6 +4,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any
 
 import pytest
@@ -484,3 +485,18 @@ def test_a_look_up_costs_little_more_than_a_dicts() -> None:
         assert (spent_s(store.lookup) - spent_s(plain.get)) / len(keys) < 0.2e-6
     finally:
         sys.settrace(tracing)
+
+
+def test_what_is_fresh_is_found_in_one_go_and_each_of_it_is_visited() -> None:
+    terms, other = Terms(ttl_s=10.0), Terms(ttl_s=10.0)
+    store = FragmentStore(1_000_000)
+    values = ViewValues(ViewLayout("v", (Feature("v.x", INT64),)), b"1", b'"v.x":1', (Status.PRESENT,), (None,))
+    entries = {(0, "a"): Fragment.of(values, 0.0, terms), (1, "b"): Fragment.of(values, 5.0, terms)}
+    for key, entry in entries.items():
+        store.put(key, entry)
+    looks = [(0, itemgetter(0), terms), (1, itemgetter(1), terms)]
+    assert store.fresh(looks, ("a", "b"), 9.0) == list(entries.values())
+    assert [entry.visits for entry in entries.values()] == [1, 1]
+    assert store.fresh(looks, ("a", "c"), 9.0) is None, "one is not there"
+    assert store.fresh(looks, ("a", "b"), 10.0) is None, "one has ended"
+    assert store.fresh([looks[0], (1, itemgetter(1), other)], ("a", "b"), 9.0) is None, "one was fetched under other terms"

@@ -21,6 +21,7 @@ from gateway.wire.replies import (
     error_body,
     named_batch,
     named_single,
+    slo_text,
     tecton_batch,
     tecton_single,
 )
@@ -186,7 +187,7 @@ def parsed(reply: bytes) -> Any:
 def test_a_tecton_reply_shows_what_was_asked_for(row: str, flags: list[Show]) -> None:
     model = single_model(ROWS[row], flags)
     for _ in range(2):  # the second time from what was remembered
-        assert parsed(tecton_single(vector(ROWS[row]), shown(flags), SLO)) == model
+        assert parsed(tecton_single(vector(ROWS[row]), shown(flags), slo_text(SLO))) == model
 
 
 @pytest.mark.parametrize("flags", subsets(TECTON_FLAGS), ids=lambda flags: str(shown(flags)))
@@ -224,7 +225,7 @@ def test_any_pattern_of_statuses_and_times_is_told(data: st.DataObject) -> None:
         model["status"] = unknown
     else:
         del model["status"]
-    assert parsed(tecton_single(vector(row), shown(ordered), SLO)) == single_model(row, ordered)
+    assert parsed(tecton_single(vector(row), shown(ordered), slo_text(SLO))) == single_model(row, ordered)
     told = parsed(named_single(vector(row), shown(named_ordered)))
     ages, model_ages = told.pop("ageSeconds", {}), model.pop("ageSeconds", {})
     assert told == model
@@ -232,7 +233,7 @@ def test_any_pattern_of_statuses_and_times_is_told(data: st.DataObject) -> None:
 
 
 def test_a_reply_without_flags_is_the_bare_result() -> None:
-    assert tecton_single(vector(FRESH), 0, SLO) == b'{"result":{"features":[0.5,"7",[1.5,"2"],"42",null,"NaN"]}}'
+    assert tecton_single(vector(FRESH), 0, slo_text(SLO)) == b'{"result":{"features":[0.5,"7",[1.5,"2"],"42",null,"NaN"]}}'
 
 
 def test_a_batch_without_flags_still_has_metadata() -> None:
@@ -240,15 +241,15 @@ def test_a_batch_without_flags_still_has_metadata() -> None:
 
 
 def test_partial_results_are_told_with_and_without_flags() -> None:
-    assert parsed(tecton_single(vector(FRESH), 0, SLO, partial=True))["metadata"] == {"partialResults": True}
-    assert parsed(tecton_single(vector(FRESH), Show.SLO_INFO, SLO, partial=True))["metadata"] == {
+    assert parsed(tecton_single(vector(FRESH), 0, slo_text(SLO), partial=True))["metadata"] == {"partialResults": True}
+    assert parsed(tecton_single(vector(FRESH), Show.SLO_INFO, slo_text(SLO), partial=True))["metadata"] == {
         "sloInfo": SLO_JSON,
         "partialResults": True,
     }
 
 
 def test_only_what_is_known_of_the_service_is_told() -> None:
-    reply = parsed(tecton_single(vector([]), Show.SLO_INFO, SloInfo(server_time_s=0.0, store_response_size_bytes=0)))
+    reply = parsed(tecton_single(vector([]), Show.SLO_INFO, slo_text(SloInfo(server_time_s=0.0, store_response_size_bytes=0))))
     assert reply["metadata"]["sloInfo"] == {"sloEligible": True, "serverTimeSeconds": 0.0, "storeResponseSizeBytes": 0}
 
 
@@ -267,7 +268,7 @@ def test_only_what_is_known_of_the_service_is_told() -> None:
 def test_a_cached_view_says_so_and_has_no_effective_times(status: Status, cached: str) -> None:
     told = vector([Told(SHOP, [None], [status], [EARLY], Source.CACHE)])
     assert told.told_times() == [None]
-    item = parsed(tecton_single(told, Show.STATUSES | Show.EFFECTIVE_TIMES, SLO))["metadata"]["features"]
+    item = parsed(tecton_single(told, Show.STATUSES | Show.EFFECTIVE_TIMES, slo_text(SLO)))["metadata"]["features"]
     assert item == [{"status": cached}]
 
 
@@ -282,7 +283,7 @@ def test_ages_are_those_of_views_that_the_origin_was_asked_for() -> None:
 
 def test_the_first_cached_pattern_is_not_remembered_for_fresh_values() -> None:
     for source, status in [(Source.CACHE, "CACHED_PRESENT"), (Source.ORIGIN, "PRESENT"), (Source.CACHE, "CACHED_PRESENT")]:
-        reply = parsed(tecton_single(vector([Told(SHOP, [None], [Status.PRESENT], [None], source)]), Show.STATUSES, SLO))
+        reply = parsed(tecton_single(vector([Told(SHOP, [None], [Status.PRESENT], [None], source)]), Show.STATUSES, slo_text(SLO)))
         assert reply["metadata"]["features"] == [{"status": status}]
 
 
@@ -296,7 +297,7 @@ def test_more_patterns_than_are_remembered_are_still_told() -> None:
 
 def test_a_view_without_labels_tells_empty_tags_and_no_description() -> None:
     told = Vector.of(VectorText(SHOP.features), [FRESH[1].encoded()], [Source.ORIGIN], NOW_S)
-    assert parsed(tecton_single(told, Show.LABELS, SLO))["metadata"]["features"] == [{"tags": {}}]
+    assert parsed(tecton_single(told, Show.LABELS, slo_text(SLO)))["metadata"]["features"] == [{"tags": {}}]
 
 
 @pytest.mark.parametrize(
@@ -360,8 +361,8 @@ def test_a_named_batch_gives_each_row_its_features_or_its_error() -> None:
 
 
 def test_an_empty_vector_is_still_json() -> None:
-    assert parsed(tecton_single(vector([]), 0, SLO)) == {"result": {"features": []}}
-    assert parsed(tecton_single(vector([]), Show.NAMES, SLO)) == {"result": {"features": []}, "metadata": {"features": []}}
+    assert parsed(tecton_single(vector([]), 0, slo_text(SLO))) == {"result": {"features": []}}
+    assert parsed(tecton_single(vector([]), Show.NAMES, slo_text(SLO))) == {"result": {"features": []}, "metadata": {"features": []}}
     assert parsed(named_single(vector([]), Show.STATUSES)) == {"features": {}, "status": {}}
     assert parsed(named_batch([], 0)) == {"rows": []}
 

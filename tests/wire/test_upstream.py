@@ -228,7 +228,7 @@ def test_a_gateways_own_reply_reads_back_as_the_same_views(values: list[Typed], 
     shown = Show.NAMES | Show.DATA_TYPES | Show.STATUSES
     text = VectorText([feature for view in read[0].views for feature in view.layout.features])
     vectors = [Vector.of(text, [Fragment.of(view, 0.0) for view in row.views], [Source.ORIGIN] * len(row.views), 0.0) for row in read]
-    again = tecton_single(vectors[0], shown, SloInfo()) if rows == 1 else tecton_batch(vectors, shown, [SloInfo()] * rows, SloInfo())
+    again = tecton_single(vectors[0], shown) if rows == 1 else tecton_batch(vectors, shown, [SloInfo()] * rows, SloInfo())
     assert ReplyReader().read(again, rows)[0] == read
 
 

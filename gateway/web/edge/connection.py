@@ -72,8 +72,10 @@ class Edge(Limited):
 
     def data_received(self, data: bytes) -> None:
         self.begun = True
-        rest = self._rest
-        if self._deaf:
+        rest, last = self._rest, self._last
+        if last is not None and len(data) == last[0].whole and data.startswith(last[0].raw) and self._rests():
+            self._finish(*last, data[len(last[0].raw) :])
+        elif self._deaf:
             self._drop(len(data))
         elif not rest:
             self._read(data)
@@ -185,6 +187,10 @@ class Edge(Limited):
     def _must_wait(self) -> bool:
         return not self._has_turn or self.flow.write_paused or self._busy() or self.transport.is_closing()
 
+    def _rests(self) -> bool:
+        """Whether nothing is under way here: what comes now is the beginning of a request, and it may be answered at once."""
+        return not (self._rest or self._body is not None or self._deaf or self._must_wait())
+
     def _wait_if_far_ahead(self) -> None:
         if len(self._rest) > _AHEAD_BYTES and self._must_wait() and not self.transport.is_closing():
             self.flow.pause_reading()
@@ -255,7 +261,10 @@ class Edge(Limited):
         """A held request is whole: answer it, or let ASGI."""
         endpoint = lane.endpoint
         call = Call(endpoint.door, endpoint.route, body, lane.path, lane.authorization, lane.traceparent, lane.priority)
-        reply = self._hit(endpoint, call)
+        try:
+            reply = endpoint.hit(call)
+        except Exception:  # noqa: BLE001 - ASGI meets it again, where the outermost middleware tells of it
+            reply = None
         if reply is not None:
             self._answer(reply, head)
             return
@@ -280,13 +289,6 @@ class Edge(Limited):
         if call.body:
             self.on_body(call.body)
         self.on_message_complete()
-
-    @staticmethod
-    def _hit(endpoint: ReadFeatures, call: Call) -> bytes | None:
-        try:
-            return endpoint.hit(call)
-        except Exception:  # noqa: BLE001 - ASGI meets it again, where the outermost middleware tells of it
-            return None
 
     def _hand_over(self, head: Head) -> None:
         """Tell uvicorn of a request, in the place of its parser, which `head` answers for."""
@@ -325,15 +327,16 @@ class Edge(Limited):
         return True
 
     def _busy(self) -> bool:
-        return self._awaited is not None or super()._busy()
+        cycle: RequestResponseCycle | None = self.cycle
+        return self._awaited is not None or (cycle is not None and not cycle.response_complete)
 
     def _answer(self, reply: bytes, head: Head, told: bytes = b"") -> None:
         """The same bytes as uvicorn would write for the endpoint's answer, and the same bookkeeping. `told`: more header lines."""
-        lasts = self._lasts(head)
-        close = b"" if lasts else b"connection: close\r\n"
         before = self.preamble.before(self.server_state.default_headers)
-        self.transport.write(b"%bcontent-length: %d\r\n%b%b\r\n%b" % (before, len(reply), told, close, reply))
-        if not lasts:
+        if self._lasts(head):
+            self.transport.write(b"%bcontent-length: %d\r\n%b\r\n%b" % (before, len(reply), told, reply))
+        else:
+            self.transport.write(b"%bcontent-length: %d\r\n%bconnection: close\r\n\r\n%b" % (before, len(reply), told, reply))
             self.transport.close()
         self.on_response_complete()
 
@@ -353,7 +356,7 @@ class Edge(Limited):
             begun = self._held[0].raw
         elif self._body is not None:
             cycle, begun = self.cycle, b"%b %b" % (self.parser.get_method(), self.url)
-        self._deaf, self._body, self._held = True, None, None
+        self._deaf, self._body, self._held, self._last = True, None, None, None
         self._rest.clear()
         if cycle is not None and cycle.response_complete:
             self._say_last(b"")

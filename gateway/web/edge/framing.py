@@ -49,6 +49,8 @@ class Head(msgspec.Struct, frozen=True, gc=False):
     length: int | None
     keep_alive: bool
     expects_continue: bool
+    whole: int
+    """How many bytes the request has, where its length is said; -1 where it is not."""
 
     def repeats(self, names: Sequence[bytes]) -> bool:
         """Whether one of these headers came more than once."""
@@ -94,6 +96,7 @@ class Framing:
             _refuse_repeated(headers)
         plain = minor == b"1"
         target = _origin_form(target, _host(fields, required=plain))
+        length = self._length(fields, may_be_chunked=plain)
         return Head(
             raw,
             method,
@@ -101,9 +104,10 @@ class Framing:
             "1.1" if plain else "1.0",
             headers,
             fields,
-            self._length(fields, may_be_chunked=plain),
+            length,
             plain and not _closes(headers, fields),
             plain and _expects(fields),
+            -1 if length is None else len(raw) + length,
         )
 
     def look_over(self, begun: bytes | bytearray, seen: int) -> None:
