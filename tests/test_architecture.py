@@ -324,8 +324,10 @@ class Environment(type(os.environ)):
         return super().__getitem__(name)
 
 os.environ.__class__ = Environment
+import importlib, importlib.util
+if importlib.util.find_spec("psutil"):  # locust brings it, OpenTelemetry imports it where it is, and it reads /proc/stat
+    import psutil
 sys.addaudithook(watch)
-import importlib
 importlib.import_module(sys.argv[1])
 print(json.dumps(seen))
 """
