@@ -68,7 +68,7 @@ class Computed(msgspec.Struct, gc=False):
 
     @property
     def named(self) -> bytes:
-        return b",".join([name + named for name, (_, named) in zip(self.view.names, self.encoded, strict=True)])
+        return self.view.named % tuple([named for _, named in self.encoded])
 
     @property
     def pattern(self) -> str:
@@ -97,7 +97,7 @@ class ComputedView:
         self.default = default
         self.timed_out = default or Fragment.of(timed_out(layout), 0.0)
         self.pattern = pattern_of([Status.PRESENT] * len(layout))  # what the reference server always says of on-demand features
-        self.names = [msgspec.json.encode(name) + b":" for name in layout.names]
+        self.named = b",".join([msgspec.json.encode(name).replace(b"%", b"%%") + b":%b" for name in layout.names])
         self._writers = [compile_writer(feature.dtype) for feature in layout.features]
         self._readers = _input_readers(view, stored)
         self.inputs = sorted({index for index, _, _ in self._readers})

@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
+from time import perf_counter
 from typing import Any, TypeVar
 
 import msgspec
@@ -98,13 +99,13 @@ class FeatureReader:
     def hit(self, call: Call) -> bytes | None:
         """The reply, if all of it is at hand, or to be had from the origin at once, and this caller may have it. What is wrong with a
         request is `read`'s to say."""
-        started_s = time.perf_counter()
+        started_s = perf_counter()
         try:
             caller = self._gate.identify(call.authorization)
             request = call.door.decode(call.body, call.path)
             call.understood = (caller, request)
-            plan = self._schemas.at_hand(request.service, caller)
             now_s = self._clock()
+            plan = self._schemas.at_hand(request.service, caller, now_s)
             if plan is None:
                 return None
             projection = plan.projection(request.selectors)
@@ -137,9 +138,9 @@ class FeatureReader:
         if due:
             rows = [look_up(self._store, plan, projection, request, row, now_s, use_cache=True) for row in due]
             self._refresh(plan, projection, request, caller, rows)
-        answers = Answers(vectors, time.perf_counter() - started_s)
+        answers = Answers(vectors, perf_counter() - started_s)
         reply = call.door.encode(request, answers)
-        elapsed_s = time.perf_counter() - started_s
+        elapsed_s = perf_counter() - started_s
         traced = self._telemetry.samples(call.traceparent)
         trace_id = self._tell(call, facts_of(plan, answers), elapsed_s) if traced else None
         self._recorder.hit(plan, projection, call.door.name, vectors, elapsed_s, trace_id)
@@ -173,9 +174,9 @@ class FeatureReader:
             vector = Vector(projection.text, values, projection.origin_sources, now_s, told)
         else:
             vector = assemble(projection, row.found, row.sources, row.context, now_s)
-        answers = Answers([vector], time.perf_counter() - missed.started_s, [row.slo])
+        answers = Answers([vector], perf_counter() - missed.started_s, [row.slo])
         reply = call.door.encode(missed.request, answers)
-        eligible, elapsed_s = row.slo is None or row.slo.eligible, time.perf_counter() - missed.started_s
+        eligible, elapsed_s = row.slo is None or row.slo.eligible, perf_counter() - missed.started_s
         self._recorder.fetched(missed.plan, projection, call.door.name, vector, elapsed_s, eligible=eligible)
         if self._request_log is not None:
             self._note(missed.plan, [[row.keys[index] for index in projection.needed]], now_s)
@@ -193,16 +194,16 @@ class FeatureReader:
         rows = [look_up(self._store, plan, projection, request, row, now_s, use_cache=use_cache) for row in request.rows]
         span = None
         if self._telemetry.samples(call.traceparent):
-            elapsed_ns = int((time.perf_counter() - started_s) * 1e9)
+            elapsed_ns = int((perf_counter() - started_s) * 1e9)
             span = self._telemetry.read_span("POST", call.route, call.traceparent, time.time_ns() - elapsed_ns)
         if use_cache:
             self._refresh(plan, projection, request, caller, rows)
         self._inline_reads.fetch(request, plan, projection, caller, rows, span)
         self._note(plan, [[row.keys[index] for index in projection.needed] for row in rows], now_s)
         vectors = [assemble(projection, row.found, row.sources, row.context, now_s) for row in rows]
-        answers = Answers(vectors, time.perf_counter() - started_s, [row.slo for row in rows], any(row.partial for row in rows))
+        answers = Answers(vectors, perf_counter() - started_s, [row.slo for row in rows], any(row.partial for row in rows))
         reply = call.door.encode(request, answers)
-        elapsed_s, bypass = time.perf_counter() - started_s, not request.options.read_from_cache
+        elapsed_s, bypass = perf_counter() - started_s, not request.options.read_from_cache
         trace_id = None if span is None else trace_id_of(span)
         self._recorder.read(plan, projection, call.door.name, answers, elapsed_s, trace_id, bypass=bypass)
         if span is not None:
@@ -283,7 +284,7 @@ class FeatureReader:
 
     async def read(self, call: Call, launched: Launched | None = None) -> Reply:
         """The reply, whatever it takes within the deadline. `launched`: what the lean road has come to. Raises GatewayError."""
-        started_s, start_ns = time.perf_counter() if launched is None else launched.started_s, time.time_ns()
+        started_s, start_ns = perf_counter() if launched is None else launched.started_s, time.time_ns()
         facts = ReadFacts()
         span = None
         if self._telemetry.samples(call.traceparent) if call.sampled is None else call.sampled:
@@ -291,19 +292,19 @@ class FeatureReader:
         try:
             reply = await self._read(call, facts, span, started_s, launched)
         except BaseException as error:
-            elapsed_s = time.perf_counter() - started_s
+            elapsed_s = perf_counter() - started_s
             self._recorder.failed(call.door.name, facts, error, elapsed_s)
             if span is not None:
                 self._telemetry.end_read(span, facts, elapsed_s, error)
             raise
         if span is not None:
-            self._telemetry.end_read(span, facts, time.perf_counter() - started_s)
+            self._telemetry.end_read(span, facts, perf_counter() - started_s)
         return reply
 
     async def trace(self, call: Call, trail: Trail) -> Answers:
         """The answers of a read made as `read` makes it, which leaves a trail; it is neither spelled nor noted as a read. Raises
         GatewayError."""
-        _, _, answers = await self._answers(call, ReadFacts(), None, time.perf_counter(), None, trail)
+        _, _, answers = await self._answers(call, ReadFacts(), None, perf_counter(), None, trail)
         return answers
 
     async def _read(self, call: Call, facts: ReadFacts, span: Span | None, started_s: float, launched: Launched | None) -> Reply:
@@ -314,7 +315,7 @@ class FeatureReader:
             for name in ReadFacts.__slots__:
                 setattr(facts, name, getattr(told, name))
         reply = Reply(call.door.encode(request, answers), answers.stale)
-        elapsed_s = time.perf_counter() - started_s
+        elapsed_s = perf_counter() - started_s
         trace_id = None if span is None else trace_id_of(span)
         self._recorder.read(plan, plan.projection(request.selectors), door, answers, elapsed_s, trace_id, bypass=bypass)
         return reply
@@ -404,12 +405,12 @@ class FeatureReader:
             labelled = self._schemas.at_hand(request.service, caller)
             if labelled is not None and labelled.reads_as == plan.reads_as:
                 projection = labelled.projection(request.selectors)
-        waiting_s = time.perf_counter()
+        waiting_s = perf_counter()
         ready = await compute_slow(self._workers, projection.slow, rows, deadline_s, partial_at_deadline=errand.partial_at_deadline)
-        waited_s = time.perf_counter() - waiting_s if projection.slow else 0.0
+        waited_s = perf_counter() - waiting_s if projection.slow else 0.0
         answered_s = self._clock()
         outcomes = [row.error or vector_or_error(projection, row, one, answered_s) for row, one in zip(rows, ready, strict=True)]
-        elapsed_s = time.perf_counter() - started_s
+        elapsed_s = perf_counter() - started_s
         served = [row for row, outcome in zip(rows, outcomes, strict=True) if isinstance(outcome, Vector)]
         stale = staleness_of(plan, projection, served, answered_s)
         if trail is not None:

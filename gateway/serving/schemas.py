@@ -72,12 +72,13 @@ class Schemas:
         for entry in self._entries.values():
             entry.plan = self._compile(entry.plan.description)
 
-    def at_hand(self, service: ServiceRef, caller: Caller) -> Plan | None:
+    def at_hand(self, service: ServiceRef, caller: Caller, now_s: float | None = None) -> Plan | None:
         """The cached plan, if there is one; starts its refresh where that is due and this caller may see it. Never waits."""
         entry = self._entries.get(service)
         if entry is None:
             return None
-        now_s = self._clock()
+        if now_s is None:
+            now_s = self._clock()
         if now_s >= entry.refresh_at_s and self._gate.holds(caller, service, now_s, May.DESCRIBE):
             entry.refresh_at_s = now_s + _RETRY_S
             self._tasks.start(self._refresh(service, caller))

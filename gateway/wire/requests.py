@@ -306,9 +306,9 @@ class TectonReads:
 
     def single(self, body: bytes, path: ServiceRef | None = None) -> ReadRequest:
         """GetFeatures, V1 and V2 (contract §2.1, §5)."""
-        return self._plain(body, path) or self._single(body, path)
-
-    def _single(self, body: bytes, path: ServiceRef | None) -> ReadRequest:
+        plain = self._plain(body, path)
+        if plain is not None:
+            return plain
         fields = _params(body)
         row = RowInput(mapping(fields, "join_key_map", "joinKeyMap"), mapping(fields, "request_context_map", "requestContextMap"))
         return self._request(fields, path, (row,))
