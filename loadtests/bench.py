@@ -1,4 +1,4 @@
-"""`python -m loadtests.bench hit`, `miss`, `auth`, `metrics`: the gateway's hits against a bare ASGI application, in one run, as a ratio.
+"""`python -m loadtests.bench`: the gateway beside its peers; `hit`, `miss`, `auth`, `metrics`: parts of it, looked at closely.
 
 Both are served by uvicorn with the same options and the same reply bytes, pinned to one core, the driver to another; they are driven in
 turn, A B A B …, so that a machine whose speed drifts drifts for both. The gateway runs with authorisation, validation and telemetry on: one
@@ -6,74 +6,131 @@ read in a hundred is sampled, and its span exported over OTLP to a receiver in t
 """
 
 import asyncio
-import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
 import click
-import httpx
 import msgspec
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from loadtests import admitting, metering, misses
+from loadtests import admitting, metering, misses, verdicts
+from loadtests import contest as contests
+from loadtests.contest import FRESH_CONTEXT, JOIN_KEYS, NAMED, NAMED_ON_DEMAND, SHOW_ALL, TECTON, Contest, Row, bare, warm
 from loadtests.drivers import Target, driver_name
-from loadtests.servers import CPUS, demo, measure, running, span_receiver, spread, wait_for
+from loadtests.servers import CPUS, demo, measure, span_receiver, spread
 
-_SHOW_ALL = {
-    "includeNames": True,
-    "includeDataTypes": True,
-    "includeServingStatus": True,
-    "includeSloInfo": True,
-    "includeEffectiveTimes": True,
-}
-_JOIN_KEYS = {"origin": "JFK", "dest": "LAX", "carrier": "AA", "tailnum": "N338AA"}
 _CONTEXT = {"planned_air_time": 330.5}
-_TECTON = "/api/v1/feature-service/get-features"
-_NAMED = "/v1/workspaces/prod/feature-services/flight_delay/features"
 SCENARIOS = {
     "tecton, 4 views": (
-        _TECTON,
+        TECTON,
         {
             "params": {
                 "workspaceName": "prod",
                 "featureServiceName": "flight_history",
-                "joinKeyMap": _JOIN_KEYS,
-                "metadataOptions": _SHOW_ALL,
+                "joinKeyMap": JOIN_KEYS,
+                "metadataOptions": SHOW_ALL,
             }
         },
     ),
     "tecton, 4 views and an on-demand view": (
-        _TECTON,
+        TECTON,
         {
             "params": {
                 "workspaceName": "prod",
                 "featureServiceName": "flight_delay",
-                "joinKeyMap": _JOIN_KEYS,
+                "joinKeyMap": JOIN_KEYS,
                 "requestContextMap": _CONTEXT,
-                "metadataOptions": _SHOW_ALL,
+                "metadataOptions": SHOW_ALL,
             }
         },
     ),
     "named, 4 views": (
-        _NAMED.replace("flight_delay", "flight_history"),
-        {"joinKeys": _JOIN_KEYS, "include": ["status", "source"]},
+        NAMED,
+        {"joinKeys": JOIN_KEYS, "include": ["status", "source"]},
     ),
     "named, 4 views and an on-demand view": (
-        _NAMED,
-        {"joinKeys": _JOIN_KEYS, "requestContext": _CONTEXT, "include": ["status", "source"]},
+        NAMED_ON_DEMAND,
+        {"joinKeys": JOIN_KEYS, "requestContext": _CONTEXT, "include": ["status", "source"]},
     ),
 }
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-def main() -> None:
-    """Benchmarks of the gateway on this machine, as ratios within one run."""
+_ALL = ("hit", "fresh", "named", "batch", "open", "miss", "cold")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
+@click.option("--quick", is_flag=True, help="A look, in under a minute: 1 round of 1 s, 16 connections, no misses.")
+@click.option("--only", multiple=True, type=click.Choice(_ALL), help="Just these; all by default. May be repeated.")
+@click.option("--rounds", default=5, show_default=True, help="Measurements of each side, in turn.")
+@click.option("--seconds", default=3.0, show_default=True, help="Length of one measurement.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures here, by round.")
+@click.option("--chart", "chart_file", type=click.Path(path_type=Path, dir_okay=False), help="Write an SVG here.")
+@click.pass_context
+def main(
+    context: click.Context,
+    quick: bool,  # noqa: FBT001 - click's signature
+    only: tuple[str, ...],
+    rounds: int,
+    seconds: float,
+    json_file: Path | None,
+    chart_file: Path | None,
+) -> None:
+    """The gateway beside its peers on this machine, as ratios within one run.
+
+    Without a command: hits, batches, misses, open loop and cold start, beside a bare ASGI application on uvicorn and, where it is
+    installed, nginx as a cache and as a proxy; and which targets are met. Feast has its own command: python -m loadtests.peers feast.
+
+    \b
+    Examples:
+      python -m loadtests.bench --quick
+      python -m loadtests.bench --json bench.json --chart bench.svg
+      python -m loadtests.bench --only hit --only batch
+    """
+    if context.invoked_subcommand is not None:
+        return
+    wanted = only or _ALL
+    if quick:
+        rounds, seconds, wanted = 1, 1.0, tuple(one for one in wanted if one != "miss" or only)
+    console = Console()
+    with console.status("starting") as status:
+        results = _compare(Contest(rounds, seconds, (16,) if quick else (1, 16, 64, 256), status.update), wanted)
+    console.print(verdicts.table(results))
+    console.print(verdicts.verdict_table(verdicts.verdicts(results)))
+    if misses.nginx_binary() is None:
+        console.print("Left out: nginx, which is not installed (Debian: apt-get install nginx-light)", soft_wrap=True)
+    if json_file is not None:
+        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(verdicts.document(results))))
+    if chart_file is not None:
+        chart_file.write_text(verdicts.chart(results))
+
+
+def _compare(contest: Contest, wanted: Sequence[str]) -> verdicts.Results:
+    rows: list[Row] = []
+    p99s: dict[str, list[float]] = {}
+    with contests.gateway() as one:
+        if "hit" in wanted:
+            rows += contest.hits(one)
+        if "fresh" in wanted:
+            rows += contest.beside_bare("hit, fresh context", one, TECTON, FRESH_CONTEXT, fresh=True)
+        if "named" in wanted:
+            body = msgspec.json.encode({"joinKeys": JOIN_KEYS, "include": ["status", "source"]})
+            rows += contest.beside_bare("hit, named door", one, NAMED, body)
+        if "batch" in wanted:
+            rows += [row for size in (10, 100, 1000) for row in contest.batch(one, size)]
+        if "open" in wanted:
+            p99s = contests.open_loop(contest, one)
+    if "miss" in wanted and misses.nginx_binary() is not None:
+        rows += [row for connections in (1, 16) for row in contest.misses(connections)]
+    conditions = (
+        f"{contest.rounds} x {contest.seconds:g} s each in turn, driver: {driver_name()}, Python {sys.version.split()[0]}, cores {CPUS}"
+    )
+    return verdicts.Results(conditions, rows, p99s, contest.cold_starts() if "cold" in wanted else [])
 
 
 @main.command()
@@ -96,8 +153,8 @@ def hit(seconds: float, rounds: int, connections: int, asgi: bool, names: tuple[
             path, body = SCENARIOS[name]
             headers = {"Authorization": f"Tecton-key {key}", "Content-Type": "application/json"}
             target = Target(port, path, headers, msgspec.json.encode(body))
-            reply = _warm(target)
-            with _bare(reply) as (bare_pid, bare_port):
+            reply = warm(target)
+            with bare(reply) as (bare_pid, bare_port):
                 yardstick = Target(bare_port, path, headers, target.body)
                 pairs = [
                     (measure(pid, target, connections, seconds), measure(bare_pid, yardstick, connections, seconds))
@@ -196,26 +253,6 @@ def metrics(rounds: int, services: int) -> None:
     console.print(f"{rounds} rounds, {services} feature services, Python {sys.version.split()[0]}, cores {CPUS}")
     console.print(table)
     console.print(f"a scrape: {last.lines:,} lines, {last.size_bytes:,} bytes, {last.packed_bytes:,} with gzip", soft_wrap=True)
-
-
-def _warm(target: Target) -> bytes:
-    """Ask until the answer comes from cache; its bytes."""
-    with httpx.Client(base_url=f"http://127.0.0.1:{target.port}", headers=dict(target.headers), trust_env=False) as client:
-        for _ in range(2):
-            client.post(target.path, content=target.body).raise_for_status()
-        return client.post(target.path, content=target.body).content
-
-
-@contextmanager
-def _bare(reply: bytes) -> Iterator[tuple[int, int]]:
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "reply"
-        file.write_bytes(reply)
-        with running([sys.executable, "-m", "loadtests.bare", str(file)], dict(os.environ)) as process:
-            assert process.stdout is not None
-            port = int(process.stdout.readline())
-            wait_for(port)
-            yield process.pid, port
 
 
 _BEHIND_ASGI = "from gateway import cli; cli.edge = lambda *_: 'httptools'; cli.main()"
