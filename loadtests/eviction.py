@@ -79,7 +79,7 @@ def cost(name: str, make: Callable[[int], Policy], trace: Trace) -> Cost:
     one = next(iter(trace.fragments.values()))
     for round_ in range(_REPEATS):
         new: list[Key] = [(2, f"new-{round_}-{number}") for number in range(5_000)]
-        fragments = [type(one)(one.positional, one.named, "", "", (), 0.0) for _ in new]
+        fragments = [type(one)(one.positional, one.named, "", "", 0.0) for _ in new]
         hits.append(_per_call_ns(policy.lookup, asked))
         misses.append(_per_call_ns(policy.lookup, _STRANGERS))
         puts.append(_per_call_ns(policy.put, new, fragments))

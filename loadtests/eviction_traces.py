@@ -62,4 +62,4 @@ def zipf_and_scans(requests: int, *, keys: int = 50_000, exponent: float = 0.9, 
 
 
 def _fragment(positional: bytes, named: bytes) -> Fragment:
-    return Fragment(positional, named, "", "", (), 0.0)
+    return Fragment(positional, named, "", "", 0.0)

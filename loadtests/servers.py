@@ -36,6 +36,8 @@ def running(
     finally:
         process.terminate()
         process.wait(timeout=30)
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 @contextmanager

@@ -17,6 +17,8 @@ VARIANT_BYTES = 500
 """What a key with a request context or options costs beside its text: the longer tuple, and its part in the store's index of them."""
 PLAIN_KEY = 2
 """Parts of a key without a request context and options."""
+_GHOST_BITS = 0x3FFFFFFF
+"""Of a hash: as many as a small integer has. Two in a thousand million are taken for one another."""
 _SHORT_BYTES = 64
 _STRIDE = 64
 
@@ -153,10 +155,10 @@ class Ghosts:
     def add(self, key: Key, limit: int) -> None:
         if len(self._young) >= limit:
             self._old, self._young = self._young, set()
-        self._young.add(hash(key))
+        self._young.add(hash(key) & _GHOST_BITS)
 
     def __contains__(self, key: Key) -> bool:
-        number = hash(key)
+        number = hash(key) & _GHOST_BITS
         return number in self._young or number in self._old
 
     def clear(self) -> None:

@@ -33,8 +33,17 @@ FlightRecord = dict[str, str | int | bool | None]
 
 def read_flights() -> Iterator[FlightRecord]:
     """Records as the ingest API takes them."""
-    text = gzip.decompress(files(__package__).joinpath("flights.csv.gz").read_bytes()).decode()
-    return map(_record, csv.DictReader(text.splitlines()))
+    return map(_record, csv.DictReader(_lines()))
+
+
+def last_flight() -> FlightRecord:
+    """The last of them."""
+    lines = _lines()
+    return _record(next(csv.DictReader([lines[0], lines[-1]])))
+
+
+def _lines() -> list[str]:
+    return gzip.decompress(files(__package__).joinpath("flights.csv.gz").read_bytes()).decode().splitlines()
 
 
 def _record(row: dict[str, str]) -> FlightRecord:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from gateway.demo.definitions import SOURCE, WORKSPACE
-from gateway.demo.flights import read_flights
+from gateway.demo.flights import last_flight, read_flights
 from gateway.feature_server.engine import Engine
 
 BATCH_RECORDS = 500
@@ -40,8 +40,9 @@ def load(engine: Engine, progress: Callable[[int], None], batch_records: int = B
 
 
 def loaded(engine: Engine) -> bool:
-    """Whether the store holds all of the flights already."""
-    return not engine.missing(WORKSPACE, SOURCE, list(read_flights()))
+    """Whether the store holds all of the flights already. They are loaded in order, each batch whole or not at all, so where the last one
+    is, all are: a third of a second of each start less."""
+    return not engine.missing(WORKSPACE, SOURCE, [last_flight()])
 
 
 def _ingest(engine: Engine, records: Sequence[Mapping[str, Any]]) -> None:

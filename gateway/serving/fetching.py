@@ -235,9 +235,9 @@ class Fetcher:
             cargo[of_row(row)] = Landed(slo=answer.slo, partial=answer.partial)
             if not self.single_views and not plan.layouts.issuperset(by_layout):
                 raise SchemaDisagreement("The feature store's reply has features that its metadata does not.")
-            lives: dict[float, float] | None = None if self.single_views else {}
+            together: dict[float, Fragment] | None = None if self.single_views else {}
             for index in missing if self.single_views else range(len(plan.stored)):
-                landed = self._landed(plan, index, answer, by_layout, asked_s, lives)
+                landed = self._landed(plan, index, answer, by_layout, asked_s, together)
                 key = row.keys[index]
                 if key not in cargo or landed.complete:
                     cargo[key] = landed
@@ -256,14 +256,14 @@ class Fetcher:
         answer: FetchedRow,
         by_layout: Mapping[ViewLayout, ViewValues],
         asked_s: float,
-        lives: dict[float, float] | None,
+        together: dict[float, Fragment] | None,
     ) -> Landed:
         view = plan.stored[index]
         values = by_layout.get(view.layout)
         if values is None:
             raise SchemaDisagreement("The feature store's reply lacks features that its metadata has.")
         complete = values.complete and not answer.partial
-        return Landed(self._keeper.fragment(view, values, asked_s, lives), complete, answer.slo, answer.partial)
+        return Landed(self._keeper.fragment(view, values, asked_s, together), complete, answer.slo, answer.partial)
 
 
 def _asked_row(plan: Plan, row: RowWork, missing: Sequence[int]) -> FetchRow:

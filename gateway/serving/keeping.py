@@ -38,31 +38,32 @@ class Keeper:
         self._clock = clock
         self._wall_s = wall_s
 
-    def fragment(self, view: StoredView, values: ViewValues, asked_s: float, lives: dict[float, float] | None = None) -> Fragment:
-        """These values, asked for at `asked_s`, as a fragment of this view. `lives`, by TTL, is filled by the first of several that only
-        come together: they end together too, since fetching one again brings them all."""
+    def fragment(self, view: StoredView, values: ViewValues, asked_s: float, together: dict[float, Fragment] | None = None) -> Fragment:
+        """These values, asked for at `asked_s`, as a fragment of this view. `together`, by TTL, is filled by the first of several that only
+        come together: they end together too, since fetching one again brings them all, and one draw says when that is."""
         terms = view.terms
         ttl_s = terms.negative_ttl_s if patterns(values.statuses)[2] else terms.ttl_s
         if ttl_s <= 0:
             return self.shared(view, values, asked_s)
-        life = None if lives is None else lives.get(ttl_s)
-        if life is None:
-            life = self._calendar.life(view.namespace, asked_s, ttl_s)
-            if lives is not None:
-                lives[ttl_s] = life
-        return Fragment.of(
+        first = None if together is None else together.get(ttl_s)
+        if first is not None and first.terms is terms and not self._by_age and (beside := first.beside(values)) is not None:
+            return beside
+        fragment = Fragment.of(
             values,
             asked_s,
             terms,
             effective_at=self.effective_at(values.effective_times) if self._by_age else inf,
-            life=life,
+            life=self._calendar.life(view.namespace, asked_s, ttl_s) if first is None else first.life,
             early_s=early_s(self._clock() - asked_s, self._beta, 1.0 - _luck.random()) if self._beta else 0.0,
         )
+        if together is not None:
+            together.setdefault(ttl_s, fragment)
+        return fragment
 
     def row(self, views: Sequence[StoredView], answered: Sequence[ViewValues], asked_s: float) -> list[Fragment]:
         """`fragment` for the views of a row that came together."""
-        lives: dict[float, float] = {}
-        return [self.fragment(view, values, asked_s, lives) for view, values in zip(views, answered, strict=True)]
+        together: dict[float, Fragment] = {}
+        return [self.fragment(view, values, asked_s, together) for view, values in zip(views, answered, strict=True)]
 
     def keep_row(self, views: Sequence[StoredView], keys: Sequence[Key], fragments: Sequence[Fragment], lease: int) -> None:
         """`keep` for each of them."""

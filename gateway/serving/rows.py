@@ -66,7 +66,7 @@ def take_up(
         until_s = fragment.expiry(terms)
         if now_s < until_s or (revalidating and now_s < until_s + terms.revalidate_s):
             work.take(index, fragment, Source.CACHE if now_s < until_s else Source.STALE)
-            if now_s >= until_s - fragment.early_s:
+            if (now_s >= fragment.fresh_until or terms is not fragment.terms) and now_s >= until_s - fragment.early_s:
                 work.due.append(index)
         elif now_s < until_s + terms.error_s:
             work.hopes[index] = fragment

@@ -235,9 +235,17 @@ class _Caption:
     def __init__(self, items: Sequence[Item], shape: Shape, rows: int) -> None:
         self.items = items
         self.shape = shape
-        self.times: Times = shape.per_view([item.effective_time for item in items])
+        self.times: Times = _times(shape, items)
         self.told: list[Told] = [shape.per_view([_status(text) for text in _statuses(items, row, rows)]) for row in range(rows)]
         self.whole = [shape.whole(told, partial=False) for told in self.told]
+
+
+def _times(shape: Shape, items: Sequence[Item]) -> Times:
+    """Effective times by view. Many are the same, and so are one object: they are kept for as long as the values."""
+    texts: dict[str | None, str | None] = {}
+    times = shape.per_view([texts.setdefault(item.effective_time, item.effective_time) for item in items])
+    known: dict[tuple[str | None, ...], tuple[str | None, ...]] = {}
+    return tuple([known.setdefault(one, one) for one in times])
 
 
 def _status(text: str | None) -> Status:
@@ -379,7 +387,7 @@ class QueryReply:
         self._results = results
         self._items = metadata.features
         self._shape = shape
-        self._times = shape.per_view([item.effective_time for item in metadata.features])
+        self._times = _times(shape, metadata.features)
         self._keys = [_compile_key(field) for field in self.join_keys]
 
     def __len__(self) -> int:

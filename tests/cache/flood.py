@@ -5,6 +5,7 @@ import gc
 import json
 import random
 import sys
+from collections.abc import Callable
 from itertools import accumulate
 from pathlib import Path
 
@@ -17,6 +18,10 @@ from gateway.features import INT64, Feature, Status, ViewLayout, ViewValues
 LAYOUT = ViewLayout("a", (Feature("a.x", INT64),))
 TERMS = Terms(60.0, 10.0, 3600.0, 5.0, 300.0)
 BUDGET = 64 * 1024 * 1024
+VIEWS = 4
+_MOMENT_BYTES = 30
+"""Of an effective time's text."""
+Filled = Callable[[FragmentStore, str, int, int], None]
 
 
 def resident_bytes() -> int:
@@ -37,17 +42,33 @@ def fill(store: FragmentStore, prefix: str, entries: int, size_bytes: int) -> No
         store.put((3, f"{prefix}-{number:08}"), fragment(number, size_bytes))
 
 
-def cost(entries: int, size_bytes: int) -> dict[str, float]:
-    """Resident and counted bytes, first when the store is full, then after twice as many others came and went."""
+def fill_rows(store: FragmentStore, prefix: str, entries: int, size_bytes: int) -> None:
+    """The same of rows of four views that came together, as a cluster's do."""
+    for number in range(entries // VIEWS):
+        first = fragment(number, size_bytes)
+        text = f"{prefix}-{number:08}"
+        store.put((3, text), first)
+        for view in range(1, VIEWS):
+            positional, named = bytes(len(first.positional)), bytes(len(first.named))
+            beside = first.beside(ViewValues(LAYOUT, positional, named, (Status.PRESENT,), first.effective_times))
+            assert beside is not None
+            store.put((3 + view, text), beside)
+
+
+def cost(entries: int, size_bytes: int, filled: Filled = fill) -> dict[str, float]:
+    """Resident and counted bytes, first when the store is full, then after twice as many others came and went. `beside`: resident bytes
+    of an entry, then, beside its encoded values and effective times."""
     probe = FragmentStore(BUDGET)
     fill(probe, "user", 1, size_bytes)
     store = FragmentStore(probe.size_bytes * entries)
     before = resident_bytes()
-    fill(store, "user", entries, size_bytes)
+    filled(store, "user", entries, size_bytes)
     full = resident_bytes() - before
     counted = store.size_bytes
-    fill(store, "other", 2 * entries, size_bytes)
-    return {"full": full / counted, "churned": (resident_bytes() - before) / store.size_bytes}
+    filled(store, "other", 2 * entries, size_bytes)
+    churned = resident_bytes() - before
+    beside = churned / len(store) - size_bytes - _MOMENT_BYTES
+    return {"full": full / counted, "churned": churned / store.size_bytes, "beside": beside}
 
 
 def flood() -> dict[str, float]:
@@ -82,5 +103,7 @@ def flood() -> dict[str, float]:
     return told
 
 
+FILLS = {"cost": fill, "rows": fill_rows}
+
 if __name__ == "__main__":
-    print(json.dumps(flood() if sys.argv[1] == "flood" else cost(int(sys.argv[2]), int(sys.argv[3]))))
+    print(json.dumps(flood() if sys.argv[1] == "flood" else cost(int(sys.argv[2]), int(sys.argv[3]), FILLS[sys.argv[1]])))

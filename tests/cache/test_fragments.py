@@ -28,7 +28,7 @@ def test_a_fragment_keeps_what_the_origin_answered_and_when() -> None:
 
 
 def test_a_fragments_size_is_its_texts_and_an_allowance() -> None:
-    plain = Fragment(VALUES.positional, VALUES.named, "PM", "pm", (), 0.0)
+    plain = Fragment(VALUES.positional, VALUES.named, "PM", "pm", 0.0)
     assert plain.size_bytes == len(VALUES.positional) + len(VALUES.named) + OVERHEAD_BYTES
     moments = [f"2024-01-01T00:00:0{second}Z" for second in range(8)]
     one = msgspec.structs.replace(plain, effective_times=(moments[0],) * 8)

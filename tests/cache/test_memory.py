@@ -44,6 +44,13 @@ def test_entries_are_counted_with_what_they_cost(entries: int, size_bytes: int) 
     assert 0.75 < seen["churned"] < 1.15
 
 
+@LINUX
+def test_views_that_came_together_cost_less_than_600_bytes_each_beside_their_values() -> None:
+    seen = told("rows", "100000", "90")
+    assert seen["beside"] < 600
+    assert seen["churned"] < 1
+
+
 @pytest.fixture
 def forgotten() -> Iterator[None]:
     memory._malloc_trim.cache_clear()

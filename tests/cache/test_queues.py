@@ -8,7 +8,7 @@ from gateway.cache.queues import VARIANT_BYTES, Ghosts, Queue, weigh
 
 
 def fragment(size_bytes: int = 0) -> Fragment:
-    return Fragment(b"", bytes(size_bytes), "", "", (), 0.0)
+    return Fragment(b"", bytes(size_bytes), "", "", 0.0)
 
 
 def filled(entries: int) -> Queue:

@@ -1,7 +1,7 @@
 from collections import Counter
 
 from gateway.demo.definitions import AS_OF, REPOSITORY
-from gateway.demo.flights import ROWS, UNASSIGNED, read_flights
+from gateway.demo.flights import ROWS, UNASSIGNED, last_flight, read_flights
 
 [FLIGHTS] = REPOSITORY.workspaces[0].sources
 
@@ -9,6 +9,7 @@ from gateway.demo.flights import ROWS, UNASSIGNED, read_flights
 def test_the_shipped_data_is_what_its_recipe_says() -> None:
     flights = list(read_flights())
     assert len(flights) == ROWS == 12_004
+    assert flights[-1] == last_flight()
     instants = [str(flight["scheduled_departure"]) for flight in flights]
     assert instants == sorted(instants)
     assert (instants[0], instants[-1]) == ("2013-01-01T10:15:00Z", "2013-01-14T22:58:00Z")

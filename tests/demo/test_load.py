@@ -5,7 +5,7 @@ import pytest
 
 from gateway.demo.definitions import AS_OF_NS, REPOSITORY, SOURCE, WORKSPACE
 from gateway.demo.flights import ROWS, read_flights
-from gateway.demo.load import LoadFailed, load
+from gateway.demo.load import LoadFailed, load, loaded
 from gateway.feature_server.engine import Engine
 from gateway.feature_server.online.sqlite import SqliteStore
 from gateway.feature_server.reads import ReadRow
@@ -41,8 +41,10 @@ def test_an_interrupted_load_goes_on_where_it_stopped(tmp_path: Path, demo: Engi
         load(first, stop_after_three)
     first.close()
     second = open_demo(tmp_path / "features.db")
+    assert not loaded(second)
     assert load(second, lambda _stored: None) == ROWS - 3 * 500
     assert values(second) == values(demo)
+    assert loaded(second)
     second.close()
 
 

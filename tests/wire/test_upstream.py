@@ -186,6 +186,7 @@ def test_a_whole_reply_is_read_view_by_view() -> None:
     assert user.statuses == (Status.PRESENT, Status.MISSING_DATA)
     assert shop.statuses == (Status.CACHED_PRESENT,)
     assert user.effective_times == ("2024-01-01T00:00:00Z",) * 2
+    assert user.effective_times[0] is user.effective_times[1]  # kept once, and for long
     assert risk.effective_times == (None,)
     assert all(view.complete for view in row.views)
     assert row.slo == SloInfo(

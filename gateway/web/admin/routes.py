@@ -25,6 +25,7 @@ from gateway.web.admin.accounts import AccountOperations
 from gateway.web.admin.audit import ReadAudit
 from gateway.web.admin.authorization import AuthorizationService
 from gateway.web.admin.door import AdminDoor, ByMethod, Operation
+from gateway.web.admin.scim_doors import Operations, scim_routes
 from gateway.web.admin.secrets import SecretsService
 from gateway.web.admin.tokens import KEYS_PATH, PATH, GiveToken, ShowKeys
 
@@ -48,8 +49,6 @@ class Offices:
 
 
 def admin_routes(offices: Offices) -> Sequence[BaseRoute]:
-    from gateway.web.admin.scim import ScimOffice, scim_routes  # noqa: PLC0415 - half a second, which commands beside a server need not wait for
-
     def door(method: str, path: str, operation: Operation) -> Route:
         return Route(path, AdminDoor(offices.gate, operation, offices.max_body_bytes), methods=[method])
 
@@ -60,8 +59,14 @@ def admin_routes(offices: Offices) -> Sequence[BaseRoute]:
         Route(PATH, GiveToken(offices.tokens, offices.max_body_bytes), methods=["POST"]),
         Route(KEYS_PATH, ShowKeys(offices.tokens), methods=["GET"]),
         *secrets_routes(offices),
-        *scim_routes(ScimOffice(offices.gate, offices.administration, offices.max_body_bytes, offices.scim_roles)),
+        *scim_routes(offices.gate, offices.max_body_bytes, lambda: load_scim(offices)),
     ]
+
+
+def load_scim(offices: Offices) -> Operations:
+    from gateway.web.admin.scim import ScimOffice, operations  # noqa: PLC0415 - two thirds of a second, for whoever asks for it
+
+    return operations(ScimOffice(offices.administration, offices.scim_roles))
 
 
 def secrets_routes(offices: Offices) -> Sequence[BaseRoute]:

@@ -1,4 +1,4 @@
-"""SCIM 2.0 under `/api/scim/v2`: users, groups and service accounts, and what describes them. What each does is `access.scim`'s."""
+"""What is behind the doors of SCIM (`scim_doors`), by method and path. What each operation does is `access.scim`'s."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,17 +6,16 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import msgspec
-from starlette.routing import BaseRoute, Route
 
 from gateway.access.administration import Act, Administration
-from gateway.access.gates import KeyTable
 from gateway.access.roles import EVERYTHING, Action
 from gateway.access.scim import acts, discovery, groups, service_accounts, users
 from gateway.access.scim.acts import Asking
 from gateway.access.scim.kinds import Kind
 from gateway.access.scim.kinds import Told as Telling
-from gateway.access.scim.places import PREFIX, Places
-from gateway.web.admin.door import AdminDoor, Asked, ByMethod, Operation, Told
+from gateway.access.scim.places import Places
+from gateway.web.admin.door import Asked, Operation, Told
+from gateway.web.admin.scim_doors import SEARCH, Operations
 from gateway.web.problems import SCIM
 
 T = TypeVar("T")
@@ -25,11 +24,9 @@ AnyKind = Kind[Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class ScimOffice:
-    """What the SCIM doors open into. `roles`: whether roles can be changed here."""
+    """What the operations are about. `roles`: whether roles can be changed here."""
 
-    gate: KeyTable
     administration: Administration
-    max_body_bytes: int
     roles: bool = True
 
 
@@ -37,33 +34,28 @@ def kinds() -> Sequence[AnyKind]:
     return [users.kind(), groups.kind(), service_accounts.kind()]
 
 
-def scim_routes(office: ScimOffice) -> Sequence[BaseRoute]:
-    def route(path: str, **operations: Operation) -> Route:
-        doors = {
-            method: AdminDoor(office.gate, operation, office.max_body_bytes, bearer_keys=True) for method, operation in operations.items()
-        }
-        return Route(f"{PREFIX}/{path}", ByMethod(doors), methods=list(doors))
-
-    resources = [
-        one
-        for kind in kinds()
-        for doors in [_Doors(office, kind)]
-        for one in (
-            route(kind.endpoint, GET=doors.search, POST=doors.create),
-            route(f"{kind.endpoint}/.search", POST=_Search(office, [kind])),
-            route(f"{kind.endpoint}/{{id}}", GET=doors.show, PUT=doors.replace, PATCH=doors.modify, DELETE=doors.remove),
-        )
-    ]
+def operations(office: ScimOffice) -> Operations:
     described = _Discovery(office)
-    return [
-        route(".search", POST=_Search(office, kinds())),
-        *resources,
-        route("ServiceProviderConfig", GET=described.config),
-        route("ResourceTypes", GET=described.resource_types),
-        route("ResourceTypes/{id}", GET=described.resource_type),
-        route("Schemas", GET=described.schemas),
-        route("Schemas/{id}", GET=described.schema),
-    ]
+    found: dict[tuple[str, str], Operation] = {
+        ("POST", SEARCH): _Search(office, kinds()),
+        ("GET", "ServiceProviderConfig"): described.config,
+        ("GET", "ResourceTypes"): described.resource_types,
+        ("GET", "ResourceTypes/{id}"): described.resource_type,
+        ("GET", "Schemas"): described.schemas,
+        ("GET", "Schemas/{id}"): described.schema,
+    }
+    for kind in kinds():
+        doors, one = _Doors(office, kind), f"{kind.endpoint}/{{id}}"
+        found |= {
+            ("GET", kind.endpoint): doors.search,
+            ("POST", kind.endpoint): doors.create,
+            ("POST", f"{kind.endpoint}/{SEARCH}"): _Search(office, [kind]),
+            ("GET", one): doors.show,
+            ("PUT", one): doors.replace,
+            ("PATCH", one): doors.modify,
+            ("DELETE", one): doors.remove,
+        }
+    return found
 
 
 class _Doors:
