@@ -62,7 +62,20 @@ class Keeper:
     def row(self, views: Sequence[StoredView], answered: Sequence[ViewValues], asked_s: float) -> list[Fragment]:
         """`fragment` for the views of a row that came together."""
         lives: dict[float, float] = {}
-        return [self.fragment(view, values, asked_s, lives) for view, values in zip(views, answered, strict=True)]
+        took_s, beta, fragments = self._clock() - asked_s, self._beta, list[Fragment]()
+        for view, values in zip(views, answered, strict=True):
+            terms = view.terms
+            ttl_s = terms.negative_ttl_s if patterns(values.statuses)[2] else terms.ttl_s
+            if ttl_s <= 0:
+                fragments.append(self.shared(view, values, asked_s))
+                continue
+            life = lives.get(ttl_s)
+            if life is None:
+                life = lives[ttl_s] = self._calendar.life(view.namespace, asked_s, ttl_s)
+            effective_at = self.effective_at(values.effective_times) if self._by_age else inf
+            early = early_s(took_s, beta, 1.0 - _luck.random()) if beta else 0.0
+            fragments.append(Fragment.of(values, asked_s, terms, effective_at=effective_at, life=life, early_s=early))
+        return fragments
 
     def keep_row(self, views: Sequence[StoredView], keys: Sequence[Key], fragments: Sequence[Fragment], lease: int) -> None:
         """`keep` for each of them."""
