@@ -41,8 +41,9 @@ class Results:
     cold_starts_s: Sequence[float]
 
     def find(self, scenario: str, side: str = OURS, connections: int | None = None) -> Row | None:
-        fitting = [one for one in self.rows if one.scenario == scenario and one.side == side and connections in (None, one.connections)]
-        return fitting[0] if fitting else None
+        """Without errors: who fails fast is not fast, and no target is judged by it."""
+        fitting = [one for one in self.rows if (one.scenario, one.side) == (scenario, side) and connections in (None, one.connections)]
+        return fitting[0] if fitting and not fitting[0].errors else None
 
 
 def verdicts(results: Results) -> list[Verdict]:

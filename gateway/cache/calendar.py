@@ -31,21 +31,28 @@ class Calendar:
         """The share of its TTL that an entry filled now is given: in (1 - jitter, 1]."""
         if not self._jitter or ttl_s <= 0:
             return 1.0
-        own, whole = self._ring(namespace, ttl_s), self._ring(_ALL, ttl_s)
+        rings = self._rings
+        own = rings.get((namespace, ttl_s)) or self._ring(namespace, ttl_s)
+        whole = rings.get((_ALL, ttl_s)) or self._ring(_ALL, ttl_s)
         now, shortest = now_s / ttl_s, 1 - self._jitter  # time is counted in TTLs
-        for ring in (own, whole):
-            ring.go_on(int(now * _SLOTS))
+        begun = int(now * _SLOTS)
+        if own.slot < begun:
+            own.go_on(begun)
+        if whole.slot < begun:
+            whole.go_on(begun)
         end = (now + 1) * _SLOTS
-        slot = own.chosen(int(end))
+        last = int(end)
+        slot = own.chosen(last)
         if slot is None:
-            slot = _choose(own, whole, end, min(int(end), int((now + shortest) * _SLOTS) + 1))
-            own.choose(slot, int(end), int(own.enough * _HARDLY) - 1)
+            slot = _choose(own, whole, end, min(last, int((now + shortest) * _SLOTS) + 1))
+            own.choose(slot, last, int(own.enough * _HARDLY) - 1)
         own.take(slot)
         taken = whole.take(slot)
-        if slot == int(end) and taken < _FEW:
+        if slot == last and taken < _FEW:
             return 1.0
         until = min(slot + 1, end)
-        life = (until - _spread(taken) * (until - slot)) / _SLOTS - now
+        spread = _SPREAD[taken] if taken < _SPREAD_KNOWN else _spread(taken)
+        life = (until - spread * (until - slot)) / _SLOTS - now
         return life if shortest < life <= 1 else 1.0  # a number may have been rounded over an edge
 
     def _ring(self, namespace: int, ttl_s: float) -> "_Ring":
@@ -60,12 +67,12 @@ class Calendar:
 class _Ring:
     """The ends set for the coming TTL, by slot; a slot's place in `counts` is its number modulo `_PLACES`."""
 
-    __slots__ = ("_chosen", "_last", "_left", "_slot", "_total", "counts")
+    __slots__ = ("_chosen", "_last", "_left", "_total", "counts", "slot")
 
     def __init__(self) -> None:
         self.counts = [0] * _PLACES
         self._total = 0
-        self._slot = 0
+        self.slot = 0
         self._chosen = self._last = self._left = 0
 
     @property
@@ -75,10 +82,10 @@ class _Ring:
 
     def go_on(self, slot: int) -> None:
         """It is this slot's time now: what was set for earlier ones is over."""
-        for passed in range(max(self._slot, slot - _PLACES), slot):
+        for passed in range(max(self.slot, slot - _PLACES), slot):
             self._total -= self.counts[passed % _PLACES]
             self.counts[passed % _PLACES] = 0
-        self._slot = max(self._slot, slot)
+        self.slot = max(self.slot, slot)
 
     def chosen(self, last: int) -> int | None:
         """The slot that was chosen just now, and will do for some more."""
@@ -130,6 +137,10 @@ def _spread(number: int) -> float:
         number >>= 1
         part /= 2
     return spread
+
+
+_SPREAD_KNOWN = 1024
+_SPREAD = tuple([_spread(number) for number in range(_SPREAD_KNOWN)])
 
 
 def early_s(fetch_s: float, beta: float, luck: float) -> float:

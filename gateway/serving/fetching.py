@@ -210,9 +210,7 @@ class Fetcher:
         plan = errand.plan
         return Fetch(
             errand.service,
-            tuple(
-                [FetchRow(dict(zip(plan.key_names, row.values, strict=True)), row.context, plan.view_names(miss)) for row, miss in chunk]
-            ),
+            (_asked_row(plan, *chunk[0]),) if len(chunk) == 1 else tuple([_asked_row(plan, row, missing) for row, missing in chunk]),
             errand.caller,
             max(asyncio.get_running_loop().time() + self.patience_s, errand.deadline_s + 2 * GRACE_S),
             errand.options,

@@ -15,6 +15,8 @@ from gateway.wire.values import Reader, compile_reader, plain_array
 T = TypeVar("T")
 _encode = msgspec.json.encode
 _decode_values = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_CUT = b"\0"
+"""Between the views of a row that is spelled in one piece: JSON has none, but escaped."""
 _INCOMPLETE = {Status.TIME_OUT, Status.UNKNOWN, Status.CACHED_UNKNOWN}
 
 
@@ -36,14 +38,12 @@ class Item(msgspec.Struct, rename="camel"):
 
 
 class _Run(NamedTuple):
-    """Neighbouring values of one view. `named`: a template of the members of the named door's object; `quoted`: the places of int64s, which
-    it has without quotes."""
+    """Neighbouring values of one view. `named`: a template of the members of the named door's object."""
 
     layout: ViewLayout
     places: slice
     readers: list[tuple[Reader, bytes]]
     named: bytes
-    quoted: tuple[int, ...]
 
     @classmethod
     def of(cls, layout: ViewLayout, start: int) -> "_Run":
@@ -53,7 +53,6 @@ class _Run(NamedTuple):
             slice(start, start + len(layout)),
             [(compile_reader(feature.dtype), name) for feature, name in zip(layout.features, names, strict=True)],
             b",".join([name.replace(b"%", b"%%") + b"%b" for name in names]),
-            tuple([place for place, feature in enumerate(layout.features) if feature.dtype.kind is Kind.INT64]),
         )
 
     def read(self, values: Sequence[bytes]) -> tuple[bytes, bytes]:
@@ -68,16 +67,20 @@ class _Run(NamedTuple):
 
 
 class Shape:
-    """How the values of a reply with certain names and types are read: one layout per view, and one pattern for all values."""
+    """How the values of a reply with certain names and types are read: one layout per view; one pattern, and one template of each spelling,
+    for all values. `_quoted`: the places of int64s, which the named door has without quotes."""
 
     def __init__(self, items: Sequence[Item]) -> None:
         features = tuple(Feature(item.name, decode_type(msgspec.json.decode(item.data_type))) for item in items)
         self.layouts = split_views(features)
         self._width = len(features)
         self._plain = plain_array([feature.dtype for feature in features])
+        self._quoted = tuple([place for place, feature in enumerate(features) if feature.dtype.kind is Kind.INT64])
         self._runs: list[_Run] = []
         for layout in self.layouts:
             self._runs.append(_Run.of(layout, self._runs[-1].places.stop if self._runs else 0))
+        self._positional = _CUT.join([b",".join([b"%b"] * len(layout)) for layout in self.layouts])
+        self._named = _CUT.join([run.named for run in self._runs])
 
     def per_view(self, told: Sequence[T]) -> tuple[tuple[T, ...], ...]:
         """One thing per feature → for each view those of its features."""
@@ -92,17 +95,15 @@ class Shape:
             if len(values) != self._width:
                 raise ValueError(f"{len(values)} values for {self._width} names")
             return self.views(values, told, times, whole)
-        texts, views = found.groups(), []
-        for (layout, places, _, template, quoted), statuses, moments, complete in zip(self._runs, told, times, whole, strict=True):
-            mine = texts[places]
-            spelled: tuple[bytes, ...] = mine
-            if quoted:
-                unquoted = list(mine)
-                for place in quoted:
-                    unquoted[place] = unquoted[place].strip(b'"')
-                spelled = tuple(unquoted)
-            views.append(ViewValues(layout, b",".join(mine), template % spelled, statuses, moments, complete))
-        return tuple(views)
+        texts = found.groups()
+        positional = (self._positional % texts).split(_CUT)
+        if self._quoted:
+            unquoted = list(texts)
+            for place in self._quoted:
+                unquoted[place] = unquoted[place].strip(b'"')
+            texts = tuple(unquoted)
+        named = (self._named % texts).split(_CUT)
+        return tuple(map(ViewValues, self.layouts, positional, named, told, times, whole))
 
     def views(self, values: Sequence[bytes], told: Told, times: Times, whole: Whole) -> tuple[ViewValues, ...]:
         """The same of values told apart before."""

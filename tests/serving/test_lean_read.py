@@ -181,6 +181,30 @@ async def test_what_is_late_and_told_in_the_same_turn_is_told_once() -> None:
         assert door.app.counters.guard_calls == 3
 
 
+async def test_what_is_due_is_listened_for_once_more_before_anybody_waits() -> None:
+    """Its answer may have come while this process was busy, and only not have been read yet."""
+    async with opened() as door:
+        read, waiting = door.begin(door.call())
+        assert read is not None
+        read.due()
+        door.channel.begun[-1].come(WELL)
+        assert [answer[:9] for answer in waiting.answers] == [b'{"result"']
+        assert door.app.counters.lean_reads_left == 0
+
+
+async def test_what_is_due_and_does_not_come_is_waited_for() -> None:
+    async with opened() as door:
+        read, waiting = door.begin(door.call())
+        assert read is not None
+        following = door.app.counters.guard_calls
+        read.due()
+        await asyncio.sleep(0.01)
+        door.channel.begun[-1].come(WELL, tell=False)  # whoever waits is told otherwise
+        await waiting.over()
+        assert [answer[:9] for answer in waiting.answers] == [b'{"result"']
+        assert door.app.counters.guard_calls == following
+
+
 async def test_a_read_whose_time_is_over_leaves_its_flight_in_the_air() -> None:
     async with opened(deadlines={"read_s": 0.05}) as door:
         call = door.call()

@@ -79,7 +79,8 @@ class GradientLimit:
             took = self._answers[shape] = []
         if len(took) < _MOST_ANSWERS:
             took.append(took_s)
-        self._peak = max(self._peak, under_way)
+        if under_way > self._peak:  # noqa: PLR1730 - for every answer
+            self._peak = under_way
         if len(took) >= _WINDOW_ANSWERS:
             now_s = self._clock()
             if now_s - self._since_s >= _WINDOW_S:

@@ -51,7 +51,7 @@ class Pause:
                 self._until_s, self._throttled = until_s, throttled
 
     def left_s(self) -> float:
-        return max(0.0, self._until_s - self._clock())
+        return 0.0 if self._until_s == -inf else max(0.0, self._until_s - self._clock())
 
     def refusal(self, left_s: float) -> OriginError:
         """Of a call in the pause: as the origin refused the one that began it, with what is left."""

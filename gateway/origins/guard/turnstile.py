@@ -47,9 +47,9 @@ class Turnstile:
         """A slot, if there is one at once; None: `wait` for it."""
         if self.queued or self.under_way >= self._limit:
             return None
-        ticket = Ticket(priority, None, None)
-        self._admit(ticket)
-        return ticket
+        self._moved_s = now_s = self._clock()
+        self.under_way += 1
+        return Ticket(priority, None, now_s)
 
     def wait(self, priority: Priority, most_s: float, wake: Callable[[], object]) -> Ticket | None:
         """A place in the queue; None: refused, because it would take longer than this class's share of `most_s`."""
@@ -77,7 +77,8 @@ class Turnstile:
         if used:
             self._held_s += (held_s - self._held_s) * (_SMOOTHING if self._held_s else 1.0)
         self.under_way -= 1
-        self._move_up()
+        if self.queued:
+            self._move_up()
 
     def resize(self, limit: int) -> None:
         if limit != self._limit:

@@ -15,10 +15,12 @@ from typing import cast
 import httptools
 import httpx
 
+from gateway.origins.http.heads import Heads, Sight
 from gateway.origins.http.receivers import Headers, Receiver, TooLarge
 
 _MAX_HEAD_BYTES = 65_536
 _MAX_INTERIMS = 16
+_PLAIN = 200
 _LENGTH_LENGTH, _ENCODING_LENGTH = len(b"content-length"), len(b"transfer-encoding")
 _BROKEN = "the origin's reply is not HTTP/1.1"
 _CUT = "the origin broke off its reply"
@@ -29,9 +31,17 @@ class ClosedIdle(httpx.RemoteProtocolError):
 
 
 class Connection(asyncio.Protocol):
-    """`idle` is called whenever the connection can take another request, `gone` once when it cannot any longer."""
+    """`idle` is called whenever the connection can take another request, `gone` once when it cannot any longer. `heads`: what is known by
+    sight, of all connections to the same address."""
 
-    def __init__(self, idle: Callable[["Connection"], None], gone: Callable[["Connection"], None], now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        idle: Callable[["Connection"], None],
+        gone: Callable[["Connection"], None],
+        now: Callable[[], float],
+        heads: Heads | None = None,
+    ) -> None:
+        self._heads = Heads() if heads is None else heads
         self._tell_idle = idle
         self._tell_gone = gone
         self._now = now
@@ -127,24 +137,12 @@ class Connection(asyncio.Protocol):
         if self._receiver is None:
             self.close()
             return
-        self._heard = True
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > _MAX_HEAD_BYTES and not self._head_is_over(data):
-                return
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self.fail(httpx.RemoteProtocolError(_BROKEN))
-            return
-        except httptools.HttpParserError as error:
-            if not self._complete:
-                cause = error.__context__
-                self.fail(cause if isinstance(cause, TooLarge) else httpx.RemoteProtocolError(_BROKEN))
-                return
-            self._more = True
-        if self._complete:
-            self._end()
+        first, self._heard = not self._heard, True
+        sight = self._heads.find(data) if first and self._sent and not self._bodiless else None
+        if sight is None:
+            self._read(data, first=first)
+        else:
+            self._take(data, sight)
 
     def eof_received(self) -> None:
         """The transport closes, and `connection_lost` tells whoever waits; an idle one is of no use from now on."""
@@ -217,6 +215,41 @@ class Connection(asyncio.Protocol):
             self._keep = self._parser.should_keep_alive()  # asked later, the parser speaks of the next message
 
     # its own
+
+    def _read(self, data: bytes, *, first: bool) -> None:
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > _MAX_HEAD_BYTES and not self._head_is_over(data):
+                return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.fail(httpx.RemoteProtocolError(_BROKEN))
+            return
+        except httptools.HttpParserError as error:
+            if not self._complete:
+                cause = error.__context__
+                self.fail(cause if isinstance(cause, TooLarge) else httpx.RemoteProtocolError(_BROKEN))
+                return
+            self._more = True
+        if self._complete:
+            if first and self._keep and not self._more and self._status == _PLAIN and not self._bodiless:
+                self._heads.remember(data, self._headers)
+            self._end()
+
+    def _take(self, piece: bytes, sight: Sight) -> None:
+        """A reply whose head is known. The parser, which stands between two messages, is told nothing of it."""
+        receiver = self._receiver
+        assert receiver is not None
+        self._in_head = False
+        receiver.on_head(_PLAIN, sight.headers)
+        try:
+            receiver.on_data(piece[sight.end :])
+        except TooLarge as error:
+            self.fail(error)
+            return
+        self._complete = self._keep = True
+        self._end()
 
     def _head_is_over(self, data: bytes) -> bool:
         """Of a piece that takes what came so far beyond the bound: most of a large first piece may be body."""

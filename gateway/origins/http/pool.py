@@ -14,6 +14,7 @@ from socket import SOCK_STREAM
 import httpx
 
 from gateway.origins.http.connection import Connection
+from gateway.origins.http.heads import Heads
 
 _UNPROVEN_AT_ONCE = 64
 """Connections that are being opened, or have not brought a reply yet: whoever listens may not even have accepted them. More would overflow
@@ -46,6 +47,7 @@ class Pool:
     def __init__(self, address: Address, limits: Limits) -> None:
         self._address = address
         self._limits = limits
+        self._heads = Heads()
         self._idle: dict[Connection, None] = {}
         self._open: set[Connection] = set()
         self._unproven: set[Connection] = set()
@@ -165,7 +167,7 @@ class Pool:
 
     async def _open_one(self, host: str, port: int) -> Connection:
         loop, address, limits = asyncio.get_running_loop(), self._address, self._limits
-        connection = Connection(self._came_back, self._gone, loop.time)
+        connection = Connection(self._came_back, self._gone, loop.time, self._heads)
         connection.ends_s = loop.time() + limits.max_age_s * _AGES.uniform(0.9, 1.1)
         try:
             if address.tls is None:
