@@ -25,7 +25,7 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 def add_options(parser: LocustArgumentParser) -> None:
     ours = parser.add_argument_group("Feature gateway")
     ours.add_argument("--service", default="prod/flight_history", help="WORKSPACE/NAME of the feature service that is read")
-    ours.add_argument("--key-file", help="file with the API key; else FEATURE_GATEWAY_KEY says it")
+    ours.add_argument("--key-file", help="file with the API key; else SWARM_KEY says it")
     ours.add_argument("--tenants", help="TOML file of [[tenants]] (service, weight, key_file) for the Tenants users")
     ours.add_argument("--keys", choices=["flights", "zipf"], default="flights", help="join keys: of the demo's flights, or made up")
     ours.add_argument("--population", type=int, default=100_000, help="zipf: entities of each join key")

@@ -40,7 +40,7 @@ def main(host: str | None, shape: str | None, stage_s: float | None, report: Pat
     if report is not None:
         report.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        started = demo(Path(folder), {}) if host is None else nullcontext((0, 0, os.environ.get("FEATURE_GATEWAY_KEY", "")))
+        started = demo(Path(folder), {}) if host is None else nullcontext((0, 0, os.environ.get("SWARM_KEY", "")))
         with started as (_, port, key):
             command = _command(host or f"http://127.0.0.1:{port}", shape, stage_s, report, web=web)
             sys.exit(subprocess.run([*command, *more], env=_environment(key), check=False).returncode)
@@ -57,7 +57,7 @@ def _command(host: str, shape: str | None, stage_s: float | None, report: Path |
 def _environment(key: str) -> Mapping[str, str]:
     """The key goes where other processes of the machine do not see it."""
     paths = [str(_HERE.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return dict(os.environ) | {"FEATURE_GATEWAY_KEY": key, "PYTHONPATH": os.pathsep.join(paths)}
+    return dict(os.environ) | {"SWARM_KEY": key, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 if __name__ == "__main__":

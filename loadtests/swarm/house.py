@@ -99,9 +99,9 @@ def is_demo(services: Sequence[tuple[str, str]]) -> bool:
 
 
 def read_key(path: str | None, environment: Mapping[str, str], read: Callable[[str], str] = lambda name: Path(name).read_text()) -> str:
-    """From a file, else from FEATURE_GATEWAY_KEY; empty where there is none. Raises CannotBegin."""
+    """From a file, else from SWARM_KEY; empty where there is none. Raises CannotBegin."""
     if path is None:
-        return environment.get("FEATURE_GATEWAY_KEY", "")
+        return environment.get("SWARM_KEY", "")
     try:
         return read(path).strip()
     except OSError as error:

@@ -54,7 +54,7 @@ def test_wrong_options_say_what_is_wanted(tmp_path: Path) -> None:
         split_service("flight_history")
     with pytest.raises(CannotBegin, match="No such file"):
         read_key(str(tmp_path / "key"), {})
-    assert read_key(None, {"FEATURE_GATEWAY_KEY": "k"}) == "k"
+    assert read_key(None, {"SWARM_KEY": "k"}) == "k"
     file = tmp_path / "tenants.toml"
     file.write_text('[[tenants]]\nservice = "prod/a"\nweight = 2\n')
     assert [(one.service, one.weight) for one in tenants_of(file)] == [("prod/a", 2)]
