@@ -21,6 +21,8 @@ WAITING = 10_000
 _END_S = 1.0
 """For what waits to be written at the end."""
 _OWN = "gateway"
+_CLIENTS = ("httpx", "httpcore")
+"""They tell of every request they make, its URL and query included, which is not theirs to tell."""
 _LEVELS: Mapping[str, int] = {name: getattr(logging, name.upper()) for name in ("debug", "info", "warning", "error")}
 
 
@@ -63,6 +65,8 @@ class Logs:
         root.addHandler(handler)
         root.setLevel(max(self._level, logging.INFO))  # what others say below that is theirs
         logging.getLogger(_OWN).setLevel(self._level)
+        for client in _CLIENTS:
+            logging.getLogger(client).setLevel(logging.WARNING)
 
     def change(self, log: Log) -> None:
         """Another level and form from now on."""

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, TextIO
 
+import httpx
 import pytest
 import structlog
 
@@ -54,6 +55,16 @@ def test_what_modules_say_is_a_json_object_a_line(begin: Callable[..., Logs], *,
     assert (first["event"], first["level"], first["logger"], first["worker"]) == ("2 of three\nlines", "warning", "gateway.somewhere", 3)
     assert second["event"] == "a library"
     assert first["timestamp"].endswith("Z")
+
+
+def test_calls_to_an_origin_leave_no_line_and_no_address(begin: Callable[..., Logs]) -> None:
+    stream = io.StringIO()
+    begin(Log(level="debug"), stream, threaded=False)
+    client = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200)), trust_env=False)
+    client.get("http://cluster.test/api?user_id=canary")
+    assert stream.getvalue() == ""
+    logging.getLogger("httpx").warning("something is wrong")
+    assert "something is wrong" in stream.getvalue()
 
 
 def test_for_people_there_is_a_form_of_their_own(begin: Callable[..., Logs]) -> None:
