@@ -70,7 +70,7 @@ class Schema:
 
     def values_to_find(self, given: Mapping[str, Any]) -> tuple[Any, ...]:
         """`join_values` of scalars, for looking up what was kept under values that were checked: where all join keys are texts, a value
-        that is none is not equal to any, so it need not be looked at. A third of the time."""
+        that is none is not equal to any, so it need not be looked at."""
         if self._pick_texts is not None and len(given) == len(self.join_keys):
             try:
                 return self._pick_texts(given)  # type: ignore[no-any-return]  # of several names, a tuple

@@ -58,7 +58,7 @@ class FragmentStore:
 
     def fresh(self, looks: Sequence[Look], values: tuple[Any, ...], now_s: float) -> list[Fragment] | None:
         """What all of these looks find for a row's join-key values, if all of it is fresh under the very terms it was fetched with; else
-        None, which says nothing. As many look-ups as `lookup` would make, in less than half of the time."""
+        None, which says nothing. What `lookup` would find, without a call for each."""
         in_main, in_small = self._in_main.get, self._in_small.get
         found: list[Fragment] = []
         for namespace, pick, terms in looks:
