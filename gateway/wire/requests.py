@@ -218,14 +218,16 @@ _ABSENT = msgspec.Raw(b"")
 
 
 class _PlainParams(msgspec.Struct, rename="camel", forbid_unknown_fields=True, gc=False):
-    """The parameters of the plain case: camelCase, a service by name, scalar values, no request options. What is to be shown is told by
-    its bytes, which a client repeats."""
+    """The parameters of the plain case: camelCase, a service by name, scalar values, no request options but empty ones. What is to be
+    shown is told by its bytes, which a client repeats."""
 
     feature_service_name: _PlainName
     workspace_name: _PlainName
     join_key_map: _PlainJoinKeys
     request_context_map: _PlainContext | None = None
     metadata_options: msgspec.Raw = _ABSENT
+    request_options: dict[str, bool] | None = None
+    allow_partial_results: bool | None = None
 
 
 class _PlainEnvelope(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -321,8 +323,12 @@ class TectonReads:
         options = bytes(params.metadata_options)
         show, members = self._shown.get(options) or self._show(options)
         join_keys, context = params.join_key_map, params.request_context_map
-        if context:
+        if context is not None:
             members += 1 + len(context)
+        if params.request_options is not None or params.allow_partial_results is not None:  # empty, as the official client sends them
+            if params.request_options or params.allow_partial_results:
+                return None
+            members += (params.request_options is not None) + (params.allow_partial_results is not None)
         if members + len(join_keys) != body.count(b":"):
             return None
         service = path or ServiceRef(params.workspace_name, params.feature_service_name)
