@@ -42,8 +42,10 @@ def running(
 
 @contextmanager
 def demo(folder: Path, environment: Mapping[str, str], start: Sequence[str] = ("-m", "gateway")) -> Iterator[tuple[int, int, str]]:
-    """The gateway's demo with its data in `folder`, its cache at a TTL that outlives the run. Its process id, its port and its key."""
-    whole = dict(os.environ) | {"FEATURE_GATEWAY_CACHE__TTL_S": "86400", **environment}
+    """The gateway's demo with its data in `folder`, its cache at TTLs that outlive the run, also of what is missing. Its process id, its
+    port and its key."""
+    ttls = {"FEATURE_GATEWAY_CACHE__TTL_S": "86400", "FEATURE_GATEWAY_CACHE__NEGATIVE_TTL_S": "86400"}
+    whole = {**os.environ, **ttls, **environment}
     with running([sys.executable, *start, "demo", "--port", "0", "--data-dir", str(folder)], whole) as process:
         assert process.stdout is not None
         port = key = None

@@ -1,8 +1,22 @@
-"""Freed memory, handed back to the system where the platform can be asked to."""
+"""Freed memory: what is kept for the next reply, and what is handed back to the system, where the platform can be asked."""
 
 import ctypes
 from collections.abc import Callable
 from functools import cache
+
+_KEPT_BYTES = 32 * 1024 * 1024
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""What glibc's `mallopt` knows them by (`malloc.h`)."""
+
+
+def keep_freed() -> bool:
+    """Keep this much free at the end of the heap, and make no mapping of its own for less: else each large reply, of a batch of a thousand
+    rows a megabyte several times over, has its pages taken from the system and given back. False where there is nothing to ask."""
+    try:
+        tune = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    return bool(tune(_MMAP_THRESHOLD, _KEPT_BYTES) and tune(_TRIM_THRESHOLD, _KEPT_BYTES))
 
 
 def release() -> bool:

@@ -23,6 +23,7 @@ from typing import Any
 import uvicorn
 
 from gateway.app import Gateway
+from gateway.cache.memory import keep_freed
 from gateway.hosting.tls import ListenerTls
 from gateway.lifecycle import Lifecycle
 from gateway.web.edge import Edge, edge
@@ -143,6 +144,7 @@ class Server(uvicorn.Server):
             for one in sockets or []
         ]
         spare_collections()
+        keep_freed()
         if self.started and not self.should_exit:
             self._tell_started()
 

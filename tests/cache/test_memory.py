@@ -68,3 +68,29 @@ def test_where_nothing_can_be_asked_nothing_is(monkeypatch: pytest.MonkeyPatch, 
 
     monkeypatch.setattr(ctypes, "CDLL", load)
     assert memory.release() is False
+    assert memory.keep_freed() is False
+
+
+_REPLIES = """
+import resource, sys
+from gateway.cache.memory import keep_freed
+assert sys.argv[1] != "kept" or keep_freed()
+def replies():
+    for _ in range(50):
+        copies = [b"1" * 1_200_000 for _ in range(12)]
+        copies.clear()
+replies()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+replies()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@LINUX
+def test_large_replies_one_after_the_other_take_their_pages_from_the_system_once() -> None:
+    faults = {
+        way: int(subprocess.run([sys.executable, "-c", _REPLIES, way], cwd=ROOT, check=True, capture_output=True, timeout=60).stdout)
+        for way in ("kept", "left")
+    }
+    assert faults["kept"] < 100
+    assert faults["left"] > 5_000  # else there would be nothing to gain
