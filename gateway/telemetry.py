@@ -287,9 +287,7 @@ def _slo_attributes(slo: SloInfo | None) -> dict[str, object]:
 
 
 def _end(span: Span, told: Mapping[str, object], error: BaseException | None, *, server_fault: bool) -> None:
-    for name, value in told.items():
-        if value is not None:
-            span.set_attribute(name, value)  # type: ignore[arg-type]  # the values above are all of OpenTelemetry's types
+    span.set_attributes({name: value for name, value in told.items() if value is not None})  # type: ignore[misc]  # all of OpenTelemetry's types
     if error is not None:
         # The class alone: an error's text may quote the origin, and recorded exceptions carry stack values.
         span.set_attribute("error.type", type(error).__name__)

@@ -71,6 +71,25 @@ class FragmentStore:
             found.append(fragment)
         return found
 
+    def fresh_at(self, keys: Sequence[Key], terms: Sequence[Terms], now_s: float) -> list[Fragment] | None:
+        """`fresh`, of keys that are known."""
+        found: list[Fragment] = []
+        for key, wanted in zip(keys, terms, strict=True):
+            fragment = self.lookup(key)
+            if fragment is None or now_s >= fragment.fresh_until or fragment.terms is not wanted:
+                return None
+            found.append(fragment)
+        return found
+
+    def still(self, keys: Sequence[Key], found: list[Fragment]) -> bool:
+        """Whether these keys find these very fragments; then they have been asked for. False says nothing: `small` is passed over."""
+        if [*map(self._in_main.get, keys)] != found:
+            return False
+        for fragment in found:
+            if fragment.visits < _VISITS:
+                fragment.visits += 1
+        return True
+
     def __contains__(self, key: Key) -> bool:
         """Whether it is kept; not counted as asking for it."""
         return (self._in_main.get(key) or self._in_small.get(key)) is not None

@@ -65,21 +65,41 @@ class Answers(msgspec.Struct):
         )
 
 
+class Spelled(NamedTuple):
+    """A reply to a hit, but for what differs from one to the next of the same fragments: `with_slo`: its `sloInfo`, between the two."""
+
+    before: bytes
+    after: bytes
+    with_slo: bool
+
+    def again(self, server_time_s: float) -> bytes:
+        """The whole, for a read that took this long so far."""
+        if not self.with_slo:
+            return self.before
+        return b"%b%b%b" % (self.before, replies.slo_of_hit(int(server_time_s * 1e6)), self.after)
+
+
 _SLO = Show.SLO_INFO.value
+_AGES = Show.AGES.value
+_BETWEEN = b"\0"
+"""In no JSON."""
 BATCH_DOORS = frozenset({"tecton_batch", "named_batch"})
 """Those that take several rows."""
 Decode = Callable[[bytes, ServiceRef | None], ReadRequest]
 Encode = Callable[[ReadRequest, Answers], bytes]
+Spell = Callable[[ReadRequest, Vector], Spelled | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """`rows_may_fail`: whether a bad row is told in the reply, or fails the whole request."""
+    """`rows_may_fail`: whether a bad row is told in the reply, or fails the whole request. `spell`: what `encode` would say of a hit of one
+    row, as far as it can be said again."""
 
     name: str
     decode: Decode
     encode: Encode
     rows_may_fail: bool = False
+    spell: Spell | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +123,17 @@ def _tecton_single(request: ReadRequest, answers: Answers) -> bytes:
     if show & _SLO:
         slo = replies.slo_of_hit(int(answers.server_time_s * 1e6)) if answers.of_origin is None else replies.slo_text(answers.slo(0))
     return replies.tecton_single(_vector(vector), show, slo, partial=answers.partial)
+
+
+def _tecton_again(request: ReadRequest, vector: Vector) -> Spelled:
+    if not request.show & _SLO:
+        return Spelled(replies.tecton_single(vector, request.show), b"", with_slo=False)
+    before, _, after = replies.tecton_single(vector, request.show, _BETWEEN).rpartition(_BETWEEN)
+    return Spelled(before, after, with_slo=True)
+
+
+def _named_again(request: ReadRequest, vector: Vector) -> Spelled | None:
+    return None if request.show & _AGES else Spelled(replies.named_single(vector, request.show), b"", with_slo=False)
 
 
 def _tecton_batch(request: ReadRequest, answers: Answers) -> bytes:
@@ -148,9 +179,9 @@ class Doors:
 
 def doors(tecton: TectonReads) -> Doors:
     return Doors(
-        Door("tecton_single", tecton.single, _tecton_single),
+        Door("tecton_single", tecton.single, _tecton_single, spell=_tecton_again),
         Door("tecton_batch", tecton.batch, _tecton_batch),
-        Door("named_single", _named(named_single), _named_single),
+        Door("named_single", _named(named_single), _named_single, spell=_named_again),
         Door("named_batch", _named(named_batch), _named_batch, rows_may_fail=True),
         QueryDoor("tecton_query", tecton.single, _tecton_query),
         QueryDoor("named_query", _named(named_query), _named_query),

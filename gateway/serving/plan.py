@@ -208,8 +208,8 @@ class Projection:
     """`needed`: indices of the stored views that must be at hand, `looked_up` the same with the views. `emissions`: what is served, in
     order, and `text` what is said of it.
 
-    `looks`: the same, as the store takes them; None where keys are made of more than join keys. `straight`: what is looked up is served,
-    whole and in order.
+    `looks`: the same, as the store takes them; None where keys are made of more than join keys. `inserted`: the on-demand views, each with
+    its place among what is looked up, where that is served whole and in order beside them; None where the reply is not as simple as that.
     `cached_sources`: where the views of a hit come from; `origin_sources`: those of a read all of which was fetched. `whole`: no view is
     cut. `kept`: all of it may come from the cache. `slow`: the on-demand views among the emissions that are declared slow; where there is
     one, no read is a plain hit. `views_kept` and `views_computed`: how many of the emissions are what, for counting.
@@ -218,7 +218,7 @@ class Projection:
     needed: tuple[int, ...]
     looked_up: tuple[tuple[int, StoredView], ...]
     looks: tuple[Look, ...] | None
-    straight: bool
+    inserted: tuple[tuple[int, ComputedView], ...] | None
     emissions: tuple[Emission, ...]
     text: VectorText
     cached_sources: tuple[Source, ...]
@@ -411,7 +411,7 @@ class Plan:
             None
             if any(view.context_keys for _, view in looked_up)
             else tuple([(view.namespace, view.pick, view.terms) for _, view in looked_up]),
-            all_whole and [view for view, _ in emissions] == sorted(needed),
+            self._inserted(emissions, sorted(needed)) if all_whole else None,
             tuple(emissions),
             VectorText(features, self.labels),
             sources,
@@ -422,6 +422,11 @@ class Plan:
             sources.count(Source.CACHE),
             sources.count(Source.COMPUTED),
         )
+
+    def _inserted(self, emissions: Sequence[Emission], needed: Sequence[int]) -> tuple[tuple[int, ComputedView], ...] | None:
+        inserted = tuple([(place, view) for place, (view, _) in enumerate(emissions) if isinstance(view, ComputedView)])
+        in_order = [view for view, _ in emissions if not isinstance(view, ComputedView)] == needed
+        return inserted if in_order and (not inserted or len(needed) == len(self.stored)) else None  # inputs are found by place in `stored`
 
     def about_view(self, view: str) -> dict[str, Any]:
         """What the named door's schema says of a view."""

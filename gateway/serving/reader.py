@@ -30,7 +30,8 @@ from gateway.serving.doors import Answers, Door, Reply
 from gateway.serving.gathering import Gatherer
 from gateway.serving.inline import InlineReads
 from gateway.serving.lean import Launched, LeanRead, LeanReads, Missed, Waiter
-from gateway.serving.plan import ComputedView, Plan, Projection
+from gateway.serving.plan import Computed, ComputedView, Plan, Projection
+from gateway.serving.recall import Recall, Recalled
 from gateway.serving.recording import Recorder
 from gateway.serving.rows import assemble, facts_of, look_up, staleness_of, vector_or_error
 from gateway.serving.schemas import Schemas
@@ -84,6 +85,7 @@ class FeatureReader:
         clock: Callable[[], float],
     ) -> None:
         self._request_log = request_log
+        self._recall = Recall()
         self._recorder = recorder
         self._gate = gate
         self._schemas = schemas
@@ -102,49 +104,92 @@ class FeatureReader:
         started_s = perf_counter()
         try:
             caller = self._gate.identify(call.authorization)
-            request = call.door.decode(call.body, call.path)
-            call.understood = (caller, request)
             now_s = self._clock()
-            plan = self._schemas.at_hand(request.service, caller, now_s)
-            if plan is None:
-                return None
-            projection = plan.projection(request.selectors)
-            if projection.slow:
-                return None
-            use_cache = self._from_cache(request, plan, caller, now_s)
-            vectors: list[Vector | GatewayError] = []
-            read: list[list[Key]] | None = None if self._request_log is None else []
-            due: list[RowInput] = []
-            schema, looks = plan.schema, use_cache and projection.kept
-            plain = request.plain and looks and projection.looks is not None and read is None
-            lenient = request.options.ignore_extra_request_context_fields
-            for row in request.rows:
-                context = schema.context_values(row.context, ignore_extra_fields=lenient) if schema.context_keys else {}
-                vector = self._fresh_vector(plan, projection, row, context, now_s) if plain else None
-                if vector is not None:
-                    vectors.append(vector)
-                    continue
-                values = schema.join_values(row.join_keys)
-                if looks:
-                    vector = self._cached_vector(plan, projection, request, row, values, context, now_s, read, due)
-                if vector is None:
-                    call.missed = Missed(caller, request, plan, projection, values, context, use_cache, started_s)
-                    return self._inline(call, request, plan, projection, caller, started_s, use_cache=use_cache)
-                vectors.append(vector)
+            known = self._recall.find(call.body)
+            reply = None if known is None else self._again(call, known, caller, now_s, started_s)
+            return self._first(call, caller, now_s, started_s) if reply is None else reply
         except GatewayError:
             return None
+
+    def _first(self, call: Call, caller: Caller, now_s: float, started_s: float) -> bytes | None:
+        """`hit` of a request of which nothing is known. Raises what is wrong with it."""
+        request = call.door.decode(call.body, call.path)
+        call.understood = (caller, request)
+        plan = self._schemas.at_hand(request.service, caller, now_s)
+        if plan is None:
+            return None
+        projection = plan.projection(request.selectors)
+        if projection.slow:
+            return None
+        use_cache = self._from_cache(request, plan, caller, now_s)
+        vectors: list[Vector | GatewayError] = []
+        read: list[list[Key]] | None = None if self._request_log is None else []
+        due: list[RowInput] = []
+        schema, looks = plan.schema, use_cache and projection.kept
+        plain = request.plain and looks and read is None
+        quick = plain and projection.looks is not None
+        lenient = request.options.ignore_extra_request_context_fields
+        for row in request.rows:
+            context = schema.context_values(row.context, ignore_extra_fields=lenient) if schema.context_keys else {}
+            vector = self._fresh_vector(plan, projection, row, context, now_s) if quick else None
+            if vector is not None:
+                vectors.append(vector)
+                continue
+            values = schema.join_values(row.join_keys)
+            if looks:
+                vector = self._cached_vector(plan, projection, request, row, values, context, now_s, read, due)
+            if vector is None:
+                call.missed = Missed(caller, request, plan, projection, values, context, use_cache, started_s)
+                return self._inline(call, request, plan, projection, caller, started_s, use_cache=use_cache)
+            vectors.append(vector)
         if read is not None:
             self._note(plan, read, now_s)
         if due:
             rows = [look_up(self._store, plan, projection, request, row, now_s, use_cache=True) for row in due]
             self._refresh(plan, projection, request, caller, rows)
+        if plain and len(vectors) == 1 and self._recall.wants(call.body):
+            self._remember(call, request, plan, projection)
         answers = Answers(vectors, perf_counter() - started_s)
         reply = call.door.encode(request, answers)
-        elapsed_s = perf_counter() - started_s
-        traced = self._telemetry.samples(call.traceparent)
-        trace_id = self._tell(call, facts_of(plan, answers), elapsed_s) if traced else None
-        self._recorder.hit(plan, projection, call.door.name, vectors, elapsed_s, trace_id)
+        self._record(call, plan, projection, vectors, started_s)
         return reply
+
+    def _again(self, call: Call, known: Recalled, caller: Caller, now_s: float, started_s: float) -> bytes | None:
+        """`hit` of a request that is known, if it is one again. Raises OnDemandFailed."""
+        if known.door is not call.door or known.path != call.path:
+            return None
+        request, plan, projection = known.request, known.plan, known.projection
+        service = request.service
+        if self._schemas.at_hand(service, caller, now_s) is not plan or not self._gate.holds(caller, service, now_s):
+            return None
+        spelled, vector = known.spelled, known.vector
+        if vector is not None and known.found is not None and now_s < known.until_s and self._store.still(known.keys, known.found):
+            vector.now_s = now_s
+        else:
+            found = self._store.fresh_at(known.keys, known.terms, now_s)
+            if found is None:
+                return None
+            vector = self._vector_of(plan, projection, found, known.context, now_s)
+            spelled = known.keep(found, vector)
+        elapsed_s = perf_counter() - started_s
+        reply = call.door.encode(request, Answers([vector], elapsed_s)) if spelled is None else spelled.again(elapsed_s)
+        self._record(call, plan, projection, [vector], started_s)
+        return reply
+
+    def _remember(self, call: Call, request: ReadRequest, plan: Plan, projection: Projection) -> None:
+        """A plain read of one row that was a hit, for when it comes again."""
+        row = request.rows[0]
+        values, context = plan.schema.join_values(row.join_keys), plan.schema.context_values(row.context)
+        keys = tuple([view.key(values, context, None) for _, view in projection.looked_up])
+        terms = tuple([view.terms for _, view in projection.looked_up])
+        self._recall.remember(call.body, Recalled(call.door, call.path, request, plan, projection, context, keys, terms))
+
+    def _record(self, call: Call, plan: Plan, projection: Projection, vectors: list[Vector | GatewayError], started_s: float) -> None:
+        """A hit that was answered."""
+        elapsed_s, trace_id = perf_counter() - started_s, None
+        if self._telemetry.samples(call.traceparent):
+            trace_id = self._tell(call, facts_of(plan, Answers(vectors, elapsed_s)), elapsed_s)
+        self._recorder.hit(plan, projection, call.door.name, vectors, elapsed_s, trace_id)
 
     def begin(self, call: Call, waiter: Waiter) -> LeanRead | None:
         """Have a read made that `hit` could not answer, without waiting; None where `read` must."""
@@ -217,9 +262,17 @@ class FeatureReader:
         fresh = self._store.fresh(projection.looks, plan.schema.values_to_find(row.join_keys), now_s)
         if fresh is None:
             return None
-        if projection.straight:
-            told = "".join([view.cached_pattern for view in fresh])
-            return Vector(projection.text, fresh, projection.cached_sources, now_s, told, of_hit=True)
+        return self._vector_of(plan, projection, fresh, context, now_s)
+
+    def _vector_of(self, plan: Plan, projection: Projection, fresh: list[Fragment], context: dict[str, Any], now_s: float) -> Vector:
+        """Of what was found for `projection.looks`. Raises OnDemandFailed."""
+        inserted = projection.inserted
+        if inserted is not None:
+            views: list[Computed | Fragment] = [*fresh]
+            for place, view in inserted:
+                views.insert(place, view.compute(fresh, context))
+            told = "".join([view.cached_pattern for view in views])
+            return Vector(projection.text, views, projection.cached_sources, now_s, told, of_hit=True)
         found = plan.timed_out.copy()
         for index, fragment in zip(projection.needed, fresh, strict=True):
             found[index] = fragment

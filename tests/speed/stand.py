@@ -156,8 +156,9 @@ def exchange(url: str, asked: bytes) -> bytes:
                 return received
 
 
-def post(path: str, body: Any) -> bytes:
-    content = json.dumps(body, separators=(",", ":")).encode()
+def post(path: str, body: Any, ending: bytes = b"") -> bytes:
+    """`ending`: white space behind the body."""
+    content = json.dumps(body, separators=(",", ":")).encode() + ending
     head = f"POST {path} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Tecton-key {ALICE}\r\nContent-Length: {len(content)}\r\n\r\n"
     return head.encode() + content
 

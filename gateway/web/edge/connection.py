@@ -109,10 +109,10 @@ class Edge(Limited):
             self.due_s = self.loop.time() + self.limits.write_timeout_s
             return
         if self._body is None:
-            self.due_s = self._idle_until()
+            self.due_s = self.loop.time() + self.timeout_keep_alive
         if self._rest:
             self._go_on()
-        else:
+        elif self.flow.read_paused:
             self.flow.resume_reading()
 
     def retire(self) -> None:
@@ -188,8 +188,16 @@ class Edge(Limited):
         return not self._has_turn or self.flow.write_paused or self._busy() or self.transport.is_closing()
 
     def _rests(self) -> bool:
-        """Whether nothing is under way here: what comes now is the beginning of a request, and it may be answered at once."""
-        return not (self._rest or self._body is not None or self._deaf or self._must_wait())
+        """Whether nothing is under way here: what comes now is the beginning of a request, and it may be answered at once. `_must_wait` and
+        `_busy` in one piece: it is asked of every hit."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return (
+            self._body is None
+            and self._awaited is None
+            and (cycle is None or cycle.response_complete)
+            and self._has_turn
+            and not (self._rest or self._deaf or self.flow.write_paused or self.transport.is_closing())
+        )
 
     def _wait_if_far_ahead(self) -> None:
         if len(self._rest) > _AHEAD_BYTES and self._must_wait() and not self.transport.is_closing():
@@ -333,7 +341,7 @@ class Edge(Limited):
     def _answer(self, reply: bytes, head: Head, told: bytes = b"") -> None:
         """The same bytes as uvicorn would write for the endpoint's answer, and the same bookkeeping. `told`: more header lines."""
         before = self.preamble.before(self.server_state.default_headers)
-        if self._lasts(head):
+        if head.keep_alive and not (self._leaving or self.lifecycle.draining):  # `_lasts`, which is a call
             self.transport.write(b"%bcontent-length: %d\r\n%b\r\n%b" % (before, len(reply), told, reply))
         else:
             self.transport.write(b"%bcontent-length: %d\r\n%bconnection: close\r\n\r\n%b" % (before, len(reply), told, reply))
