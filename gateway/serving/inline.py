@@ -11,7 +11,7 @@ from opentelemetry.trace import Span
 
 from gateway.access.gates import Gate
 from gateway.errors import SchemaDisagreement
-from gateway.features import Caller, Source
+from gateway.features import Caller, ServiceRef, Source
 from gateway.measures.book import Book
 from gateway.origins.base import Fetch, FetchRow, Origin
 from gateway.serving.keeping import Keeper
@@ -36,10 +36,10 @@ class InlineReads:
         self._telemetry = telemetry
         self._clock = clock
 
-    def suits(self, request: ReadRequest, plan: Plan, projection: Projection) -> bool:
-        """Whether this read, nothing of which may be at hand, can be answered without waiting."""
+    def suits(self, service: ServiceRef, rows: int, plan: Plan, projection: Projection) -> bool:
+        """Whether so many rows, nothing of which may be at hand, can be read without waiting."""
         return (
-            len(request.rows) <= self._origin.rows_at_once(request.service)
+            rows <= self._origin.rows_at_once(service)
             and not (plan.wildcard or projection.slow)
             and plan.labels is not None
             and bool(projection.needed)

@@ -33,7 +33,7 @@ from gateway.serving.lean import Launched, LeanRead, LeanReads, Missed, Waiter
 from gateway.serving.plan import Computed, ComputedView, Plan, Projection
 from gateway.serving.recall import Recall, Recalled
 from gateway.serving.recording import Recorder
-from gateway.serving.rows import assemble, facts_of, look_up, staleness_of, vector_or_error
+from gateway.serving.rows import AtHand, assemble, at_hand_of, facts_of, look_up, staleness_of, vector_or_error
 from gateway.serving.schemas import Schemas
 from gateway.serving.trails import Phase, Trail
 from gateway.serving.work import Errand, RowWork
@@ -49,8 +49,8 @@ _CACHE = Source.CACHE
 
 class Call(msgspec.Struct, gc=False):
     """One read as a door received it. `path`: the feature service, where the URL names it. Times and credentials as header bytes.
-    `understood` and `missed`: what a look for a hit has made of it, so that the read which follows need not again. `request_id`: by what it
-    is found again, once it is known to be no hit. `sampled`: whether it gets spans, once that is decided."""
+    `understood`, `missed`, `at_hand`: what a look for a hit has made of it, so that the read which follows need not again. `request_id`: by
+    what it is found again, once it is known to be no hit. `sampled`: whether it gets spans, once that is decided."""
 
     door: Door
     route: str
@@ -61,6 +61,7 @@ class Call(msgspec.Struct, gc=False):
     priority: Priority = Priority.NORMAL
     understood: tuple[Caller, ReadRequest] | None = None
     missed: Missed | None = None
+    at_hand: AtHand | None = None
     request_id: str | None = None
     sampled: bool | None = None
 
@@ -122,7 +123,8 @@ class FeatureReader:
         if projection.slow:
             return None
         use_cache = self._from_cache(request, plan, caller, now_s)
-        vectors: list[Vector | GatewayError] = []
+        vectors: list[Vector | None] = []
+        missed: Missed | None = None
         read: list[list[Key]] | None = None if self._request_log is None else []
         due: list[RowInput] = []
         schema, looks = plan.schema, use_cache and projection.kept
@@ -139,19 +141,20 @@ class FeatureReader:
             if looks:
                 vector = self._cached_vector(plan, projection, request, row, values, context, now_s, read, due)
             if vector is None:
-                call.missed = Missed(caller, request, plan, projection, values, context, use_cache, started_s)
-                return self._inline(call, request, plan, projection, caller, started_s, use_cache=use_cache)
+                missed = missed or Missed(caller, request, plan, projection, values, context, use_cache, started_s)
             vectors.append(vector)
-        if read is not None:
-            self._note(plan, read, now_s)
+        self._note(plan, read or (), now_s)
         if due:
             rows = [look_up(self._store, plan, projection, request, row, now_s, use_cache=True) for row in due]
             self._refresh(plan, projection, request, caller, rows)
+        if missed is not None:
+            call.missed, call.at_hand = missed, AtHand(plan, vectors)
+            return self._inline(call, missed, call.at_hand)
         if plain and len(vectors) == 1 and self._recall.wants(call.body):
             self._remember(call, request, plan, projection)
-        answers = Answers(vectors, perf_counter() - started_s)
-        reply = call.door.encode(request, answers)
-        self._record(call, plan, projection, vectors, started_s)
+        hits: list[Vector | GatewayError] = vectors  # type: ignore[assignment]  # none missed
+        reply = call.door.encode(request, Answers(hits, perf_counter() - started_s))
+        self._record(call, plan, projection, hits, started_s)
         return reply
 
     def _again(self, call: Call, known: Recalled, caller: Caller, now_s: float, started_s: float) -> bytes | None:
@@ -227,26 +230,26 @@ class FeatureReader:
             self._note(missed.plan, [[row.keys[index] for index in projection.needed]], now_s)
         return reply
 
-    def _inline(
-        self, call: Call, request: ReadRequest, plan: Plan, projection: Projection, caller: Caller, started_s: float, *, use_cache: bool
-    ) -> bytes | None:
+    def _inline(self, call: Call, missed: Missed, at_hand: AtHand) -> bytes | None:
         """A read that is no hit, of an origin that answers at once; None where it is not one. Raises what is wrong with it or with the
         origin, which `read` meets again: it asks once more."""
-        if not self._inline_reads.suits(request, plan, projection):
+        request, plan, projection, caller, started_s = missed.request, missed.plan, missed.projection, missed.caller, missed.started_s
+        if not self._inline_reads.suits(request.service, at_hand.vectors.count(None), plan, projection):
             return None
         self._gate.admit(caller, request.service.workspace)
         now_s = self._clock()
-        rows = [look_up(self._store, plan, projection, request, row, now_s, use_cache=use_cache) for row in request.rows]
+        rows = [look_up(self._store, plan, projection, request, row, now_s, use_cache=missed.use_cache) for row in at_hand.lacking(request)]
         span = None
         if self._telemetry.samples(call.traceparent):
             elapsed_ns = int((perf_counter() - started_s) * 1e9)
             span = self._telemetry.read_span("POST", call.route, call.traceparent, time.time_ns() - elapsed_ns)
-        if use_cache:
+        if missed.use_cache:
             self._refresh(plan, projection, request, caller, rows)
         self._inline_reads.fetch(request, plan, projection, caller, rows, span)
         self._note(plan, [[row.keys[index] for index in projection.needed] for row in rows], now_s)
-        vectors = [assemble(projection, row.found, row.sources, row.context, now_s) for row in rows]
-        answers = Answers(vectors, perf_counter() - started_s, [row.slo for row in rows], any(row.partial for row in rows))
+        vectors = at_hand.filled([assemble(projection, row.found, row.sources, row.context, now_s) for row in rows], now_s)
+        slos = at_hand.filled_slos([row.slo for row in rows])
+        answers = Answers(vectors, perf_counter() - started_s, slos, any(row.partial for row in rows))
         reply = call.door.encode(request, answers)
         elapsed_s, bypass = perf_counter() - started_s, not request.options.read_from_cache
         trace_id = None if span is None else trace_id_of(span)
@@ -414,13 +417,14 @@ class FeatureReader:
             await _in_time(self._schemas.prove(request.service, caller), deadline_s)
             raise InvalidRequest("This is a wildcard feature service: read it with query-features, or by name with …/features:query.")
         now_s = self._clock()
+        at_hand = at_hand_of(plan, request, call.at_hand)
         try:
             projection = plan.projection(request.selectors)
             if launched is not None and launched.plan is plan:
                 rows = [launched.row]
             else:
                 launched = None  # of definitions that are not served any longer
-                rows = [self._row(call.door, plan, projection, request, row, caller, now_s) for row in request.rows]
+                rows = [self._row(call.door, plan, projection, request, row, caller, now_s) for row in at_hand.lacking(request)]
         except InvalidRequest:
             await _in_time(self._schemas.prove(request.service, caller), deadline_s)  # what is wrong with a request tells of the schema
             raise
@@ -468,7 +472,8 @@ class FeatureReader:
         stale = staleness_of(plan, projection, served, answered_s)
         if trail is not None:
             trail.mark(Phase.COMPUTE)
-        return Answers(outcomes, elapsed_s, [row.slo for row in rows], any(row.partial for row in rows), waited_s, stale)
+        slos = at_hand.filled_slos([row.slo for row in rows])
+        return Answers(at_hand.filled(outcomes, answered_s), elapsed_s, slos, any(row.partial for row in rows), waited_s, stale)
 
     def _from_cache(self, request: ReadRequest, plan: Plan, caller: Caller, now_s: float) -> bool:
         """Whether this caller, with these options, may be served from the cache at all."""

@@ -1,9 +1,9 @@
 """A read's rows: taken from the cache as far as they are there, put together when all is there, and told of in telemetry."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.cache.fragments import Fragment
 from gateway.cache.store import FragmentStore
@@ -19,6 +19,35 @@ from gateway.wire.requests import ReadRequest, RowInput
 
 _GOOD = (Status.PRESENT, Status.CACHED_PRESENT)
 _NOT_READY: Ready = MappingProxyType({})
+
+
+class AtHand(NamedTuple):
+    """What a look for a hit has found of a read's rows under this plan: a vector of each that needs nothing more, None of the others.
+    `filled`: these rows, with what has become of the others in between."""
+
+    plan: Plan
+    vectors: Sequence[Vector | None]
+
+    def lacking(self, request: ReadRequest) -> list[RowInput]:
+        return [row for row, vector in zip(request.rows, self.vectors, strict=True) if vector is None]
+
+    def filled(self, others: Iterable[Vector | GatewayError], now_s: float) -> list[Vector | GatewayError]:
+        """`now_s`: when they are answered, which is when their ages are told of."""
+        more = iter(others)
+        for vector in self.vectors:
+            if vector is not None:
+                vector.now_s = now_s
+        return [next(more) if vector is None else vector for vector in self.vectors]
+
+    def filled_slos(self, others: Iterable[SloInfo | None]) -> list[SloInfo | None]:
+        """The same of what the origin said of its service; nothing of rows that it was not asked for."""
+        more = iter(others)
+        return [next(more) if vector is None else None for vector in self.vectors]
+
+
+def at_hand_of(plan: Plan, request: ReadRequest, found: AtHand | None) -> AtHand:
+    """What was found under this plan; what was found under another is nothing."""
+    return found if found is not None and found.plan is plan else AtHand(plan, [None] * len(request.rows))
 
 
 def look_up(

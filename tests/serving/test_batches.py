@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from gateway.serving.rows import look_up
+from gateway.serving.work import RowWork
+from gateway.wire.requests import RowInput
 from tests.harness.clock import Hold
 from tests.harness.cluster import ALICE, LITE, REFUSED, Act, Cluster, html, refuse
 from tests.harness.houses import House, cluster_settings, open_house
@@ -89,6 +92,33 @@ def test_rows_that_share_views_are_asked_only_for_what_none_before_them_brings(c
         assert asked(cluster) == Counter([*rows[:100], *rows[100::100]])
         assert sorted(batches(cluster)) == [9, *[10] * 10]
         assert {sources(one) == {"cache"} for one in post(house, rows)} == {True}
+
+
+def test_rows_at_hand_are_looked_for_once_and_told_at_the_age_they_are_answered_with(
+    house: House, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [("ann", number) for number in range(100)]
+    post(house, [row for row in rows if row[1] != 50])
+    taken_up: list[RowInput] = []
+
+    def heard(*arguments: Any, **more: Any) -> RowWork:
+        taken_up.append(arguments[4])
+        return look_up(*arguments, **more)
+
+    monkeypatch.setattr("gateway.serving.reader.look_up", heard)
+    hold = Hold()
+    cluster.act(SINGLE, Act(hold=hold))
+    body = {"rows": [{"joinKeys": keys_of(row)} for row in rows], "include": ["source", "ageSeconds"]}
+    with ThreadPoolExecutor(1) as pool:
+        reply = pool.submit(house.client.post, f"{LITE_PATH}/features:batch", json=body)
+        hold.wait_reached()
+        house.clock.advance(3)
+        hold.release()
+        answered = reply.result().json()["rows"]
+    assert are_right(cluster, rows, answered)
+    assert [row.join_keys for row in taken_up] == [keys_of(rows[50])]
+    assert [sources(one) for one in answered] == [{"origin"} if row == rows[50] else {"cache"} for row in rows]
+    assert {age_s for one in answered for age_s in one["ageSeconds"].values()} == {3.0}
 
 
 def test_answers_stand_in_the_order_of_the_rows_whichever_call_comes_back_first(house: House, cluster: Cluster) -> None:
