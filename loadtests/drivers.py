@@ -45,12 +45,13 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a run gave. `errors`: replies that were not 200, and broken connections."""
+    """What a run gave. `errors`: replies that were not 200, and broken connections. `answered`: replies of any kind."""
 
     requests_per_s: float
     p50_ms: float
     p99_ms: float
     errors: int
+    answered: int
 
 
 def drive(target: Target, *, connections: int, seconds: float, cpu: int | None = None) -> Load:
@@ -101,10 +102,11 @@ def _wrk(target: Target, connections: int, seconds: float, pin: list[str]) -> Lo
         return float(found[1]) * _UNITS[found[2]] if found else float("nan")
 
     rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
+    answered = re.search(r"(\d+) requests in ", said)
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
     broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
     errors = (int(bad[1]) if bad else 0) + (sum(map(int, broken.groups())) if broken else 0)
-    return Load(float(rate[1]) if rate else 0.0, latency("50"), latency("99"), errors)
+    return Load(float(rate[1]) if rate else 0.0, latency("50"), latency("99"), errors, int(answered[1]) if answered else 0)
 
 
 class _Connection(asyncio.Protocol):
@@ -160,7 +162,8 @@ async def _closed_loop(wires: Sequence[bytes], port: int, connections: int, seco
     elapsed_s = time.perf_counter() - started_s
     ordered = sorted(latencies_s) or [0.0]
     errors = sum(connection.errors for _, connection in opened)
-    return Load(len(latencies_s) / elapsed_s, ordered[len(ordered) // 2] * 1e3, ordered[len(ordered) * 99 // 100] * 1e3, errors)
+    p50_s, p99_s = ordered[len(ordered) // 2], ordered[len(ordered) * 99 // 100]
+    return Load(len(latencies_s) / elapsed_s, p50_s * 1e3, p99_s * 1e3, errors, len(latencies_s))
 
 
 def main() -> None:

@@ -69,9 +69,9 @@ class Measured:
 def measure(pid: int, target: Target, connections: int, seconds: float) -> Measured:
     before_s = cpu_s(pid)
     load = drive(target, connections=connections, seconds=seconds, cpu=CPUS[1])
-    if not load.requests_per_s:
+    if not load.answered:
         raise click.ClickException(f"no answer came from port {target.port}")
-    return Measured(load, (cpu_s(pid) - before_s) / (load.requests_per_s * max(1, round(seconds))) * 1e6)
+    return Measured(load, (cpu_s(pid) - before_s) / load.answered * 1e6)
 
 
 def spread(figures: Sequence[float]) -> str:

@@ -153,7 +153,7 @@ def test_both_sides_are_given_the_same_events() -> None:
 
 
 def measured(requests_per_s: float, cpu_us: float, p50_ms: float, p99_ms: float, errors: int = 0) -> Measured:
-    return Measured(Load(requests_per_s, p50_ms, p99_ms, errors), cpu_us)
+    return Measured(Load(requests_per_s, p50_ms, p99_ms, errors, int(requests_per_s)), cpu_us)
 
 
 def test_the_table_does_its_sums() -> None:

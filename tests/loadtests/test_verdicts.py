@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def row(scenario: str, side: str, rates: list[float], ratios: list[float], *, connections: int = 16, errors: int = 0, work: int = 1) -> Row:
-    runs = [Measured(Load(rate, 0.5, 1.0, errors), 30.0) for rate in rates]
+    runs = [Measured(Load(rate, 0.5, 1.0, errors, int(rate)), 30.0) for rate in rates]
     return Row(scenario, side, connections, runs, ratios, BARE, 80.0, work)
 
 
