@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,19 +18,23 @@ import httpx
 
 from loadtests.drivers import Load, Target, drive
 
-_ALLOWED = sorted(os.sched_getaffinity(0))
-CPUS = (_ALLOWED[0], _ALLOWED[-1])
+ALL_CPUS = sorted(os.sched_getaffinity(0))
+CPUS = (ALL_CPUS[0], ALL_CPUS[-1])
 """The servers' core and the driver's."""
 
 
 @contextmanager
 def running(
-    command: Sequence[str], environment: Mapping[str, str], log: IO[str] | None = None, folder: Path | None = None
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    log: IO[str] | None = None,
+    folder: Path | None = None,
+    cpus: Collection[int] = (CPUS[0],),
 ) -> Iterator["subprocess.Popen[str]"]:
     """A server, until the block ends. What it says is at `stdout`, or with what it complains of in `log`; it starts in `folder`."""
     out = subprocess.PIPE if log is None else log
     process = subprocess.Popen(command, stdout=out, stderr=log, text=True, env=environment, cwd=folder)
-    os.sched_setaffinity(process.pid, {CPUS[0]})
+    os.sched_setaffinity(process.pid, cpus)
     try:
         yield process
     finally:
@@ -56,6 +60,20 @@ def demo(folder: Path, environment: Mapping[str, str], start: Sequence[str] = ("
         if port is None or key is None:
             raise click.ClickException("the demo did not start; run `feature-gateway demo` to see why")
         yield process.pid, port, key
+
+
+@contextmanager
+def serving(
+    environment: Mapping[str, str], *options: str, folder: Path | None = None, cpus: Collection[int] = (CPUS[0],)
+) -> Iterator[tuple[int, int]]:
+    """`feature-gateway serve`, by this environment and these options, on a port of its own. Its process id and its port."""
+    with running([sys.executable, "-m", "gateway", "serve", "--port", "0", *options], environment, folder=folder, cpus=cpus) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if found := re.match(r"Serving on http://127\.0\.0\.1:(\d+) ", line):
+                yield process.pid, int(found[1])
+                return
+        raise click.ClickException("the gateway did not start; what it said stands above")
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,6 +197,16 @@ def _recorder() -> Iterator[tuple[int, list[bytes]]]:
         thread.join()
 
 
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is what is scripted: apt-get install wrk")
+def test_bodies_without_a_number_are_sent_as_they_are() -> None:
+    bodies = [f'{{"row":"{letter}"}}'.encode() for letter in "abc"]
+    with _recorder() as (port, seen):
+        load = drive(Target(port, "/", {}, bodies[0], bodies[1:]), connections=1, seconds=1)
+    assert load.errors == 0
+    first = bodies.index(seen[0])
+    assert seen[:30] == [bodies[(first + number) % 3] for number in range(30)]
+
+
 @pytest.mark.parametrize("driver", ["wrk", "built-in"])
 def test_several_bodies_are_sent_in_turn_and_numbered(driver: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if driver == "built-in":
