@@ -25,7 +25,7 @@ import msgspec
 from loadtests import misses
 from loadtests.drivers import COUNT, Target
 from loadtests.open_loop import drive as drive_open
-from loadtests.servers import CPUS, Measured, demo, measure, running, span_receiver, wait_for
+from loadtests.servers import CPUS, Measured, demo, measure, running, settle, span_receiver, wait_for
 
 SHOW_ALL = {
     "includeNames": True,
@@ -96,6 +96,7 @@ def race(scenario: str, sides: Sequence[Side], connections: int, rounds: int, se
     for _ in range(rounds):
         for side in sides:
             runs[side.name].append(measure(side.pid, side.target, connections, seconds))
+            settle(side.pid)
     first = runs[sides[0].name]
     told = []
     for side in sides:

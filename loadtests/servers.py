@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from loadtests.drivers import Load, Target, drive
 ALL_CPUS = sorted(os.sched_getaffinity(0))
 CPUS = (ALL_CPUS[0], ALL_CPUS[-1])
 """The servers' core and the driver's."""
+_STILL_S = 0.05
 
 
 @contextmanager
@@ -92,6 +94,17 @@ def measure(pid: int, target: Target, connections: int, seconds: float) -> Measu
     return Measured(load, (cpu_s(pid) - before_s) / load.answered * 1e6)
 
 
+def settle(pid: int, patience_s: float = 5.0) -> None:
+    """Wait until a server has done what its last run left it to do, as the export of spans: the next one's time is not its own."""
+    give_up_s = time.monotonic() + patience_s
+    spent_s = cpu_s(pid)
+    while time.monotonic() < give_up_s:
+        time.sleep(_STILL_S)
+        spent_s, before_s = cpu_s(pid), spent_s
+        if spent_s == before_s and not _wants_cpu(pid):
+            return
+
+
 def spread(figures: Sequence[float]) -> str:
     """The median, and the range in brackets."""
     return f"{median(figures):.2f} [{min(figures):.2f}-{max(figures):.2f}]"
@@ -100,6 +113,12 @@ def spread(figures: Sequence[float]) -> str:
 def cpu_s(pid: int) -> float:
     """User and system time of a process, its threads and the processes it has started."""
     return _own_cpu_s(pid) + sum(cpu_s(child) for child in _children(pid))
+
+
+def _wants_cpu(pid: int) -> bool:
+    """Whether a thread of it runs, or would if there were a core for it: proc(5), /proc/pid/stat, field 3."""
+    threads = [file.read_text().rpartition(")")[2].split()[0] for file in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return "R" in threads or any(map(_wants_cpu, _children(pid)))
 
 
 def _own_cpu_s(pid: int) -> float:
