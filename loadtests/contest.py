@@ -25,7 +25,7 @@ import msgspec
 from loadtests import misses
 from loadtests.drivers import COUNT, Target
 from loadtests.open_loop import drive as drive_open
-from loadtests.servers import CPUS, Measured, demo, measure, running, span_receiver, wait_for
+from loadtests.servers import CPUS, Measured, demo, measure, running, settle, span_receiver, wait_for
 
 SHOW_ALL = {
     "includeNames": True,
@@ -38,14 +38,14 @@ JOIN_KEYS = {"origin": "JFK", "dest": "LAX", "carrier": "AA", "tailnum": "N338AA
 TECTON = "/api/v1/feature-service/get-features"
 NAMED = "/v1/workspaces/prod/feature-services/flight_history/features"
 NAMED_ON_DEMAND = "/v1/workspaces/prod/feature-services/flight_delay/features"
-OURS, BARE, NGINX_CACHE, NGINX_PASS = "gateway", "bare ASGI", "nginx proxy_cache", "nginx proxy_pass"
+OURS, BARE, NGINX_CACHE = "gateway", "bare ASGI", "nginx proxy_cache"
 _OPEN_PER_S = 2_000
 _COLD_PATIENCE_S = 60.0
 
 
-def body_of(service: str, **more: Any) -> bytes:
+def body_of(service: str, join_keys: Mapping[str, str] = JOIN_KEYS, **more: Any) -> bytes:
     """A read at the Tecton door that shows everything."""
-    params = {"workspaceName": "prod", "featureServiceName": service, "joinKeyMap": JOIN_KEYS, "metadataOptions": SHOW_ALL}
+    params = {"workspaceName": "prod", "featureServiceName": service, "joinKeyMap": join_keys, "metadataOptions": SHOW_ALL}
     return msgspec.json.encode({"params": params | more})
 
 
@@ -96,6 +96,7 @@ def race(scenario: str, sides: Sequence[Side], connections: int, rounds: int, se
     for _ in range(rounds):
         for side in sides:
             runs[side.name].append(measure(side.pid, side.target, connections, seconds))
+            settle(side.pid)
     first = runs[sides[0].name]
     told = []
     for side in sides:
@@ -159,6 +160,12 @@ def warm(target: Target) -> bytes:
         return client.post(target.path, content=body).content
 
 
+def target_of(gateway: tuple[int, int, str], path: str, body: bytes, more: Sequence[bytes] = ()) -> Target:
+    """Requests to a gateway, told by its process id, port and key."""
+    _, port, key = gateway
+    return Target(port, path, {"Authorization": f"Tecton-key {key}", "Content-Type": "application/json"}, body, more=more)
+
+
 class Contest:
     """The gateway is the demo, with authorisation, validation, metrics, and a trace of one read in a hundred."""
 
@@ -166,47 +173,48 @@ class Contest:
         self.rounds = rounds
         self.seconds = seconds
         self.connections = connections
-        self._tell = tell
+        self.tell = tell
+
+    def race(self, scenario: str, sides: Sequence[Side], connections: int, *, work: int = 1) -> list[Row]:
+        self.tell(f"{scenario}, {connections} connections")
+        return race(scenario, sides, connections, self.rounds, self.seconds, work=work)
 
     def hits(self, gateway: tuple[int, int, str]) -> list[Row]:
         """Of four views at the Tecton door, beside a bare application and nginx's cache."""
-        target = self._target(gateway, TECTON, body_of("flight_history"))
+        target = target_of(gateway, TECTON, body_of("flight_history"))
         reply, rows = warm(target), []
         with ExitStack() as stack:
             pid, port = stack.enter_context(bare(reply))
-            sides = [Side(BARE, pid, _to(target, port)), Side(OURS, gateway[0], target)]
+            sides = [Side(BARE, pid, target.at(port)), Side(OURS, gateway[0], target)]
             if misses.nginx_binary() is not None:
                 pid, port = stack.enter_context(nginx_cache(reply))
-                sides.append(Side(NGINX_CACHE, pid, _to(target, port)))
+                sides.append(Side(NGINX_CACHE, pid, target.at(port)))
                 warm(sides[-1].target)
             for number in self.connections:
-                self._tell(f"hit, {number} connections")
-                rows += race("hit", sides, number, self.rounds, self.seconds)
+                rows += self.race("hit", sides, number)
         return rows
 
     def beside_bare(self, scenario: str, gateway: tuple[int, int, str], path: str, body: bytes, *, fresh: bool = False) -> list[Row]:
         """Any other hit, at 16 connections."""
-        self._tell(scenario)
-        target = self._target(gateway, path, body, more=(body,) if fresh else ())
+        target = target_of(gateway, path, body, more=(body,) if fresh else ())
         with bare(warm(target)) as (pid, port):
-            return race(scenario, [Side(BARE, pid, _to(target, port)), Side(OURS, gateway[0], target)], 16, self.rounds, self.seconds)
+            return self.race(scenario, [Side(BARE, pid, target.at(port)), Side(OURS, gateway[0], target)], 16)
 
     def batch(self, gateway: tuple[int, int, str], rows: int) -> list[Row]:
         """Hits in batches, each row another plane; one connection more than the driver needs to keep the gateway busy."""
-        self._tell(f"batch of {rows}")
         asked = [{"joinKeys": JOIN_KEYS | {"tailnum": f"N{number}"}} for number in range(rows)]
-        target = self._target(gateway, NAMED + ":batch", msgspec.json.encode({"rows": asked}))
+        target = target_of(gateway, NAMED + ":batch", msgspec.json.encode({"rows": asked}))
         warm(target)
-        return race(f"batch of {rows}", [Side(OURS, gateway[0], target)], 4, self.rounds, self.seconds, work=rows)
+        return self.race(f"batch of {rows}", [Side(OURS, gateway[0], target)], 4, work=rows)
 
     async def open_loop(self, gateway: tuple[int, int, str]) -> dict[str, list[float]]:
         """p99 in ms at so many reads a second, of either, by round."""
-        target = self._target(gateway, TECTON, body_of("flight_history"))
+        target = target_of(gateway, TECTON, body_of("flight_history"))
         told: dict[str, list[float]] = {BARE: [], OURS: []}
         with bare(warm(target)) as (_, port):
             for _ in range(self.rounds):
-                for name, one in ((BARE, _to(target, port)), (OURS, target)):
-                    self._tell(f"open loop, {name}")
+                for name, one in ((BARE, target.at(port)), (OURS, target)):
+                    self.tell(f"open loop, {name}")
                     wire = one.wires()[0]
                     outcome = await drive_open(_OPEN_PER_S, self.seconds, lambda _: wire, "127.0.0.1", one.port)  # noqa: B023 - awaited here
                     told[name].append(outcome.latency_ms(99))
@@ -215,7 +223,7 @@ class Contest:
     def misses(self, connections: int) -> list[Row]:
         """Reads that go to the origin, beside nginx that passes them on."""
         rows = []
-        runs = misses.compare(connections, self.rounds, self.seconds, self._tell)
+        runs = misses.compare(connections, self.rounds, self.seconds, self.tell)
         yardstick = runs[misses.PROXY]
         for name, measured in runs.items():
             ratios = [a.load.requests_per_s / b.load.requests_per_s for a, b in zip(measured, yardstick, strict=True)]
@@ -229,18 +237,9 @@ class Contest:
             with demo(Path(folder), {}):
                 pass
             for _ in range(self.rounds):
-                self._tell("cold start")
+                self.tell("cold start")
                 told.append(_ready_after_s(Path(folder)))
         return told
-
-    @staticmethod
-    def _target(gateway: tuple[int, int, str], path: str, body: bytes, more: Sequence[bytes] = ()) -> Target:
-        _, port, key = gateway
-        return Target(port, path, {"Authorization": f"Tecton-key {key}", "Content-Type": "application/json"}, body, more=more)
-
-
-def _to(target: Target, port: int) -> Target:
-    return Target(port, target.path, target.headers, target.body, more=target.more)
 
 
 def _ready_after_s(folder: Path) -> float:
@@ -261,11 +260,11 @@ def _ready_after_s(folder: Path) -> float:
 
 
 @contextmanager
-def gateway() -> Iterator[tuple[int, int, str]]:
-    """Its process id, its port and its key."""
+def gateway(start: Sequence[str] = ("-m", "gateway"), **settings: str) -> Iterator[tuple[int, int, str]]:
+    """The demo, under these environment variables. Its process id, its port and its key."""
     with span_receiver() as receiver, tempfile.TemporaryDirectory() as folder:
-        exports: Mapping[str, str] = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{receiver}"}
-        with demo(Path(folder), exports) as one:
+        exports = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{receiver}"}
+        with demo(Path(folder), exports | settings, start) as one:
             yield one
 
 

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
 from typing import cast
@@ -37,6 +37,10 @@ class Target:
     def bodies(self) -> tuple[bytes, ...]:
         return (self.body, *self.more)
 
+    def at(self, port: int) -> "Target":
+        """The same requests, to another server."""
+        return replace(self, port=port)
+
     def wires(self) -> list[bytes]:
         told = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
         head = f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{told}"
@@ -45,12 +49,13 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a run gave. `errors`: replies that were not 200, and broken connections."""
+    """What a run gave. `errors`: replies that were not 200, and broken connections. `answered`: replies of any kind."""
 
     requests_per_s: float
     p50_ms: float
     p99_ms: float
     errors: int
+    answered: int
 
 
 def drive(target: Target, *, connections: int, seconds: float, cpu: int | None = None) -> Load:
@@ -69,17 +74,18 @@ def driver_name() -> str:
     return "wrk" if shutil.which("wrk") else "built-in driver"
 
 
-_IN_TURN = f"""
-local requests, sent = {{}}, 0
+_IN_TURN = """
+local requests, sent = {}, 0
 function init(args)
   for body in io.lines(args[1]) do requests[#requests + 1] = wrk.format(nil, nil, nil, body) end
 end
 function request()
   local next = requests[sent % #requests + 1]
   sent = sent + 1
-  return (next:gsub("{COUNT}", string.format("%06d", sent % 1000000)))
+  return NEXT
 end
 """
+_NUMBERED = f'(next:gsub("{COUNT}", string.format("%06d", sent % 1000000)))'
 """wrk's script for several bodies, of which its argument is a file, a line each; wrk's own `request` sends one."""
 _UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
 
@@ -90,7 +96,9 @@ def _wrk(target: Target, connections: int, seconds: float, pin: list[str]) -> Lo
         headers = "".join(f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}\n" for name, value in target.headers.items())
         bodies = Path(folder) / "bodies"
         bodies.write_bytes(b"\n".join(target.bodies))
-        sends = _IN_TURN if target.more else f"wrk.body = {json.dumps(target.body.decode())}\n"
+        # looking for what is not there would cost the driver more than all else that it does
+        in_turn = _IN_TURN.replace("NEXT", _NUMBERED if any(COUNT.encode() in body for body in target.bodies) else "next")
+        sends = in_turn if target.more else f"wrk.body = {json.dumps(target.body.decode())}\n"
         script.write_text(f'wrk.method = "POST"\n{headers}{sends}')
         command = [*pin, "wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency", "-s", str(script)]
         command += [f"http://127.0.0.1:{target.port}{target.path}", "--", str(bodies)]
@@ -101,10 +109,11 @@ def _wrk(target: Target, connections: int, seconds: float, pin: list[str]) -> Lo
         return float(found[1]) * _UNITS[found[2]] if found else float("nan")
 
     rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
+    answered = re.search(r"(\d+) requests in ", said)
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
     broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
     errors = (int(bad[1]) if bad else 0) + (sum(map(int, broken.groups())) if broken else 0)
-    return Load(float(rate[1]) if rate else 0.0, latency("50"), latency("99"), errors)
+    return Load(float(rate[1]) if rate else 0.0, latency("50"), latency("99"), errors, int(answered[1]) if answered else 0)
 
 
 class _Connection(asyncio.Protocol):
@@ -160,7 +169,8 @@ async def _closed_loop(wires: Sequence[bytes], port: int, connections: int, seco
     elapsed_s = time.perf_counter() - started_s
     ordered = sorted(latencies_s) or [0.0]
     errors = sum(connection.errors for _, connection in opened)
-    return Load(len(latencies_s) / elapsed_s, ordered[len(ordered) // 2] * 1e3, ordered[len(ordered) * 99 // 100] * 1e3, errors)
+    p50_s, p99_s = ordered[len(ordered) // 2], ordered[len(ordered) * 99 // 100]
+    return Load(len(latencies_s) / elapsed_s, p50_s * 1e3, p99_s * 1e3, errors, len(latencies_s))
 
 
 def main() -> None:

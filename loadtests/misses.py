@@ -8,14 +8,13 @@ span in a hundred exported. The peers see the same requests in turn, A B C A B C
 import asyncio
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,7 @@ from gateway.access.keys import digest, new_key
 from gateway.origins.http.channel import Channel
 from gateway.origins.http.connector import Connector
 from loadtests.drivers import COUNT, Target
-from loadtests.servers import CPUS, Measured, measure, running, span_receiver, spread, wait_for
+from loadtests.servers import CPUS, Measured, measure, running, serving, span_receiver, spread, wait_for
 
 DIRECTLY, PROXY = "origin, directly", "nginx proxy_pass"
 READ = "/api/v1/feature-service/get-features"
@@ -141,8 +140,17 @@ def nginx(inside: str, port: int, cpu: int) -> Iterator[int]:
 
 
 @contextmanager
-def gateway(origin_port: int, receiver_port: int, transport: str) -> Iterator[tuple[int, int, str]]:
-    """Its process id, its port, and a key for it."""
+def origin(port: int) -> Iterator[int]:
+    """Its process id."""
+    with nginx(_ORIGIN.format(port=port, reply=reply().decode(), metadata=metadata().decode()), port, CPUS[1]) as pid:
+        yield pid
+
+
+@contextmanager
+def gateway(
+    origin_port: int, receiver_port: int, transport: str, *options: str, cpus: Collection[int] = (CPUS[0],), ttl_s: int = 60
+) -> Iterator[tuple[int, int, str]]:
+    """Its process id, its port, and a key for it. `options`: of its command, as they stand there."""
     key = new_key()
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "gateway.toml"
@@ -150,14 +158,12 @@ def gateway(origin_port: int, receiver_port: int, transport: str) -> Iterator[tu
             f'[origin]\nkind = "tecton"\nurl = "http://127.0.0.1:{origin_port}"\napi_key = "of-the-cluster"\ntransport = "{transport}"\n'
             f'[auth.keys.bench]\ndigest = "{digest(key)}"\nworkspaces = ["*"]\n[deadlines]\nread_s = 10\n'
         )
-        environment = dict(os.environ) | {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{receiver_port}"}
-        with running([sys.executable, "-m", "gateway", "serve", "--config", str(config), "--port", "0"], environment) as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if found := re.match(r"Serving on http://127\.0\.0\.1:(\d+) ", line):
-                    yield process.pid, int(found[1]), key
-                    return
-            raise click.ClickException("the gateway did not start")
+        environment = dict(os.environ) | {
+            "FEATURE_GATEWAY_CACHE__TTL_S": str(ttl_s),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{receiver_port}",
+        }
+        with serving(environment, "--config", str(config), *options, cpus=cpus) as (pid, port):
+            yield pid, port, key
 
 
 @contextmanager
@@ -188,8 +194,7 @@ def sides() -> Iterator[list[Side]]:
     """The origin; before it nginx, a bare relay over either transport, and the gateway with either."""
     with ExitStack() as stack:
         origin_port = free_port()
-        inside = _ORIGIN.format(port=origin_port, reply=reply().decode(), metadata=metadata().decode())
-        origin_pid = stack.enter_context(nginx(inside, origin_port, CPUS[1]))
+        origin_pid = stack.enter_context(origin(origin_port))
         proxy_port = free_port()
         proxy_pid = stack.enter_context(nginx(_PROXY.format(origin=origin_port, port=proxy_port), proxy_port, CPUS[0]))
         receiver = stack.enter_context(span_receiver())
@@ -260,7 +265,7 @@ async def fan_out(channel: Channel, calls: int, times: int) -> float:
 def fan_outs(calls: int = 10, times: int = 300) -> dict[str, float]:
     """Of both transports, without a gateway around them."""
     port = free_port()
-    with nginx(_ORIGIN.format(port=port, reply=reply().decode(), metadata=metadata().decode()), port, CPUS[1]):
+    with origin(port):
         url = f"http://127.0.0.1:{port}"
         return {
             "fast": uvloop.run(fan_out(Connector("fast").channel(url), calls, times)),

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from gateway.embedded import open_engine
 from gateway.settings import checked
 from loadtests import peer_definitions
 from loadtests.peer_data import AS_OF, JOIN_KEY, LOADED_AT, TIMESTAMP, USERS, attributes
-from loadtests.servers import running
+from loadtests.servers import running, serving
 
 FEAST_VERSION = "0.67.0"
 """The version that this comparison was written and checked against."""
@@ -107,12 +106,8 @@ def gateway(data_dir: Path, span_receiver_port: int, *, cache_ttl_s: int) -> Ite
         "FEATURE_GATEWAY_SERVER__DRAIN_S": "0",
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{span_receiver_port}",
     }
-    with running([sys.executable, "-m", "gateway", "serve", "--port", "0"], environment, folder=ROOT) as process:
-        assert process.stdout is not None
-        found = re.match(r"Serving on http://127\.0\.0\.1:(\d+) ", process.stdout.readline())
-        if found is None:
-            raise click.ClickException("our gateway did not start; what it said stands above")
-        yield process.pid, int(found[1]), key
+    with serving(environment, folder=ROOT) as (pid, port):
+        yield pid, port, key
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from loadtests import contest as contests
 from loadtests.drivers import COUNT, Target, driver_name
 from loadtests.peer_data import USERS, attributes, users_in_turn
 from loadtests.peer_processes import FeastEnvironment, feast_server, fill, find_feast, gateway, install, installed_python
@@ -27,6 +28,8 @@ from loadtests.peer_sides import Feast, Ours, Side, Users
 from loadtests.servers import CPUS, Measured, measure, span_receiver, spread
 
 CONNECTIONS = (1, 16)
+SINGLE = "single read, uncached"
+FEAST_SIDES = ("Feast, by names", "Feast, by service")
 BATCH_ROWS = 100
 INGEST_EVENTS = 10
 """Per request: as many as Tecton takes for one source."""
@@ -98,13 +101,10 @@ def feast(seconds: float, rounds: int, quick: bool, feast_python: Path | None, w
     if wanted and feast_python is None and find_feast(installed_python()) is None:
         install()
     python = feast_python or installed_python()
-    found = find_feast(python)
+    found = usable(python)
     if found is None:
         click.echo(f"skipped: {python} has no Feast; name another with --feast-python or FEAST_PYTHON, or let --install make it")
         return
-    ours = sys.version.split()[0]
-    if found.version != ours:
-        raise click.ClickException(f"Feast runs on Python {found.version} and this on {ours}: a ratio needs one version")
     seconds, rounds = (1.0, 2) if quick else (seconds, rounds)
     console = Console(width=None if sys.stdout.isatty() else 220)
     with _servers(found) as servers, httpx.Client(timeout=60, trust_env=False) as client:
@@ -113,6 +113,27 @@ def feast(seconds: float, rounds: int, quick: bool, feast_python: Path | None, w
         results = _measured(servers, seconds, rounds, console)
     console.print(_conditions(found, seconds, rounds), highlight=False)
     console.print(_table(results))
+
+
+def usable(python: Path) -> FeastEnvironment | None:
+    """Feast by this interpreter, None where it has none. Raises ClickException where its version is not ours."""
+    found, ours = find_feast(python), sys.version.split()[0]
+    if found is not None and found.version != ours:
+        raise click.ClickException(f"Feast runs on Python {found.version} and this on {ours}: a ratio needs one version")
+    return found
+
+
+def single_reads(found: FeastEnvironment, contest: contests.Contest) -> list[contests.Row]:
+    """Ours, uncached, beside Feast, asked in either way."""
+    contest.tell(f"{SINGLE}: starting")
+    with _servers(found) as servers, httpx.Client(timeout=60, trust_env=False) as client:
+        verify(client, servers)
+        _warm(client, servers)
+        ours, _, *theirs = servers
+        users = users_in_turn()
+        sides = [contests.Side(server.label, server.pid, server.side.single(users)) for server in theirs]
+        sides.append(contests.Side(contests.OURS, ours.pid, ours.side.single(users)))
+        return [row for connections in CONNECTIONS for row in contest.race(SINGLE, sides, connections)]
 
 
 @contextmanager
@@ -128,8 +149,8 @@ def _servers(found: FeastEnvironment) -> Iterator[list[Server]]:
         yield [
             Server("ours", Ours(port, key), pid),
             Server("ours, cached", Ours(cached_port, cached_key), cached_pid),
-            Server("Feast, by names", Feast(feast_port, by_service=False), feast_pid),
-            Server("Feast, by service", Feast(feast_port, by_service=True), feast_pid),
+            Server(FEAST_SIDES[0], Feast(feast_port, by_service=False), feast_pid),
+            Server(FEAST_SIDES[1], Feast(feast_port, by_service=True), feast_pid),
         ]
 
 

@@ -5,7 +5,8 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,19 +19,24 @@ import httpx
 
 from loadtests.drivers import Load, Target, drive
 
-_ALLOWED = sorted(os.sched_getaffinity(0))
-CPUS = (_ALLOWED[0], _ALLOWED[-1])
+ALL_CPUS = sorted(os.sched_getaffinity(0))
+CPUS = (ALL_CPUS[0], ALL_CPUS[-1])
 """The servers' core and the driver's."""
+_STILL_S = 0.05
 
 
 @contextmanager
 def running(
-    command: Sequence[str], environment: Mapping[str, str], log: IO[str] | None = None, folder: Path | None = None
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    log: IO[str] | None = None,
+    folder: Path | None = None,
+    cpus: Collection[int] = (CPUS[0],),
 ) -> Iterator["subprocess.Popen[str]"]:
     """A server, until the block ends. What it says is at `stdout`, or with what it complains of in `log`; it starts in `folder`."""
     out = subprocess.PIPE if log is None else log
     process = subprocess.Popen(command, stdout=out, stderr=log, text=True, env=environment, cwd=folder)
-    os.sched_setaffinity(process.pid, {CPUS[0]})
+    os.sched_setaffinity(process.pid, cpus)
     try:
         yield process
     finally:
@@ -60,6 +66,20 @@ def demo(folder: Path, environment: Mapping[str, str], start: Sequence[str] = ("
         yield process.pid, port, key
 
 
+@contextmanager
+def serving(
+    environment: Mapping[str, str], *options: str, folder: Path | None = None, cpus: Collection[int] = (CPUS[0],)
+) -> Iterator[tuple[int, int]]:
+    """`feature-gateway serve`, by this environment and these options, on a port of its own. Its process id and its port."""
+    with running([sys.executable, "-m", "gateway", "serve", "--port", "0", *options], environment, folder=folder, cpus=cpus) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if found := re.match(r"Serving on http://127\.0\.0\.1:(\d+) ", line):
+                yield process.pid, int(found[1])
+                return
+        raise click.ClickException("the gateway did not start; what it said stands above")
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """A run, and what it cost the server: CPU microseconds per request, which other work on the machine does not disturb."""
@@ -71,9 +91,20 @@ class Measured:
 def measure(pid: int, target: Target, connections: int, seconds: float) -> Measured:
     before_s = cpu_s(pid)
     load = drive(target, connections=connections, seconds=seconds, cpu=CPUS[1])
-    if not load.requests_per_s:
+    if not load.answered:
         raise click.ClickException(f"no answer came from port {target.port}")
-    return Measured(load, (cpu_s(pid) - before_s) / (load.requests_per_s * max(1, round(seconds))) * 1e6)
+    return Measured(load, (cpu_s(pid) - before_s) / load.answered * 1e6)
+
+
+def settle(pid: int, patience_s: float = 5.0) -> None:
+    """Wait until a server has done what its last run left it to do, as the export of spans: the next one's time is not its own."""
+    give_up_s = time.monotonic() + patience_s
+    spent_s = cpu_s(pid)
+    while time.monotonic() < give_up_s:
+        time.sleep(_STILL_S)
+        spent_s, before_s = cpu_s(pid), spent_s
+        if spent_s == before_s and not _wants_cpu(pid):
+            return
 
 
 def spread(figures: Sequence[float]) -> str:
@@ -84,6 +115,12 @@ def spread(figures: Sequence[float]) -> str:
 def cpu_s(pid: int) -> float:
     """User and system time of a process, its threads and the processes it has started."""
     return _own_cpu_s(pid) + sum(cpu_s(child) for child in _children(pid))
+
+
+def _wants_cpu(pid: int) -> bool:
+    """Whether a thread of it runs, or would if there were a core for it: proc(5), /proc/pid/stat, field 3."""
+    threads = [file.read_text().rpartition(")")[2].split()[0] for file in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return "R" in threads or any(map(_wants_cpu, _children(pid)))
 
 
 def _own_cpu_s(pid: int) -> float:

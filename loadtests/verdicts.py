@@ -1,15 +1,16 @@
 """What the benchmark comes to: a table, targets that are met or not, a document, and a chart."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 from xml.sax.saxutils import escape
 
 from rich.table import Table
 
-from loadtests.contest import BARE, NGINX_CACHE, NGINX_PASS, OURS, Row
-from loadtests.misses import DIRECTLY
+from loadtests import crowd, peers
+from loadtests.contest import BARE, NGINX_CACHE, OURS, Row
+from loadtests.misses import DIRECTLY, PROXY
 from loadtests.servers import spread
 
 
@@ -33,12 +34,13 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """`open_loop_p99_ms` and `cold_starts_s` by round; empty where not run."""
+    """`open_loop_p99_ms` and `cold_starts_s` by round, `figures` by what they are; empty where not run."""
 
     conditions: str
     rows: Sequence[Row]
     open_loop_p99_ms: Mapping[str, Sequence[float]]
     cold_starts_s: Sequence[float]
+    figures: Mapping[str, float] = field(default_factory=dict)
 
     def find(self, scenario: str, side: str = OURS, connections: int | None = None) -> Row | None:
         """Without errors: who fails fast is not fast, and no target is judged by it."""
@@ -46,14 +48,46 @@ class Results:
         return fitting[0] if fitting and not fitting[0].errors else None
 
 
+SAVED_AT_AN_HOUR, SAVED_AT_A_DAY = "a year of flights, TTL 1 h: view reads saved, %", "the same, TTL 24 h"
+FRAGMENT_BYTES = "memory of a fragment beside its values, in rows of four views, B"
+
+
 def verdicts(results: Results) -> list[Verdict]:
     """Of what was run; medians."""
+    hits = [
+        one
+        for scenario, connections in (("hit", 16), ("hit", 64), (crowd.SCENARIO, 16))
+        for one in _of_hits(results, scenario, connections)
+    ]
+    told = [*hits, *_of_others(results), *[_of_feast(results, connections) for connections in (1, 16)]]
+    told += [
+        Verdict(SAVED_AT_AN_HOUR, results.figures.get(SAVED_AT_AN_HOUR), 50, 50),
+        Verdict(SAVED_AT_A_DAY, results.figures.get(SAVED_AT_A_DAY), 79, 79),
+        Verdict(FRAGMENT_BYTES, results.figures.get(FRAGMENT_BYTES), 600, 300, most=True),
+    ]
+    return [one for one in told if one.measured is not None]
+
+
+def _of_hits(results: Results, scenario: str, connections: int) -> list[Verdict]:
+    ours, cached = results.find(scenario, OURS, connections), results.find(scenario, NGINX_CACHE, connections)
+    of_nginx = None if ours is None or cached is None else ours.rate / cached.rate
+    return [
+        Verdict(f"{scenario}, {connections} connections, of bare ASGI", _ratio(ours), 1.7, 2.5),
+        Verdict(f"{scenario}, {connections} connections, of nginx proxy_cache", of_nginx, 0.8, 1.2),
+    ]
+
+
+def _of_feast(results: Results, connections: int) -> Verdict:
+    """Of its faster way to be asked."""
+    ours = results.find(peers.SINGLE, OURS, connections)
+    theirs = [one.rate for side in peers.FEAST_SIDES if (one := results.find(peers.SINGLE, side, connections)) is not None]
+    times = ours.rate / max(theirs) if ours is not None and theirs else None
+    told = f"{connections} connection{'s' if connections > 1 else ''}"
+    return Verdict(f"{peers.SINGLE}, {told}, of Feast's", times, 20, 20)
+
+
+def _of_others(results: Results) -> list[Verdict]:
     told = []
-    for connections in (16, 64):
-        ours, cached = results.find("hit", OURS, connections), results.find("hit", NGINX_CACHE, connections)
-        told.append(Verdict(f"hit, {connections} connections, of bare ASGI", _ratio(ours), 1.7, 2.5))
-        of_nginx = None if ours is None or cached is None else ours.rate / cached.rate
-        told.append(Verdict(f"hit, {connections} connections, of nginx proxy_cache", of_nginx, 0.8, 1.2))
     told.append(
         Verdict("the same with a fresh context value each time, of bare ASGI", _ratio(results.find("hit, fresh context")), 1.0, 1.6)
     )
@@ -69,7 +103,7 @@ def verdicts(results: Results) -> list[Verdict]:
     told.append(Verdict("miss, 1 connection: p50 over a direct call, ms", _added_ms(results), 0.35, 0.2, most=True))
     started = median(results.cold_starts_s) if results.cold_starts_s else None
     told.append(Verdict("from the command to ready, s", started, 1.5, 0.7, most=True))
-    return [one for one in told if one.measured is not None]
+    return told
 
 
 def _ratio(row: Row | None) -> float | None:
@@ -121,12 +155,13 @@ def document(results: Results) -> dict[str, Any]:
         "rows": [asdict(row) | {"rate": row.rate, "errors": row.errors} for row in results.rows],
         "openLoopP99Ms": {name: list(each) for name, each in results.open_loop_p99_ms.items()},
         "coldStartsS": list(results.cold_starts_s),
+        "figures": dict(results.figures),
         "verdicts": [asdict(one) | {"told": one.told} for one in verdicts(results)],
     }
 
 
 _BAR_PX, _LINE_PX, _LEFT_PX = 420, 22, 330
-_COLOURS = {OURS: "#1f6feb", "gateway, fast": "#1f6feb", BARE: "#8b949e", NGINX_CACHE: "#2da44e", NGINX_PASS: "#2da44e"}
+_COLOURS = {OURS: "#1f6feb", "gateway, fast": "#1f6feb", BARE: "#8b949e", NGINX_CACHE: "#2da44e", PROXY: "#2da44e"}
 
 
 def chart(results: Results) -> str:

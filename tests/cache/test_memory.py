@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads resident memory from /proc")
 
 
-def told(*arguments: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "tests.cache.flood", *arguments]
+def told(module: str, *arguments: str) -> dict[str, float]:
+    command = [sys.executable, "-m", module, *arguments]
     plain = {name: value for name, value in os.environ.items() if name != "COVERAGE_PROCESS_START"}  # whose memory would count too
     run = subprocess.run(command, cwd=ROOT, env=plain, check=True, capture_output=True, text=True, timeout=60)
     found: dict[str, float] = json.loads(run.stdout)
@@ -27,7 +27,7 @@ def told(*arguments: str) -> dict[str, float]:
 
 @LINUX
 def test_a_flood_stays_within_the_budget_and_leaves_the_hot_set_alone() -> None:
-    seen = told("flood")
+    seen = told("tests.cache.flood")
     assert seen["resident"] <= 1.2
     assert seen["before"] > 0.9
     assert seen["during"] >= seen["before"] - 0.05
@@ -39,14 +39,14 @@ def test_a_flood_stays_within_the_budget_and_leaves_the_hot_set_alone() -> None:
 @LINUX
 @pytest.mark.parametrize(("entries", "size_bytes"), [(100_000, 0), (100_000, 300), (20_000, 20_000)])
 def test_entries_are_counted_with_what_they_cost(entries: int, size_bytes: int) -> None:
-    seen = told("cost", str(entries), str(size_bytes))
+    seen = told("loadtests.fragment_cost", "cost", str(entries), str(size_bytes))
     assert 0.65 < seen["full"] < 1.1
     assert 0.75 < seen["churned"] < 1.15
 
 
 @LINUX
 def test_views_that_came_together_cost_less_than_600_bytes_each_beside_their_values() -> None:
-    seen = told("rows", "100000", "90")
+    seen = told("loadtests.fragment_cost", "rows", "100000", "90")
     assert seen["beside"] < 600
     assert seen["churned"] < 1
 

@@ -153,7 +153,7 @@ def test_both_sides_are_given_the_same_events() -> None:
 
 
 def measured(requests_per_s: float, cpu_us: float, p50_ms: float, p99_ms: float, errors: int = 0) -> Measured:
-    return Measured(Load(requests_per_s, p50_ms, p99_ms, errors), cpu_us)
+    return Measured(Load(requests_per_s, p50_ms, p99_ms, errors, int(requests_per_s)), cpu_us)
 
 
 def test_the_table_does_its_sums() -> None:
@@ -195,6 +195,16 @@ def _recorder() -> Iterator[tuple[int, list[bytes]]]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is what is scripted: apt-get install wrk")
+def test_bodies_without_a_number_are_sent_as_they_are() -> None:
+    bodies = [f'{{"row":"{letter}"}}'.encode() for letter in "abc"]
+    with _recorder() as (port, seen):
+        load = drive(Target(port, "/", {}, bodies[0], bodies[1:]), connections=1, seconds=1)
+    assert load.errors == 0
+    first = bodies.index(seen[0])
+    assert seen[:30] == [bodies[(first + number) % 3] for number in range(30)]
 
 
 @pytest.mark.parametrize("driver", ["wrk", "built-in"])

@@ -11,15 +11,17 @@ import msgspec
 import pytest
 
 from loadtests.contest import BARE, NGINX_CACHE, OURS, Row
+from loadtests.crowd import SCENARIO
 from loadtests.drivers import Load
+from loadtests.peers import FEAST_SIDES, SINGLE
 from loadtests.servers import Measured
-from loadtests.verdicts import Results, Verdict, chart, document, verdicts
+from loadtests.verdicts import FRAGMENT_BYTES, SAVED_AT_A_DAY, SAVED_AT_AN_HOUR, Results, Verdict, chart, document, verdicts
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def row(scenario: str, side: str, rates: list[float], ratios: list[float], *, connections: int = 16, errors: int = 0, work: int = 1) -> Row:
-    runs = [Measured(Load(rate, 0.5, 1.0, errors), 30.0) for rate in rates]
+    runs = [Measured(Load(rate, 0.5, 1.0, errors, int(rate)), 30.0) for rate in rates]
     return Row(scenario, side, connections, runs, ratios, BARE, 80.0, work)
 
 
@@ -68,6 +70,39 @@ def test_the_document_is_json_and_the_chart_is_an_svg_with_a_bar_for_each_side()
     drawn = ET.fromstring(chart(results(*HITS)))  # noqa: S314 - our own
     widths = [float(bar.get("width", "0")) for bar in drawn.iter("{http://www.w3.org/2000/svg}rect")]
     assert widths == [105.0, 189.0, 420.0]
+
+
+def test_hits_over_many_rows_are_held_to_the_same_bounds_as_hits_of_one() -> None:
+    many = [row(SCENARIO, BARE, [100.0], []), row(SCENARIO, OURS, [260.0], [2.6]), row(SCENARIO, NGINX_CACHE, [200.0], [2.0])]
+    told = {one.target: (one.measured, one.told) for one in verdicts(results(*many))}
+    assert told == {
+        "hit, 10,000 rows, 16 connections, of bare ASGI": (2.6, "as wanted"),
+        "hit, 10,000 rows, 16 connections, of nginx proxy_cache": (1.3, "as wanted"),
+    }
+
+
+@pytest.mark.parametrize(("failed", "times"), [(0, 15.0), (1, 30.0)])
+def test_feast_is_judged_by_the_faster_way_to_ask_it_that_does_not_fail(failed: int, times: float) -> None:
+    by_names, by_service = FEAST_SIDES
+    reads = [
+        row(SINGLE, by_names, [100.0], []),
+        row(SINGLE, by_service, [200.0], [2.0], errors=failed),
+        row(SINGLE, OURS, [3_000.0], [30.0]),
+    ]
+    [told] = verdicts(results(*reads))
+    assert (told.target, told.measured) == ("single read, uncached, 16 connections, of Feast's", times)
+    assert told.told == ("missed" if times < 20 else "as wanted")
+
+
+def test_figures_that_need_no_driver_are_judged_where_they_are_known() -> None:
+    figures = {SAVED_AT_AN_HOUR: 49.9, SAVED_AT_A_DAY: 79.0, FRAGMENT_BYTES: 488.0}
+    known = Results("3 x 1 s", [], {}, [], figures)
+    assert {one.target: one.told for one in verdicts(known)} == {
+        SAVED_AT_AN_HOUR: "missed",
+        SAVED_AT_A_DAY: "as wanted",
+        FRAGMENT_BYTES: "met",
+    }
+    assert document(known)["figures"] == figures
 
 
 @pytest.mark.slow
