@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from gateway.cache.shared.cache import RedisSharedCache
 from tests.doors.flights import NAMED, STORED_VIEWS, read_named, sources_by_view
 from tests.doors.replicas import VIEWS, Site, asked_for, counted, flown, keys_of, rows_of, settings, shared_settings, views_of
-from tests.harness.clock import Hold, wait_until
+from tests.harness.clock import PATIENCE_S, Hold, wait_until
 from tests.harness.cluster import ALICE, BOB, LITE, NOBODY, Act, Cluster, html
 from tests.harness.exchanges import Exchange, seen_by
 from tests.harness.houses import OPERATOR, House, authorization, demo_settings, open_house
@@ -296,10 +297,26 @@ def test_what_is_incomplete_is_not_shared(site: Site) -> None:
 # --- Whose flight
 
 
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look-ups in the shared cache have longer than any setting gives them: for a test that holds them while requests arrive, which on a
+    busy machine may take a second."""
+    begin = RedisSharedCache.__init__
+
+    def at_leisure(cache: RedisSharedCache, *arguments: Any, **options: Any) -> None:
+        begin(cache, *arguments, **options | {"deadline_s": PATIENCE_S})
+
+    monkeypatch.setattr(RedisSharedCache, "__init__", at_leisure)
+
+
+@pytest.mark.usefixtures("unhurried")
 def test_whoever_joins_a_flight_takes_of_what_it_found_what_will_do(cluster: Cluster, tmp_path: Path) -> None:
     strict: dict[str, Any] = {"services": {"prod/lite": {"ttl_s": 20}}}
     lite = "/v1/workspaces/prod/feature-services/lite/features"
-    with Valkey(tmp_path) as server, Site(cluster, server, "t").houses(**strict) as (one, other):
+    with (
+        Valkey(tmp_path) as server,
+        Site(cluster, server, "t").houses(**strict, shared={"timeout_s": PATIENCE_S}, deadlines={"read_s": PATIENCE_S}) as (one, other),
+    ):
         site = Site(cluster, server, "t")
         read(one.client, **asked_for("ann"))
         read(other.client, "/v1/workspaces/prod/feature-services/lite", joinKeys={"user_id": "dan", "merchant_id": 1}, requestContext={})
