@@ -8,6 +8,7 @@ and the age of metadata (a year). Authentication is open, nothing is traced, and
 """
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -107,14 +108,23 @@ class TraceClock:
 @click.option(
     "--log-sample", default=1.0, show_default=True, type=click.FloatRange(0, 1, min_open=True), help="Share of join-key sets in it."
 )
+@click.option("--replicas", type=click.IntRange(1), multiple=True, help="So many gateways, each with a cache of its own; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Figures as JSON.")
-def main(ttl_s: float, rows: int | None, log_path: Path | None, log_sample: float, as_json: bool) -> None:  # noqa: FBT001 - click's signature
+def main(
+    ttl_s: float,
+    rows: int | None,
+    log_path: Path | None,
+    log_sample: float,
+    replicas: tuple[int, ...],
+    as_json: bool,  # noqa: FBT001 - click's signature
+) -> None:
     """Read every flight of 2013 once, through the gateway, and count what its cache saves.
 
     \b
     Examples:
       python -m loadtests.trace --ttl 3600
       python -m loadtests.trace --ttl 86400 --rows 50000 --json
+      python -m loadtests.trace --replicas 4 --replicas 16
       python -m loadtests.trace --log flights.jsonl && feature-gateway simulate flights.jsonl --ttl 1h
     """
     try:
@@ -125,7 +135,11 @@ def main(ttl_s: float, rows: int | None, log_path: Path | None, log_sample: floa
         figures = replay(reads, ttl_s, progress)
     if log_path is not None:
         write_log(reads, log_path, log_sample)
-    print(msgspec.json.encode(document(figures)).decode() if as_json else told(figures))
+    alone = {number: private_hits(reads, ttl_s, number) / figures.view_reads for number in replicas}
+    if as_json:
+        print(msgspec.json.encode(document(figures) | {"view_reads_saved_by_replicas": {str(one): alone[one] for one in alone}}).decode())
+    else:
+        print("\n".join([told(figures), *[_told_of_replicas(number, share, figures) for number, share in alone.items()]]))
 
 
 def trace(rows: int | None = None) -> list[Read]:
@@ -217,6 +231,23 @@ def response_hits(reads: Sequence[Read], ttl_s: float) -> int:
     return hits
 
 
+def private_hits(reads: Sequence[Read], ttl_s: float, replicas: int) -> int:
+    """View reads that so many gateways, each with a cache of its own, would have had; every read goes to one of them by lot. What one
+    cache would have had, they have with a second level that they share: the rest of these is found there."""
+    lot = random.Random(replicas)
+    stored: dict[tuple[int, str, tuple[str, ...]], float] = {}
+    hits = 0
+    for read in reads:
+        one, keys = lot.randrange(replicas), read.join_keys
+        for view, names in JOIN_KEYS.items():
+            key = (one, view, tuple([keys[name] for name in names]))
+            if read.at_s < stored.get(key, -_YEAR_S) + ttl_s:
+                hits += 1
+            else:
+                stored[key] = read.at_s
+    return hits
+
+
 def write_log(reads: Sequence[Read], path: Path, sample: float) -> None:
     """The same reads, as the gateway notes them. A file that is there is replaced."""
     clock, namespaces, origin = TraceClock(), Namespaces(), TraceOrigin()
@@ -279,6 +310,11 @@ def told(figures: Figures) -> str:
             f"a cache of whole responses, by all join keys: {figures.response_hits:,} hits, {response:.1%}",
         ]
     )
+
+
+def _told_of_replicas(number: int, share: float, figures: Figures) -> str:
+    together = figures.view_hits / figures.view_reads
+    return f"{number} replicas: {share:.1%} saved by caches of their own, {together - share:.1%} more by a second level that they share"
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from gateway.features import Caller, ServiceRef
 from gateway.origins.base import Fetch
 from loadtests import trace as trace_module
 from loadtests.oracle_load import LoadFailed, raw_flights, record_of
-from loadtests.trace import JOIN_KEYS, Read, TraceClock, ask, document, main, replay, settings_of, told, trace, write_log
+from loadtests.trace import JOIN_KEYS, Read, TraceClock, ask, document, main, private_hits, replay, settings_of, told, trace, write_log
 from loadtests.trace_origin import TraceOrigin
 
 ROWS = 3_000
@@ -47,6 +47,24 @@ def simulated(reads: list[Read], ttl_s: float) -> dict[str, int]:
             else:
                 asked[key] = read.at_s
     return hits
+
+
+def test_one_replica_has_what_the_gateway_has_and_more_have_less(reads: list[Read]) -> None:
+    hits = sum(simulated(reads, TTL_S).values())
+    told = [private_hits(reads, TTL_S, number) for number in (1, 2, 8)]
+    assert told[0] == hits
+    assert hits > told[1] > told[2] > 0
+
+
+def test_replicas_are_told_of_beside_the_gateway() -> None:
+    lines = CliRunner().invoke(main, ["--rows", "500", "--replicas", "2"], catch_exceptions=False).output.splitlines()
+    found = re.fullmatch(r"2 replicas: ([0-9.]+)% saved by caches of their own, ([0-9.]+)% more by .*", lines[-1])
+    saved = re.search(r": ([0-9.]+)% saved", next(line for line in lines if line.startswith("view reads")))
+    assert found is not None
+    assert saved is not None
+    assert float(found[1]) + float(found[2]) == pytest.approx(float(saved[1]), abs=0.11)
+    known = json.loads(CliRunner().invoke(main, ["--rows", "500", "--replicas", "2", "--json"], catch_exceptions=False).output)
+    assert 100 * known["view_reads_saved_by_replicas"]["2"] == pytest.approx(float(found[1]), abs=0.06)
 
 
 def test_the_views_are_keyed_as_the_demo_keys_them() -> None:
