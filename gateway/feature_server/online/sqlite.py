@@ -186,6 +186,9 @@ class SqliteStore:
             return {name: one for name, one in self._writer.execute("SELECT name, id FROM view") if name in wanted}
 
     async def read(self, wanted: Sequence[CellRead]) -> Found:
+        return self.read_now(wanted)
+
+    def read_now(self, wanted: Sequence[CellRead]) -> Found:
         """In one read transaction. Nothing in it waits, so nothing else uses the connection meanwhile."""
         run = self._reader.execute
         try:
