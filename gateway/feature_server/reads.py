@@ -5,7 +5,6 @@ Owns what a read is and what it answers. Decides what to ask and makes sense of 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import NamedTuple
 
 from gateway.errors import OriginFailed
@@ -51,7 +50,6 @@ class FoundRow(NamedTuple):
     read: RowRead
 
 
-_BYTES = itemgetter(1)
 Place = tuple[ServedView, int | None]
 """A view of a row, and where its cell is among those asked for; None where no event can have such join keys."""
 Values = tuple[Sequence[Value | None], tuple[Status, ...]]
@@ -138,4 +136,4 @@ def presented(runtime: ViewRuntime, answer: Answer) -> Values:
 
 def size_of(parts: Sequence[Rows]) -> int:
     """The bytes of what was read of a cell."""
-    return sum([sum(map(len, map(_BYTES, rows))) for rows in parts])
+    return sum([len(held) for rows in parts for _, held in rows])

@@ -49,7 +49,7 @@ class InlineReads:
         plan, projection, request = missed.plan, missed.projection, missed.request
         if self._immediate is None or not request.plain or len(request.rows) > 1:
             return None
-        if missed.use_cache and any(self._at_hand(view, missed) for _, view in projection.looked_up):
+        if missed.use_cache and self._at_hand(missed):
             return None
         asked_s, lease = self._clock(), self._keeper.store.lease()
         join_keys = dict(zip(plan.key_names, missed.values, strict=True))
@@ -83,11 +83,14 @@ class InlineReads:
                 self._keeper.keep(view, view.key(missed.values, missed.context, None), fragment, lease)
         return fragments
 
-    def _at_hand(self, view: StoredView, missed: Missed) -> bool:
-        """Whether anything is kept of a view, be it stale."""
-        terms = view.terms
-        kept = terms.ttl_s > 0 or terms.negative_ttl_s > 0
-        return kept and self._keeper.store.lookup(view.key(missed.values, missed.context, None)) is not None
+    def _at_hand(self, missed: Missed) -> bool:
+        """Whether anything is kept of what is needed, be it stale."""
+        for _, view in missed.projection.looked_up:
+            terms = view.terms
+            kept = terms.ttl_s > 0 or terms.negative_ttl_s > 0
+            if kept and self._keeper.store.lookup(view.key(missed.values, missed.context, None)) is not None:
+                return True
+        return False
 
     def suits(self, request: ReadRequest, plan: Plan, projection: Projection) -> bool:
         """Whether this read, nothing of which may be at hand, can be answered without waiting."""

@@ -140,6 +140,7 @@ class SqliteStore:
                 self._reader = _connect(path)
                 # Now and never again: it ends the statements that are running, and later those are others' reads
                 self._reader.execute("PRAGMA query_only = ON")
+                self._one = self._reader.cursor()  # `execute` of a connection makes one each time
             except BaseException:
                 self._writer.close()
                 raise
@@ -216,7 +217,7 @@ class SqliteStore:
         then nothing tells the newest event either."""
         [(kind, first, end)] = parts
         view, join_key = cell
-        found = self._reader.execute(_ONE[kind], (view, view, join_key, first, end)).fetchall()
+        found = self._one.execute(_ONE[kind], (view, view, join_key, first, end)).fetchall()
         if not found:
             return None
         return Found([[[(number, value) for number, value, _ in found]]], {view: found[0][2]})
