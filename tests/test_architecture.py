@@ -69,6 +69,7 @@ FLOORS = (
         "feature_server.reads",
         "feature_server.records",
         "feature_server.registry",
+        "feature_server.row_reads",
         "feature_server.snapshot",
         "feature_server.writer",
         "feature_server.schema_change",

@@ -21,9 +21,10 @@ from gateway.feature_server.definitions import Repository
 from gateway.feature_server.housekeeping import Housekeeping
 from gateway.feature_server.ingest import MAX_RECORDS, Feed, IngestRefused, IngestRequest, accepted, parse_request
 from gateway.feature_server.materialize import Ids, store_events
-from gateway.feature_server.online.base import Batch, Cell, EventKey, OnlineStore
+from gateway.feature_server.online.base import Batch, Cell, EventKey, OnlineStore, PromptStore
 from gateway.feature_server.reads import FoundRow, Reading, ReadRow, RowRead
 from gateway.feature_server.records import RecordReader
+from gateway.feature_server.row_reads import RowReader
 from gateway.feature_server.timestamps import NS_PER_S, parse_timestamp
 from gateway.feature_server.windows import Row
 from gateway.feature_server.writer import Writer
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 LATEST_EVENT_TIME = "AGGREGATION_MODE_LATEST_EVENT_TIME"
 WALL_CLOCK_TIME = "AGGREGATION_MODE_WALL_CLOCK_TIME"
 _RETRY_S = 5.0
+_REMEMBERED_READERS = 1_000
 _unpack = msgspec.msgpack.Decoder(list).decode
 
 
@@ -78,6 +80,10 @@ class Engine:
         self._unsettled: Collection[str] | None = None
         """The workspaces served before the definitions in force, while the store has not been told of those."""
         self._definitions = _Definitions(catalog, ids, (catalog,))
+        self._prompt = store if isinstance(store, PromptStore) else None
+        self._readers: dict[tuple[ServiceRef, frozenset[str]], RowReader] = {}
+        self._readers_of = self._definitions
+        """What they were made under."""
         self._changed: list[Callable[[], None]] = []
         self._closed: list[Callable[[], None]] = []
         self._adopting = threading.Lock()
@@ -220,6 +226,19 @@ class Engine:
         """The wanted views of each row; views that the service does not read are left out."""
         definitions = self._definitions
         return await self._read(definitions, _found(definitions, service), rows, options)
+
+    def read_row(self, service: ServiceRef, join_keys: Mapping[str, Any], views: frozenset[str]) -> RowRead | None:
+        """What `read` answers for one row, without options, by a plain function; None where that has to be waited for, or is too rare."""
+        if self._prompt is None:
+            return None
+        definitions = self._definitions
+        if self._readers_of is not definitions or len(self._readers) >= _REMEMBERED_READERS:
+            self._readers, self._readers_of = {}, definitions
+        reader = self._readers.get((service, views))
+        if reader is None:
+            wanted = [view for name, view in _found(definitions, service).views.items() if name in views]
+            reader = self._readers[service, views] = RowReader(self._prompt, wanted, definitions.ids, self._now_ns)
+        return reader.read(join_keys)
 
     async def query(
         self,

@@ -4,8 +4,9 @@ Serves stored views; on-demand views are the gateway's to compute. Writers are c
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from gateway.errors import OriginTimeout
@@ -28,7 +29,7 @@ _REMEMBERED_SERVICES = 1_000
 
 
 class EmbeddedOrigin:
-    """An `origins.base.Origin`. Who may ask what is the gateway's to judge: callers are not looked at here."""
+    """An `origins.base.ImmediateOrigin`. Who may ask what is the gateway's to judge: callers are not looked at here."""
 
     single_views = True
 
@@ -78,6 +79,12 @@ class EmbeddedOrigin:
             rows += await self._slice(fetch, fetch.rows[start : start + slice_rows])
         labels = self._engine.describe(fetch.service).labels if fetch.want_labels else None
         return Fetched(tuple(rows), labels)
+
+    def fetch_row(self, service: ServiceRef, join_keys: Mapping[str, Any], views: frozenset[str]) -> FetchedRow | None:
+        read = self._engine.read_row(service, join_keys, views)
+        if read is None:
+            return None
+        return FetchedRow(tuple([self._encoder(view.served).encode(view) for view in read.views]), _slo(read))
 
     @staticmethod
     async def _make_way(deadline: float) -> None:

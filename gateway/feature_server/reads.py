@@ -5,7 +5,6 @@ Owns what a read is and what it answers. Decides what to ask and makes sense of 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import NamedTuple
 
 from gateway.errors import OriginFailed
@@ -51,7 +50,6 @@ class FoundRow(NamedTuple):
     read: RowRead
 
 
-_BYTES = itemgetter(1)
 Place = tuple[ServedView, int | None]
 """A view of a row, and where its cell is among those asked for; None where no event can have such join keys."""
 Values = tuple[Sequence[Value | None], tuple[Status, ...]]
@@ -83,7 +81,7 @@ class Reading:
 
     def sizes(self, found: Found) -> list[int]:
         """For each row the bytes that were read for it."""
-        return [sum([_size(found.cells[place]) for _, place in row if place is not None]) for row in self._rows]
+        return [sum([size_of(found.cells[place]) for _, place in row if place is not None]) for row in self._rows]
 
     def _place(self, view: ServedView, join_keys: Mapping[str, Value]) -> int | None:
         join_key = view.key_of_request(join_keys)
@@ -119,16 +117,23 @@ class Reading:
 
     def _present(self, runtime: ViewRuntime, answer: Answer) -> Values:
         """No data is MISSING_DATA, even where the caller would rather see its count as zero."""
-        values, statuses = answer
-        if runtime.presents:
-            values = [
-                present(value) if present is not None and value is not None else value
-                for value, present in zip(values, runtime.presenters, strict=True)
-            ]
+        values, statuses = presented(runtime, answer)
         if self._zero_counts and None in values:
             values = [0 if value is None and counts else value for value, counts in zip(values, runtime.plan.counts, strict=True)]
         return values, statuses
 
 
-def _size(parts: Sequence[Rows]) -> int:
-    return sum([sum(map(len, map(_BYTES, rows))) for rows in parts])
+def presented(runtime: ViewRuntime, answer: Answer) -> Values:
+    """As they are served."""
+    values, statuses = answer
+    if not runtime.presents:
+        return answer
+    return [
+        present(value) if present is not None and value is not None else value
+        for value, present in zip(values, runtime.presenters, strict=True)
+    ], statuses
+
+
+def size_of(parts: Sequence[Rows]) -> int:
+    """The bytes of what was read of a cell."""
+    return sum([len(held) for rows in parts for _, held in rows])

@@ -184,6 +184,15 @@ class ListingOrigin(Origin, Protocol):
         ...
 
 
+@runtime_checkable
+class ImmediateOrigin(Origin, Protocol):
+    """An origin some of whose reads need nothing to be waited for, and that can be made by a plain function."""
+
+    def fetch_row(self, service: ServiceRef, join_keys: Mapping[str, Any], views: frozenset[str]) -> FetchedRow | None:
+        """What `fetch` answers for these typed join keys alone, with plain options; None where it is to be asked so."""
+        ...
+
+
 class Asked(Protocol):
     """A fetch under way that nobody waits for: its end is told."""
 

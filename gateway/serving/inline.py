@@ -10,16 +10,22 @@ from math import inf
 from opentelemetry.trace import Span
 
 from gateway.access.gates import Gate
+from gateway.cache.fragments import Fragment
 from gateway.errors import SchemaDisagreement
-from gateway.features import Caller, ServiceRef, Source
+from gateway.features import Caller, ServiceRef, SloInfo, Source, ViewValues
 from gateway.measures.book import Book
-from gateway.origins.base import Fetch, FetchRow, Origin
+from gateway.origins.base import Fetch, FetchedRow, FetchRow, ImmediateOrigin, Origin
 from gateway.serving.keeping import Keeper
-from gateway.serving.plan import Plan, Projection
+from gateway.serving.lean import Missed
+from gateway.serving.plan import Plan, Projection, StoredView
+from gateway.serving.rows import assemble
 from gateway.serving.work import RowWork
 from gateway.tasks import at_once
 from gateway.telemetry import Telemetry
+from gateway.wire.replies import Vector
 from gateway.wire.requests import ReadRequest
+
+_DISAGREES = "The feature store's reply does not have the features of its metadata."
 
 
 class InlineReads:
@@ -30,11 +36,61 @@ class InlineReads:
     ) -> None:
         self._book = book
         self._origin = origin
+        self._immediate = origin if isinstance(origin, ImmediateOrigin) else None
         self._origin_name = origin_name
         self._gate = gate
         self._keeper = keeper
         self._telemetry = telemetry
         self._clock = clock
+
+    def vector(self, missed: Missed) -> tuple[Vector, SloInfo | None] | None:
+        """A plain read of one row of which nothing is at hand: nearly every miss. None where it is another kind, of which nothing has been
+        done yet. Raises what the origin raises, SchemaDisagreement and OnDemandFailed."""
+        plan, projection, request = missed.plan, missed.projection, missed.request
+        if self._immediate is None or not request.plain or len(request.rows) > 1:
+            return None
+        if missed.use_cache and self._at_hand(missed):
+            return None
+        asked_s, lease = self._clock(), self._keeper.store.lease()
+        join_keys = dict(zip(plan.key_names, missed.values, strict=True))
+        answer = self._immediate.fetch_row(request.service, join_keys, plan.view_names(projection.needed))
+        if answer is None:
+            return None
+        now_s = self._clock()
+        self._book.call("read", now_s - asked_s)
+        self._gate.answered(missed.caller, request.service, asked_s)
+        fragments = self._take(missed, answer, asked_s, lease)
+        if projection.inserted == ():
+            told = "".join([fragment.pattern for fragment in fragments])
+            return Vector(projection.text, fragments, projection.origin_sources, now_s, told), answer.slo
+        found: list[Fragment | None] = [None] * len(plan.stored)
+        for index, fragment in zip(projection.needed, fragments, strict=True):
+            found[index] = fragment
+        return assemble(projection, found, [Source.ORIGIN] * len(found), missed.context, now_s), answer.slo
+
+    def _take(self, missed: Missed, answer: FetchedRow, asked_s: float, lease: int) -> list[Fragment]:
+        """What came, of all views that are needed, in order; kept where it may be."""
+        views = missed.projection.looked_up
+        if len(answer.views) != len(views):
+            raise SchemaDisagreement(_DISAGREES)
+        for (_, view), values in zip(views, answer.views, strict=True):
+            _check(view, values)
+        fragments = []
+        for (_, view), values in zip(views, answer.views, strict=True):
+            fragment = self._keeper.fragment(view, values, asked_s)
+            fragments.append(fragment)
+            if view.terms.life_s(negative=fragment.negative) > 0:
+                self._keeper.keep(view, view.key(missed.values, missed.context, None), fragment, lease)
+        return fragments
+
+    def _at_hand(self, missed: Missed) -> bool:
+        """Whether anything is kept of what is needed, be it stale."""
+        for _, view in missed.projection.looked_up:
+            terms = view.terms
+            kept = terms.ttl_s > 0 or terms.negative_ttl_s > 0
+            if kept and self._keeper.store.lookup(view.key(missed.values, missed.context, None)) is not None:
+                return True
+        return False
 
     def suits(self, service: ServiceRef, rows: int, plan: Plan, projection: Projection) -> bool:
         """Whether so many rows, nothing of which may be at hand, can be read without waiting."""
@@ -67,9 +123,16 @@ class InlineReads:
             for index in missing:
                 view = plan.stored[index]
                 values = by_view.get(view.layout.view)
-                if values is None or (values.layout is not view.layout and values.layout != view.layout):
-                    raise SchemaDisagreement("The feature store's reply does not have the features of its metadata.")
+                if values is None:
+                    raise SchemaDisagreement(_DISAGREES)
+                _check(view, values)
                 fragment = self._keeper.fragment(view, values, asked_s)
                 row.take(index, fragment, Source.ORIGIN)
                 if values.complete and not answer.partial and request.options.stored:
                     self._keeper.keep(view, row.keys[index], fragment, lease)
+
+
+def _check(view: StoredView, values: ViewValues) -> None:
+    """Raises SchemaDisagreement for values that are not of this view as it is known."""
+    if values.layout is not view.layout and values.layout != view.layout:
+        raise SchemaDisagreement(_DISAGREES)

@@ -23,7 +23,7 @@ from gateway.cache.fragments import Fragment
 from gateway.cache.keys import Key
 from gateway.cache.store import FragmentStore
 from gateway.errors import DeadlineExceeded, GatewayError, InvalidRequest, SchemaDisagreement
-from gateway.features import PLAIN, Caller, Priority, ServiceRef, Source
+from gateway.features import PLAIN, Caller, Priority, ServiceRef, SloInfo, Source
 from gateway.request_log import RequestLog
 from gateway.serving.computing import compute_slow
 from gateway.serving.doors import Answers, Door, Reply
@@ -237,10 +237,13 @@ class FeatureReader:
         if not self._inline_reads.suits(request.service, at_hand.vectors.count(None), plan, projection):
             return None
         self._gate.admit(caller, request.service.workspace)
+        traced = self._telemetry.samples(call.traceparent)
+        if not traced and (brought := self._inline_reads.vector(missed)) is not None:
+            return self._spell_brought(call, missed, *brought)
         now_s = self._clock()
         rows = [look_up(self._store, plan, projection, request, row, now_s, use_cache=missed.use_cache) for row in at_hand.lacking(request)]
         span = None
-        if self._telemetry.samples(call.traceparent):
+        if traced:
             elapsed_ns = int((perf_counter() - started_s) * 1e9)
             span = self._telemetry.read_span("POST", call.route, call.traceparent, time.time_ns() - elapsed_ns)
         if missed.use_cache:
@@ -256,6 +259,17 @@ class FeatureReader:
         self._recorder.read(plan, projection, call.door.name, answers, elapsed_s, trace_id, bypass=bypass)
         if span is not None:
             self._telemetry.end_read(span, facts_of(plan, answers, bypass=bypass), elapsed_s)
+        return reply
+
+    def _spell_brought(self, call: Call, missed: Missed, vector: Vector, slo: SloInfo | None) -> bytes:
+        """The reply of a read of one row, all of which the origin had at once."""
+        plan, started_s = missed.plan, missed.started_s
+        reply = call.door.encode(missed.request, Answers([vector], perf_counter() - started_s, [slo]))
+        eligible, elapsed_s = slo is None or slo.eligible, perf_counter() - started_s
+        self._recorder.fetched(plan, missed.projection, call.door.name, vector, elapsed_s, eligible=eligible)
+        if self._request_log is not None:
+            keys = [view.key(missed.values, missed.context, None) for _, view in missed.projection.looked_up]
+            self._note(plan, [keys], vector.now_s)
         return reply
 
     def _fresh_vector(self, plan: Plan, projection: Projection, row: RowInput, context: dict[str, Any], now_s: float) -> Vector | None:

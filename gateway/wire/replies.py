@@ -60,6 +60,7 @@ class VectorText:
         self._labels = [(labels or {}).get(feature.name, Labels()) for feature in features]
         self._known: dict[tuple[object, str], bytes] = {}
         self._timed: dict[tuple[int, str, tuple[str | None, ...]], bytes] = {}
+        self._time_maps: dict[tuple[tuple[str | None, ...], ...], bytes] = {}
         self.maps: dict[tuple[int, str, tuple[Source, ...]], bytes] = {}
         """The named door's maps that are the same as long as statuses and sources are, by what is shown."""
         self.data_types = self.members(self._types)
@@ -110,6 +111,15 @@ class VectorText:
         if text is None:
             texts = [_encode(source) for source, size in zip(sources, sizes, strict=True) for _ in range(size)]
             text = self._remember((sources, "source"), self.members(texts))
+        return text
+
+    def time_map(self, times: tuple[tuple[str | None, ...], ...]) -> bytes:
+        """The named door's `effectiveTime`, of the views' effective times: those of the reply before, mostly (`metadata_timed`)."""
+        text = self._time_maps.get(times)
+        if text is None:
+            if len(self._time_maps) >= _REMEMBERED_TIMES:
+                self._time_maps.clear()
+            text = self._time_maps[times] = self.members([_time(moment) for view in times for moment in view])
         return text
 
     def items_with(self, show: int, statuses: Sequence[bytes], effective_times: Sequence[str | None]) -> bytes:
@@ -262,7 +272,7 @@ def named_single(vector: Vector, show: int) -> bytes:
 
 
 def _time_map(vector: Vector) -> bytes:
-    return vector.text.members([_time(moment) for view in vector.values for moment in view.effective_times])
+    return vector.text.time_map(tuple([view.effective_times for view in vector.values]))
 
 
 @lru_cache(maxsize=1024)

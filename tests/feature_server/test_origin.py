@@ -142,3 +142,19 @@ async def test_unknown_services_are_not_found(engine: Engine) -> None:
         await origin.describe(ServiceRef("shop", "nothing"), ANYBODY, NEVER)
     with pytest.raises(NotFound):
         await origin.fetch(Fetch(ServiceRef("shop", "nothing"), (), ANYBODY, NEVER))
+
+
+async def test_a_row_fetched_now_is_the_row_that_is_fetched(engine: Engine) -> None:
+    ingest(engine, "purchases", RECORD)
+    origin = EmbeddedOrigin(engine)
+    views = frozenset((await origin.describe(SERVICE, ANYBODY, NEVER)).views)
+    for user in ("ann", "nobody"):
+        keys = {"user": user, "shop": 7}
+        [expected] = (await fetch(origin, user=user, shop=7)).rows
+        row = origin.fetch_row(SERVICE, keys, views)
+        assert row is not None
+        assert (row.views, row.partial) == (expected.views, False)
+        assert row.slo is not None
+        assert expected.slo is not None
+        assert row.slo.store_response_size_bytes == expected.slo.store_response_size_bytes
+    assert origin.fetch_row(SERVICE, {"user": None, "shop": 7}, views) is None

@@ -1,9 +1,24 @@
 """An origin around another: it counts what it is asked, and fails or waits as a test tells it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from math import inf
+from typing import Any
 
 from gateway.features import Caller, ServiceRef
-from gateway.origins.base import Asked, Description, Fetch, Fetched, IngestReply, ListingOrigin, Origin, PromptOrigin, Queried
+from gateway.origins.base import (
+    Asked,
+    Description,
+    Fetch,
+    Fetched,
+    FetchedRow,
+    FetchRow,
+    ImmediateOrigin,
+    IngestReply,
+    ListingOrigin,
+    Origin,
+    PromptOrigin,
+    Queried,
+)
 from tests.harness.clock import Hold
 
 
@@ -98,5 +113,30 @@ class PromptCountingOrigin(CountingOrigin):
         return asked
 
 
+class ImmediateCountingOrigin(CountingOrigin):
+    """Around an origin of which a row can be had at once: so can it of this one, unless a test makes it wait or fail. `rows` counts those,
+    which are among the fetches too. `of_row` sees each, and says what is answered."""
+
+    def __init__(self, inner: ImmediateOrigin) -> None:
+        super().__init__(inner)
+        self._immediate = inner
+        self.rows = 0
+        self.of_row: Callable[[FetchedRow], FetchedRow] | None = None
+
+    def fetch_row(self, service: ServiceRef, join_keys: Mapping[str, Any], views: frozenset[str]) -> FetchedRow | None:
+        if self.hold is not None or self.fails:
+            return None
+        row = self._immediate.fetch_row(service, join_keys, views)
+        if row is None:
+            return None
+        if self.while_fetching is not None:
+            self.while_fetching()
+        self.rows += 1
+        self.fetches.append(Fetch(service, (FetchRow(join_keys, {}, views),), Caller(b""), inf))
+        return row if self.of_row is None else self.of_row(row)
+
+
 def counting(inner: Origin) -> CountingOrigin:
+    if isinstance(inner, ImmediateOrigin):
+        return ImmediateCountingOrigin(inner)
     return PromptCountingOrigin(inner) if isinstance(inner, PromptOrigin) else CountingOrigin(inner)

@@ -10,7 +10,7 @@ Reads wait on the event loop (or do not wait at all); everything else blocks and
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 T = TypeVar("T")
 
@@ -52,8 +52,7 @@ Rows = list[tuple[int, bytes]]
 """Of one part, newest first, and of one timestamp the highest identity first: tile number and states, or timestamp and payload."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A read's answer: for each cell the rows of each part; for each view read that has any, its newest event's timestamp."""
 
     cells: Sequence[Sequence[Rows]]
@@ -179,3 +178,12 @@ class OnlineStore(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class PromptStore(OnlineStore, Protocol):
+    """A store that is `immediate`, and can be read by a plain function too."""
+
+    def read_now(self, wanted: Sequence[CellRead]) -> Found:
+        """What `read` answers."""
+        ...
