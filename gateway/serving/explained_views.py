@@ -5,7 +5,7 @@ guessing.
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from math import inf
 from types import MappingProxyType
@@ -79,7 +79,7 @@ class ViewTeller:
     def __init__(
         self,
         store: FragmentStore,
-        effective_at: Callable[[Iterable[str | None]], float],
+        effective_at: Callable[[tuple[str | None, ...]], float],
         error_told: Callable[[GatewayError], ExplainedError],
     ) -> None:
         self._store = store

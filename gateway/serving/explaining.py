@@ -45,7 +45,7 @@ class Explainer:
         door: Door,
         gate: Gate,
         store: FragmentStore,
-        effective_at: Callable[[Iterable[str | None]], float],
+        effective_at: Callable[[tuple[str | None, ...]], float],
         status_of: Callable[[GatewayError], int],
         *,
         origin_name: str,

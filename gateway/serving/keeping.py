@@ -1,7 +1,7 @@
 """From an origin's answer to a fragment in the store: how long it lives, when it is fetched again, whether it may be kept at all."""
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import inf
 
@@ -91,13 +91,13 @@ class Keeper:
             self.store.clear()
         self._by_age = by_age
 
-    def effective_at(self, times: Iterable[str | None]) -> float:
+    def effective_at(self, times: tuple[str | None, ...]) -> float:
         """The oldest of these effective times, on the monotonic clock; infinite where there is none."""
-        told = {moment for moment in times if moment is not None}
-        return self._clock() - (self._wall_s() - min(map(_epoch_s, told))) if told else inf
+        oldest_s = _oldest_s(times)
+        return self._clock() - (self._wall_s() - oldest_s) if oldest_s < inf else inf
 
 
 @lru_cache(maxsize=4096)
-def _epoch_s(moment: str) -> float:
-    """Of an RFC 3339 timestamp that was checked when it came in. One that lies in the future counts as it is."""
-    return instant(moment)[0].timestamp()
+def _oldest_s(moments: tuple[str | None, ...]) -> float:
+    """Of RFC 3339 timestamps that were checked when they came in, since 1970. One that lies in the future counts as it is."""
+    return min([instant(moment)[0].timestamp() for moment in set(moments) if moment is not None], default=inf)

@@ -6,7 +6,7 @@ few rows of a batch stand for the rest.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import inf
 
@@ -36,7 +36,7 @@ class Recorder:
         self,
         book: Book,
         status_of: Callable[[GatewayError], int],
-        effective_at: Callable[[Iterable[str | None]], float],
+        effective_at: Callable[[tuple[str | None, ...]], float],
         access_log: AccessLog,
     ) -> None:
         self.book = book
