@@ -92,6 +92,7 @@ CACHED = MappingProxyType(
 
 _LETTERS = MappingProxyType(dict(zip(Status, "PMUpmuT", strict=True)))
 TIMED_OUT = _LETTERS[Status.TIME_OUT]
+_PRESENT = frozenset({_LETTERS[Status.PRESENT], _LETTERS[Status.CACHED_PRESENT]})
 _STATUSES = MappingProxyType({letter: status for status, letter in _LETTERS.items()})
 
 
@@ -110,6 +111,12 @@ def as_cached(pattern: str) -> str:
 
 def statuses_of(pattern: str) -> tuple[Status, ...]:
     return tuple([_STATUSES[letter] for letter in pattern])
+
+
+@lru_cache(maxsize=1024)
+def missing_in(pattern: str) -> int:
+    """How many values of this pattern are served as null: missing, unknown or timed out. Few patterns occur."""
+    return sum(letter not in _PRESENT for letter in pattern)
 
 
 UNCACHED = MappingProxyType({cached: plain for plain, cached in CACHED.items()})

@@ -33,7 +33,7 @@ from gateway.serving.lean import Launched, LeanRead, LeanReads, Missed, Waiter
 from gateway.serving.plan import Computed, ComputedView, Plan, Projection
 from gateway.serving.recall import Recall, Recalled
 from gateway.serving.recording import Recorder
-from gateway.serving.rows import AtHand, assemble, at_hand_of, facts_of, look_up, staleness_of, vector_or_error
+from gateway.serving.rows import AtHand, assemble, at_hand_of, facts_of, facts_of_hit, look_up, staleness_of, vector_or_error
 from gateway.serving.schemas import Schemas
 from gateway.serving.trails import Phase, Trail
 from gateway.serving.work import Errand, RowWork
@@ -152,7 +152,7 @@ class FeatureReader:
             return self._inline(call, missed, call.at_hand)
         if plain and len(vectors) == 1 and self._recall.wants(call.body):
             self._remember(call, request, plan, projection)
-        hits: list[Vector | GatewayError] = vectors  # type: ignore[assignment]  # none missed
+        hits: list[Vector] = vectors  # type: ignore[assignment]  # none missed
         reply = call.door.encode(request, Answers(hits, perf_counter() - started_s))
         self._record(call, plan, projection, hits, started_s)
         return reply
@@ -187,11 +187,11 @@ class FeatureReader:
         terms = tuple([view.terms for _, view in projection.looked_up])
         self._recall.remember(call.body, Recalled(call.door, call.path, request, plan, projection, context, keys, terms))
 
-    def _record(self, call: Call, plan: Plan, projection: Projection, vectors: list[Vector | GatewayError], started_s: float) -> None:
+    def _record(self, call: Call, plan: Plan, projection: Projection, vectors: Sequence[Vector], started_s: float) -> None:
         """A hit that was answered."""
         elapsed_s, trace_id = perf_counter() - started_s, None
         if self._telemetry.samples(call.traceparent):
-            trace_id = self._tell(call, facts_of(plan, Answers(vectors, elapsed_s)), elapsed_s)
+            trace_id = self._tell(call, facts_of_hit(plan, projection, vectors, elapsed_s), elapsed_s)
         self._recorder.hit(plan, projection, call.door.name, vectors, elapsed_s, trace_id)
 
     def begin(self, call: Call, waiter: Waiter) -> LeanRead | None:

@@ -7,13 +7,12 @@ few rows of a batch stand for the rest.
 
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from math import inf
 
 from gateway import request_ids
 from gateway.access_log import AccessLog
 from gateway.errors import Fault, GatewayError
-from gateway.features import TIMED_OUT, Source
+from gateway.features import Source, missing_in
 from gateway.measures.book import Book, ErrorNote
 from gateway.measures.ledgers import Outcome, ServiceLedger, is_server_error
 from gateway.serving.doors import Answers
@@ -22,8 +21,6 @@ from gateway.telemetry import ReadFacts
 from gateway.wire.replies import Vector
 
 _ROWS_SEEN = 8
-_MISSING = frozenset("MUmu" + TIMED_OUT)
-"""The letters of statuses (`features.pattern_of`) of values that are served as null."""
 _ASKED_FOR = frozenset({Source.ORIGIN, Source.CACHE, Source.STALE})
 _WHOLLY_CACHED = frozenset({Source.CACHE, Source.COMPUTED})
 
@@ -159,16 +156,10 @@ class Recorder:
                 name = view.layout.view if isinstance(view, ComputedView) else plan.stored[view].layout.view
                 ledger = self.book.view(plan.service.workspace, name)
                 pattern = values.pattern
-                ledger.served(len(pattern), _missing_in(pattern))
+                ledger.served(len(pattern), missing_in(pattern))
                 if source in _ASKED_FOR and not computed:
                     told_s = self._effective_at(values.effective_times)
                     ledger.aged(vector.now_s - values.stored_at, vector.now_s - told_s if told_s < inf else None)
-
-
-@lru_cache(maxsize=1024)
-def _missing_in(pattern: str) -> int:
-    """Few patterns occur."""
-    return sum(letter in _MISSING for letter in pattern)
 
 
 def _outcome(sources: set[Source], *, bypass: bool, stale: bool) -> Outcome:
