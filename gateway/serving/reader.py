@@ -150,7 +150,7 @@ class FeatureReader:
         if missed is not None:
             call.missed, call.at_hand = missed, AtHand(plan, vectors)
             return self._inline(call, missed, call.at_hand)
-        if plain and len(vectors) == 1 and self._recall.wants(call.body):
+        if plain and len(vectors) == 1 and not projection.views_computed and self._recall.wants(call.body):
             self._remember(call, request, plan, projection)
         hits: list[Vector] = vectors  # type: ignore[assignment]  # none missed
         reply = call.door.encode(request, Answers(hits, perf_counter() - started_s))
@@ -158,7 +158,7 @@ class FeatureReader:
         return reply
 
     def _again(self, call: Call, known: Recalled, caller: Caller, now_s: float, started_s: float) -> bytes | None:
-        """`hit` of a request that is known, if it is one again. Raises OnDemandFailed."""
+        """`hit` of a request that is known, if it is one again."""
         if known.door is not call.door or known.path != call.path:
             return None
         request, plan, projection = known.request, known.plan, known.projection
@@ -172,7 +172,7 @@ class FeatureReader:
             found = self._store.fresh_at(known.keys, known.terms, now_s)
             if found is None:
                 return None
-            vector = self._vector_of(plan, projection, found, known.context, now_s)
+            vector = self._vector_of(plan, projection, found, {}, now_s)
             spelled = known.keep(found, vector)
         elapsed_s = perf_counter() - started_s
         reply = call.door.encode(request, Answers([vector], elapsed_s)) if spelled is None else spelled.again(elapsed_s)
@@ -185,7 +185,7 @@ class FeatureReader:
         values, context = plan.schema.join_values(row.join_keys), plan.schema.context_values(row.context)
         keys = tuple([view.key(values, context, None) for _, view in projection.looked_up])
         terms = tuple([view.terms for _, view in projection.looked_up])
-        self._recall.remember(call.body, Recalled(call.door, call.path, request, plan, projection, context, keys, terms))
+        self._recall.remember(call.body, Recalled(call.door, call.path, request, plan, projection, keys, terms))
 
     def _record(self, call: Call, plan: Plan, projection: Projection, vectors: Sequence[Vector], started_s: float) -> None:
         """A hit that was answered."""

@@ -4,12 +4,12 @@ Only what follows from the bytes and the plan is remembered: the request as it w
 before, its text with the fragments it was spelled from. All that can change is asked each time: who the caller is and what it may have,
 whether the plan is still served, and each fragment, of the store. Where a fragment is another one, the text is spelled anew.
 
-What is met for the second time is remembered, if not too much else came between: what never comes again costs next to nothing.
+What is met for the second time is remembered, if not too much else came between: what never comes again costs next to nothing. Reads with
+on-demand views are not: their context is nearly always another, and what is computed is computed each time.
 """
 
 from array import array
 from math import inf
-from typing import Any
 
 import msgspec
 
@@ -29,8 +29,8 @@ _PLACES = 4_096
 
 
 class Recalled(msgspec.Struct, gc=False):
-    """A plain read of one row through this door. `keys` of what it needs, and the `terms` to find it under, in the order of
-    `projection.looked_up`.
+    """A plain read of one row through this door, with nothing to compute. `keys` of what it needs, and the `terms` to find it under, in the
+    order of `projection.looked_up`.
 
     `found`, `vector`, `spelled`: what the last of its replies was put together from, and its text, where that is kept. `until_s`: when the
     first of what was found is no longer fresh.
@@ -41,7 +41,6 @@ class Recalled(msgspec.Struct, gc=False):
     request: ReadRequest
     plan: Plan
     projection: Projection
-    context: dict[str, Any]
     keys: tuple[Key, ...]
     terms: tuple[Terms, ...]
     found: list[Fragment] | None = None
@@ -50,10 +49,8 @@ class Recalled(msgspec.Struct, gc=False):
     until_s: float = -inf
 
     def keep(self, found: list[Fragment], vector: Vector) -> Spelled | None:
-        """The text of a reply, kept until what it needs is another; None where each has its own: ages, and what is computed."""
-        if self.door.spell is None or self.projection.inserted != ():
-            return None
-        spelled = self.door.spell(self.request, vector)
+        """The text of a reply, kept until what it needs is another; None where each has its own, as it has with ages."""
+        spelled = None if self.door.spell is None else self.door.spell(self.request, vector)
         if spelled is not None and len(spelled.before) <= _LONGEST_REPLY_BYTES:
             self.found, self.vector, self.spelled = found, vector, spelled
             self.until_s = min([fragment.fresh_until for fragment in found], default=inf)

@@ -139,7 +139,7 @@ def test_another_caller_has_rights_of_its_own(views: House, known: list[bool]) -
 
 def recalled() -> Recalled:
     nothing: Any = None
-    return Recalled(nothing, ServiceRef("prod", "fraud"), nothing, nothing, nothing, {}, (), ())
+    return Recalled(nothing, ServiceRef("prod", "fraud"), nothing, nothing, nothing, (), ())
 
 
 def test_what_comes_once_is_not_remembered_and_what_comes_twice_is() -> None:
