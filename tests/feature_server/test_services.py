@@ -114,7 +114,12 @@ def shop_of(path: Path, services: Sequence[FeatureService], **more: Any) -> Abst
 @contextmanager
 def serving(path: Path, repository: Repository, *events: Mapping[str, Any]) -> Iterator[Shop]:
     """The app closes the engine."""
-    engine = Engine.open(repository, Unsynced(path), Time())
+    store = Unsynced(path)
+    try:
+        engine = Engine.open(repository, store, Time())
+    except BaseException:
+        store.close()
+        raise
     assert engine.ingest(body(*(events or EVENTS))).status == 200
     origin = CountingOrigin(EmbeddedOrigin(engine))
     settings = checked({"auth": {"keys": KEYS}})
