@@ -30,6 +30,8 @@ class ReadFeatures:
 
     def __init__(self, reader: FeatureReader, door: Door, route: str, max_body_bytes: int, priority_header: bytes | None = None) -> None:
         self.hit = reader.hit
+        self.again = reader.again
+        self.first = reader.first
         self.begin = reader.begin
         self.read = reader.read
         self.door = door

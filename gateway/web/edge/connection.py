@@ -268,9 +268,16 @@ class Edge(Limited):
     def _finish(self, head: Head, lane: Lane, body: bytes) -> None:
         """A held request is whole: answer it, or let ASGI."""
         endpoint = lane.endpoint
+        try:
+            reply = endpoint.again(body, endpoint.door, endpoint.route, lane.path, lane.authorization, lane.traceparent)
+        except Exception:  # noqa: BLE001 - as below
+            reply = None
+        if reply is not None:
+            self._answer(reply, head)
+            return
         call = Call(endpoint.door, endpoint.route, body, lane.path, lane.authorization, lane.traceparent, lane.priority)
         try:
-            reply = endpoint.hit(call)
+            reply = endpoint.first(call)
         except Exception:  # noqa: BLE001 - ASGI meets it again, where the outermost middleware tells of it
             reply = None
         if reply is not None:
