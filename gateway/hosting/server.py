@@ -15,7 +15,6 @@ import gc
 import logging
 import signal
 import socket
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import FrameType, MappingProxyType
@@ -24,7 +23,6 @@ from typing import Any
 import uvicorn
 
 from gateway.app import Gateway
-from gateway.cache.memory import keep_freed
 from gateway.hosting.tls import ListenerTls
 from gateway.lifecycle import Lifecycle
 from gateway.web.edge import Edge, edge
@@ -86,12 +84,6 @@ def spare_collections() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-def hasten_the_loop() -> None:
-    """Threads that export spans or write files let the event loop go on after half a millisecond, not after the interpreter's five: with
-    one read in a hundred traced and the core full, p99 of hits fell from 7 to 4 ms."""
-    sys.setswitchinterval(0.0005)
-
-
 class Server(uvicorn.Server):
     """`started` is called once requests are answered. `insistent`: a second signal hastens the end; else it is taken for the same one."""
 
@@ -151,8 +143,6 @@ class Server(uvicorn.Server):
             for one in sockets or []
         ]
         spare_collections()
-        keep_freed()
-        hasten_the_loop()
         if self.started and not self.should_exit:
             self._tell_started()
 

@@ -56,8 +56,8 @@ def test_keys_and_policies_change_under_traffic_and_mistakes_change_nothing(clus
         for number in range(100):
             told(file, [first, second], cache={"ttl_s": 5 + number % 2})
             os.kill(served.pid, signal.SIGHUP)
-        told(file, [first, second], cache={"ttl_s": -1}, headers=1)
         wait_until(lambda: "Settings reloaded: cache.ttl_s" in served.stderr, "the last good settings are taken up")
+        told(file, [first, second], cache={"ttl_s": -1}, headers=1)
         os.kill(served.pid, signal.SIGHUP)
         wait_until(lambda: "Settings not reloaded" in served.stderr, "the mistakes are told")
         assert read(served.url, second) == 200
