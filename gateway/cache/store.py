@@ -35,10 +35,12 @@ Look = tuple[int, Callable[[tuple[Any, ...]], Hashable], Terms]
 
 
 class FragmentStore:
-    """A fragment larger than the whole store is not kept. `evictions` counts what left to make room."""
+    """A fragment larger than the whole store is not kept. `evictions` counts what left to make room. `echoes` are called when something is
+    purged, whatever it is: what others keep of fragments goes with it."""
 
     def __init__(self, max_bytes: int) -> None:
         self.evictions = 0
+        self.echoes: list[Callable[[], None]] = []
         self.max_bytes = max_bytes
         self._small_bytes = int(max_bytes * _SMALL_SHARE)
         self._small, self._main, self._ghosts = Queue(), Queue(), Ghosts()
@@ -82,7 +84,7 @@ class FragmentStore:
         return found
 
     def still(self, keys: Sequence[Key], found: list[Fragment]) -> bool:
-        """Whether these keys find these very fragments; then they have been asked for. False says nothing: `small` is passed over."""
+        """Whether these keys find these fragments, or equal ones; then they were asked for. False says nothing: `small` is passed over."""
         if [*map(self._in_main.get, keys)] != found:
             return False
         for fragment in found:
@@ -134,6 +136,7 @@ class FragmentStore:
         """Drop what the scope covers, or make it stale; how many entries that were. Fills that began before are not stored. Single keys are
         purged without waiting; wider scopes in slices, and what is filled anew meanwhile is let be."""
         self._leases.purge(scope)
+        self._echo()
         purge = _Purge(scope, now_s, soft)
         for key in list(self._keys_of(scope)):
             self._apply(purge.rule, key)
@@ -159,6 +162,7 @@ class FragmentStore:
     def clear(self) -> None:
         """Forget everything; no fill that began before is stored."""
         self._leases.purge(Scope(everything=True))
+        self._echo()
         self._freed_bytes += self.size_bytes
         self._small.clear()
         self._main.clear()
@@ -172,6 +176,10 @@ class FragmentStore:
     @property
     def size_bytes(self) -> int:
         return self._small.size_bytes + self._main.size_bytes
+
+    def _echo(self) -> None:
+        for echo in self.echoes:
+            echo()
 
     def _queue_of(self, key: Key) -> Queue | None:
         return self._main if key in self._in_main else self._small if key in self._in_small else None

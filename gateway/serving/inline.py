@@ -54,7 +54,7 @@ class InlineReads:
         asked_s, lease = self._clock(), self._keeper.store.lease()
         join_keys = dict(zip(plan.key_names, missed.values, strict=True))
         answer = self._immediate.fetch_row(request.service, join_keys, plan.view_names(projection.needed))
-        if answer is None:
+        if answer is None or answer.partial or not all(values.complete for values in answer.views):
             return None
         now_s = self._clock()
         self._book.call("read", now_s - asked_s)
@@ -88,7 +88,7 @@ class InlineReads:
         for _, view in missed.projection.looked_up:
             terms = view.terms
             kept = terms.ttl_s > 0 or terms.negative_ttl_s > 0
-            if kept and self._keeper.store.lookup(view.key(missed.values, missed.context, None)) is not None:
+            if kept and view.key(missed.values, missed.context, None) in self._keeper.store:
                 return True
         return False
 

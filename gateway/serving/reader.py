@@ -88,6 +88,7 @@ class FeatureReader:
     ) -> None:
         self._request_log = request_log
         self._recall = Recall()
+        store.echoes.append(self._recall.forget)
         self._recorder = recorder
         self._gate = gate
         self._schemas = schemas
@@ -121,7 +122,10 @@ class FeatureReader:
         except GatewayError:
             return None
         now_s = self._clock()
-        if self._schemas.at_hand(service, caller, now_s) is not plan or not self._gate.holds(caller, service, now_s):
+        if self._schemas.at_hand(service, caller, now_s) is not plan:
+            self._recall.drop(body)
+            return None
+        if not self._gate.holds(caller, service, now_s):
             return None
         spelled, vector = known.spelled, known.vector
         if vector is not None and known.found is not None and now_s < known.until_s and self._store.still(known.keys, known.found):
@@ -129,6 +133,7 @@ class FeatureReader:
         else:
             found = self._store.fresh_at(known.keys, known.terms, now_s)
             if found is None:
+                known.let_go()
                 return None
             vector = self._vector_of(plan, known.projection, found, {}, now_s)
             spelled = known.keep(found, vector)
@@ -157,6 +162,7 @@ class FeatureReader:
             return None
         use_cache = self._from_cache(request, plan, caller, now_s)
         vectors: list[Vector | None] = []
+        fresh: Vector | None = None
         missed: Missed | None = None
         read: list[list[Key]] | None = None if self._request_log is None else []
         due: list[RowInput] = []
@@ -166,7 +172,7 @@ class FeatureReader:
         lenient = request.options.ignore_extra_request_context_fields
         for row in request.rows:
             context = schema.context_values(row.context, ignore_extra_fields=lenient) if schema.context_keys else {}
-            vector = self._fresh_vector(plan, projection, row, context, now_s) if quick else None
+            fresh = vector = self._fresh_vector(plan, projection, row, context, now_s) if quick else None
             if vector is not None:
                 vectors.append(vector)
                 continue
@@ -176,14 +182,15 @@ class FeatureReader:
             if vector is None:
                 missed = missed or Missed(caller, request, plan, projection, values, context, use_cache, started_s)
             vectors.append(vector)
-        self._note(plan, read or (), now_s)
         if due:
             rows = [look_up(self._store, plan, projection, request, row, now_s, use_cache=True) for row in due]
             self._refresh(plan, projection, request, caller, rows)
         if missed is not None:
-            call.missed, call.at_hand = missed, AtHand(plan, vectors)
+            call.missed, call.at_hand = missed, AtHand(plan, vectors, read or ())
             return self._inline(call, missed, call.at_hand)
-        if plain and len(vectors) == 1 and not projection.views_computed and self._recall.wants(call.body):
+        self._note(plan, read or (), now_s)
+        lasting = fresh is not None or (plain and not quick and not due)
+        if lasting and len(vectors) == 1 and not projection.views_computed and self._recall.wants(call.body):
             self._remember(call, request, plan, projection)
         hits: list[Vector] = vectors  # type: ignore[assignment]  # none missed
         reply = call.door.encode(request, Answers(hits, perf_counter() - started_s))
@@ -272,7 +279,7 @@ class FeatureReader:
         if missed.use_cache:
             self._refresh(plan, projection, request, caller, rows)
         self._inline_reads.fetch(request, plan, projection, caller, rows, span)
-        self._note(plan, [[row.keys[index] for index in projection.needed] for row in rows], now_s)
+        self._note(plan, [*at_hand.keys, *[[row.keys[index] for index in projection.needed] for row in rows]], now_s)
         vectors = at_hand.filled([assemble(projection, row.found, row.sources, row.context, now_s) for row in rows], now_s)
         slos = at_hand.filled_slos([row.slo for row in rows])
         answers = Answers(vectors, perf_counter() - started_s, slos, any(row.partial for row in rows))
@@ -494,7 +501,8 @@ class FeatureReader:
         await self._gatherer.gather(errand, rows)
         if trail is not None:
             trail.mark(Phase.FETCH)
-        self._note(plan, [[row.keys[index] for index in projection.needed] for row in rows if row.error is None], now_s)
+        fetched = [[row.keys[index] for index in projection.needed] for row in rows if row.error is None]
+        self._note(plan, [*at_hand.keys, *fetched], now_s)
         if request.show & _LABELS and plan.labels is None:  # the reply may have brought them
             labelled = self._schemas.at_hand(request.service, caller)
             if labelled is not None and labelled.reads_as == plan.reads_as:

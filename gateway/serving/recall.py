@@ -24,6 +24,8 @@ from gateway.wire.requests import ReadRequest
 
 _MOST = 1_024
 _LONGEST_BODY_BYTES, _LONGEST_REPLY_BYTES = 1_024, 8_192
+_MOST_HELD_BYTES = 16_384
+"""Of fragments that a kept text is held against: what the store has let go must not live on here."""
 _PLACES = 4_096
 """For what was met once; a power of two."""
 
@@ -51,10 +53,15 @@ class Recalled(msgspec.Struct, gc=False):
     def keep(self, found: list[Fragment], vector: Vector) -> Spelled | None:
         """The text of a reply, kept until what it needs is another; None where each has its own, as it has with ages."""
         spelled = None if self.door.spell is None else self.door.spell(self.request, vector)
-        if spelled is not None and len(spelled.before) <= _LONGEST_REPLY_BYTES:
+        held_bytes = sum([fragment.size_bytes for fragment in found])
+        if spelled is not None and len(spelled.before) <= _LONGEST_REPLY_BYTES and held_bytes <= _MOST_HELD_BYTES:
             self.found, self.vector, self.spelled = found, vector, spelled
             self.until_s = min([fragment.fresh_until for fragment in found], default=inf)
         return spelled
+
+    def let_go(self) -> None:
+        """Of what was kept: it is not what is served any longer."""
+        self.found = self.vector = self.spelled = None
 
 
 class Recall:
@@ -76,7 +83,10 @@ class Recall:
         return known
 
     def wants(self, body: bytes) -> bool:
-        """Whether this one, which is not known, has come before. By its hash, which has a secret of the process's in it."""
+        """Whether this one has come before, and is not known: the same bytes for two services are known for the first of them. By its hash,
+        which has a secret of the process's in it."""
+        if body in self._young or body in self._old:
+            return False
         shown = hash(body)
         place = shown & (_PLACES - 1)
         if self._met[place] == shown:
@@ -88,7 +98,12 @@ class Recall:
         self._old.pop(body, None)
         self._add(body, known)
 
+    def drop(self, body: bytes) -> None:
+        self._young.pop(body, None)
+        self._old.pop(body, None)
+
     def forget(self) -> None:
+        """All of it."""
         self._young, self._old = {}, {}
 
     def _add(self, body: bytes, known: Recalled) -> None:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from gateway.cache.fragments import Fragment
+from gateway.cache.keys import Key
 from gateway.cache.store import FragmentStore
 from gateway.errors import GatewayError
 from gateway.features import PLAIN, SloInfo, Source, missing_in
@@ -23,10 +24,11 @@ _NOT_READY: Ready = MappingProxyType({})
 
 class AtHand(NamedTuple):
     """What a look for a hit has found of a read's rows under this plan: a vector of each that needs nothing more, None of the others.
-    `filled`: these rows, with what has become of the others in between."""
+    `filled`: these rows, with what has become of the others in between. `keys`: of the vectors, where they are to be noted."""
 
     plan: Plan
     vectors: Sequence[Vector | None]
+    keys: Sequence[Sequence[Key]] = ()
 
     def lacking(self, request: ReadRequest) -> list[RowInput]:
         return [row for row, vector in zip(request.rows, self.vectors, strict=True) if vector is None]

@@ -1,10 +1,12 @@
 """Requests that come again, byte for byte: answered as any other, from the same fragments, by the same rights."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from gateway.features import ServiceRef
@@ -36,7 +38,15 @@ def known(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 
 @pytest.fixture
-def views(cluster: Cluster, known: list[bool]) -> Iterator[House]:  # noqa: ARG001 - doors take its methods when they are made
+def kept(monkeypatch: pytest.MonkeyPatch) -> Recall:
+    """What the next gateway's reader remembers."""
+    recall = Recall()
+    monkeypatch.setattr("gateway.serving.reader.Recall", lambda: recall)
+    return recall
+
+
+@pytest.fixture
+def views(cluster: Cluster, known: list[bool], kept: Recall) -> Iterator[House]:  # noqa: ARG001 - made before the doors are
     """The cluster's views are keyed on what they depend on."""
     with open_house(cluster_settings(cluster.url, views=VIEW_KEYS, cache={"ttl_s": 60}), ALICE) as house:
         yield house
@@ -113,6 +123,49 @@ def test_what_was_purged_is_fetched_again(views: House, cluster: Cluster, *, sof
     assert purged.status_code == 200, purged.text
     assert "cache" in sources(read(views.client, features=["merchant.*"]))
     assert "cache" not in sources(read(views.client, features=["user.*"]))
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_of_what_was_purged_nothing_is_kept_here(views: House, kept: Recall, *, soft: bool) -> None:
+    for _ in range(ENOUGH):
+        read(views.client)
+    assert len(kept) > 0
+    views.client.post(f"{FRAUD}/features:purge", json={"joinKeys": {"user_id": KEYS["user_id"]}, "soft": soft})
+    assert len(kept) == 0
+
+
+def test_of_what_has_ended_no_text_is_kept(cluster: Cluster, known: list[bool], kept: Recall) -> None:
+    with open_house(cluster_settings(cluster.url, views=VIEW_KEYS, cache={"ttl_s": 10}), ALICE) as house:
+        body = json.dumps({"joinKeys": KEYS, "requestContext": CONTEXT}).encode()
+        for _ in range(ENOUGH):
+            assert house.client.post(f"{FRAUD}/features", content=body).status_code == 200
+        found = kept.find(body)
+        assert known[-1]
+        assert found is not None
+        assert found.spelled is not None
+        house.clock.advance(11)
+        assert house.client.post(f"{FRAUD}/features", content=body).status_code == 200
+        assert (found.found, found.vector) == (None, None)
+
+
+def test_what_is_large_beside_what_is_asked_for_is_not_held(cluster: Cluster, known: list[bool], kept: Recall) -> None:
+    with open_house(cluster_settings(cluster.url, views=VIEW_KEYS), ALICE) as house:
+        monstrous = "u" * 20_000
+        body = json.dumps({"joinKeys": {**KEYS, "user_id": "ann"}, "requestContext": CONTEXT, "features": ["user.*"]}).encode()
+        assert len(monstrous) > len(body)
+        for _ in range(ENOUGH):
+            assert house.client.post(f"{FRAUD}/features", content=body).status_code == 200
+        found = kept.find(body)
+        assert found is not None
+        assert known[-1]
+        vector, spelled = found.vector, found.spelled
+        assert vector is not None
+        assert spelled is not None
+        large = msgspec.structs.replace(found.found[0], named=monstrous.encode()) if found.found else None
+        assert large is not None
+        found.let_go()
+        assert found.keep([large], vector) is not None  # it is said, and not kept
+        assert found.spelled is None
 
 
 def test_the_same_bytes_for_another_service_are_another_request(views: House) -> None:

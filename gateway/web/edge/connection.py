@@ -262,7 +262,7 @@ class Edge(Limited):
     # Answering
 
     def _lasts(self, head: Head) -> bool:
-        """Whether the connection goes on after this request's answer: said here alone."""
+        """Whether the connection goes on after this request's answer; `_answer` asks the same without a call."""
         return head.keep_alive and not (self._leaving or self.lifecycle.draining)
 
     def _finish(self, head: Head, lane: Lane, body: bytes) -> None:
