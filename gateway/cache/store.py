@@ -35,8 +35,8 @@ Look = tuple[int, Callable[[tuple[Any, ...]], Hashable], Terms]
 
 
 class FragmentStore:
-    """A fragment larger than the whole store is not kept. `evictions` counts what left to make room. `echoes` are called when something is
-    purged, whatever it is: what others keep of fragments goes with it."""
+    """A fragment larger than the whole store is not kept. `evictions` counts what left to make room. `echoes` are called when
+    much is purged and at each sweep: what others keep of fragments goes then, too. Single keys, which each ingest purges, wait for that."""
 
     def __init__(self, max_bytes: int) -> None:
         self.evictions = 0
@@ -136,11 +136,11 @@ class FragmentStore:
         """Drop what the scope covers, or make it stale; how many entries that were. Fills that began before are not stored. Single keys are
         purged without waiting; wider scopes in slices, and what is filled anew meanwhile is let be."""
         self._leases.purge(scope)
-        self._echo()
         purge = _Purge(scope, now_s, soft)
         for key in list(self._keys_of(scope)):
             self._apply(purge.rule, key)
         if scope.parts or scope.everything:
+            self._echo()
             self._under_way.append(purge)
             try:
                 await self._walk(purge.rule)
@@ -155,6 +155,7 @@ class FragmentStore:
 
     async def sweep(self, now_s: float) -> int:
         """Take out what is of no use any more, and give memory back to the system; how many entries that were."""
+        self._echo()
         swept = await self._walk(lambda _, fragment: None if fragment.gone_at <= now_s else fragment)
         self._release()
         return swept
