@@ -293,7 +293,7 @@ def test_metadata_ingest_and_purges_have_a_span_each_with_the_routes_template(de
 
 def test_a_path_that_leads_nowhere_and_a_method_of_the_callers_own_are_not_told(demo: House) -> None:
     assert demo.client.request("CANARY", "/canary/path").status_code == 404
-    [span] = demo.spans()
+    [span] = demo.settle_spans(1)
     assert span.name == "_OTHER"
     assert attributes(span)["error.type"] == "UnknownRoute"
     assert "canary" not in span.to_json().lower()
@@ -302,7 +302,7 @@ def test_a_path_that_leads_nowhere_and_a_method_of_the_callers_own_are_not_told(
 def test_an_outage_is_told_in_the_span_of_metadata(demo: House) -> None:
     demo.origin.metadata_fails = [OriginUnavailable("down")]
     assert demo.client.get(f"{NAMED}/schema").status_code == 503
-    [span] = demo.spans()
+    [span] = demo.settle_spans(1)
     told = attributes(span)
     assert (told["error.type"], told["feature_gateway.fault"]) == ("OriginUnavailable", "origin")
     assert span.status.status_code is StatusCode.ERROR
