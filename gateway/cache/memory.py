@@ -12,23 +12,20 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 def keep_freed() -> bool:
     """Keep this much free at the end of the heap, and make no mapping of its own for less: else each large reply, of a batch of a thousand
     rows a megabyte several times over, has its pages taken from the system and given back. False where there is nothing to ask."""
-    try:
-        tune = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return False
-    return bool(tune(_MMAP_THRESHOLD, _KEPT_BYTES) and tune(_TRIM_THRESHOLD, _KEPT_BYTES))
+    tune = _of_glibc("mallopt")
+    return tune is not None and bool(tune(_MMAP_THRESHOLD, _KEPT_BYTES) and tune(_TRIM_THRESHOLD, _KEPT_BYTES))
 
 
 def release() -> bool:
     """Give back what is free at the end of glibc's heaps and in whole pages between. False where there is nothing to ask."""
-    trim = _malloc_trim()
+    trim = _of_glibc("malloc_trim")
     return trim is not None and bool(trim(0))
 
 
 @cache
-def _malloc_trim() -> Callable[[int], int] | None:
+def _of_glibc(name: str) -> Callable[..., int] | None:
     try:
-        found: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+        found: Callable[..., int] = getattr(ctypes.CDLL(None), name)
     except (AttributeError, OSError, TypeError):  # another C library, or another system
         return None
     return found

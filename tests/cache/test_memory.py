@@ -53,9 +53,9 @@ def test_views_that_came_together_cost_less_than_600_bytes_each_beside_their_val
 
 @pytest.fixture
 def forgotten() -> Iterator[None]:
-    memory._malloc_trim.cache_clear()
+    memory._of_glibc.cache_clear()
     yield
-    memory._malloc_trim.cache_clear()
+    memory._of_glibc.cache_clear()
 
 
 @pytest.mark.usefixtures("forgotten")
