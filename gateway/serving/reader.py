@@ -110,8 +110,7 @@ class FeatureReader:
     def again(
         self, body: bytes, door: Door, route: str, path: ServiceRef | None, authorization: bytes | None, traceparent: bytes | None
     ) -> bytes | None:
-        """`hit` of a request that is known (`recall`), if it is one again. Its parts by themselves, for a `Call` is a thirtieth of the time
-        that this takes."""
+        """`hit` of a request that is known (`recall`), if it is one again. Its parts by themselves: it needs no `Call`."""
         started_s = perf_counter()
         known = self._recall.find(body)
         if known is None or known.door is not door or known.path != path:

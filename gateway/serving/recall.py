@@ -85,12 +85,10 @@ class Recall:
     def wants(self, body: bytes) -> bool:
         """Whether this one has come before, and is not known: the same bytes for two services are known for the first of them. By its hash,
         which has a secret of the process's in it."""
-        if body in self._young or body in self._old:
-            return False
         shown = hash(body)
         place = shown & (_PLACES - 1)
         if self._met[place] == shown:
-            return len(body) <= _LONGEST_BODY_BYTES
+            return len(body) <= _LONGEST_BODY_BYTES and body not in self._young and body not in self._old
         self._met[place] = shown
         return False
 

@@ -202,7 +202,7 @@ def facts_of_hit(plan: Plan, projection: Projection, vectors: Sequence[Vector], 
         projection.views_computed * rows,
         max([vector.now_s - one.stored_at for vector in vectors for one in compress(vector.values, kept)], default=0.0),
         sum([missing_in(vector.told) for vector in vectors]),
-        SloInfo(True, elapsed_s, elapsed_s, 0.0, 0),  # noqa: FBT003 - as `Answers.slo` says of a row that no origin was asked for
+        Answers(vectors, elapsed_s).slo(0),
     )
 
 
