@@ -85,8 +85,8 @@ function request()
   return NEXT
 end
 """
-_NUMBERED = f'(next:gsub("{COUNT}", string.format("%06d", sent % 1000000)))'
 """wrk's script for several bodies, of which its argument is a file, a line each; wrk's own `request` sends one."""
+_NUMBERED = f'(next:gsub("{COUNT}", string.format("%06d", sent % 1000000)))'
 _UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
 
 

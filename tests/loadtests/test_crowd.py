@@ -1,11 +1,7 @@
 """Hits over many rows: the rows differ, the popular ones are asked for more, and each was asked for before."""
 
 import json
-import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import click
 import pytest
@@ -13,34 +9,7 @@ import pytest
 from gateway.demo.flights import read_flights
 from loadtests.crowd import ask_each, by_zipf, join_key_sets
 from loadtests.drivers import Target
-
-
-@contextmanager
-def refusing(unwelcome: bytes) -> Iterator[tuple[int, list[bytes]]]:
-    """A server that takes any body but one. Its port, and what it was sent."""
-    seen: list[bytes] = []
-
-    class Refusing(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            seen.append(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(400 if seen[-1] == unwelcome else 200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_address[1], seen
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+from tests.loadtests.listening import listening
 
 
 def test_rows_differ_and_are_made_of_what_the_demo_knows() -> None:
@@ -64,12 +33,15 @@ def test_the_first_row_is_asked_for_twice_as_often_as_the_second_and_ten_times_a
 
 def test_warming_asks_for_each_row_once() -> None:
     bodies = [b'{"row":%d}' % number for number in range(50)]
-    with refusing(b"") as (port, seen):
+    with listening() as (port, seen):
         ask_each(Target(port, "/", {}, bodies[0]), bodies)
     assert sorted(seen) == sorted(bodies)
 
 
 def test_a_row_that_is_not_answered_ends_the_run() -> None:
     bodies = [b'{"row":%d}' % number for number in range(5)]
-    with refusing(bodies[3]) as (port, _), pytest.raises(click.ClickException, match="1 of 5 reads were not answered while warming: 400"):
+    with (
+        listening(lambda body: 400 if body == bodies[3] else 200) as (port, _),
+        pytest.raises(click.ClickException, match="1 of 5 reads were not answered while warming: 400"),
+    ):
         ask_each(Target(port, "/", {}, bodies[0]), bodies)

@@ -5,10 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import click
@@ -24,6 +21,7 @@ from loadtests.peer_sides import Feast, Ours
 from loadtests.peers import Comparison, Server, ask, disagreements, in_groups, row, verify
 from loadtests.servers import Measured
 from tests.harness.houses import KEYS, WRITER, House, open_house
+from tests.loadtests.listening import listening
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -169,38 +167,10 @@ def test_the_table_does_its_sums() -> None:
     ]
 
 
-@contextmanager
-def _recorder() -> Iterator[tuple[int, list[bytes]]]:
-    """A server that remembers what it was sent. Its port and its memory."""
-    seen: list[bytes] = []
-
-    class Recorder(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            seen.append(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Recorder)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_address[1], seen
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is what is scripted: apt-get install wrk")
 def test_bodies_without_a_number_are_sent_as_they_are() -> None:
     bodies = [f'{{"row":"{letter}"}}'.encode() for letter in "abc"]
-    with _recorder() as (port, seen):
+    with listening() as (port, seen):
         load = drive(Target(port, "/", {}, bodies[0], bodies[1:]), connections=1, seconds=1)
     assert load.errors == 0
     first = bodies.index(seen[0])
@@ -214,7 +184,7 @@ def test_several_bodies_are_sent_in_turn_and_numbered(driver: str, tmp_path: Pat
     elif shutil.which("wrk") is None:
         pytest.skip("wrk is not installed")
     bodies = [f'{{"{letter}":"{COUNT}"}}'.encode() for letter in "abc"]
-    with _recorder() as (port, seen):
+    with listening() as (port, seen):
         load = drive(Target(port, "/", {"Content-Type": "application/json"}, *(bodies[0], bodies[1:])), connections=1, seconds=1)
     assert load.errors == 0
     assert len(seen) > 3

@@ -4,10 +4,8 @@ import os
 import select
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import IO
 
@@ -15,41 +13,13 @@ import pytest
 
 from loadtests.drivers import Target
 from loadtests.servers import cpu_s, measure, settle
-
-
-@contextmanager
-def counting() -> Iterator[tuple[int, list[None]]]:
-    """A server in this process. Its port, and one entry for each answer it gave."""
-    given: list[None] = []
-
-    class Counting(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            given.append(None)
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Counting)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_address[1], given
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+from tests.loadtests.listening import listening
 
 
 @pytest.mark.parametrize("seconds", [0.4, 1.0])
 def test_cpu_time_is_told_by_the_answer_in_a_run_of_any_length(seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))  # no wrk, which runs for whole seconds
-    with counting() as (port, given):
+    with listening() as (port, given):
         before_s = cpu_s(os.getpid())
         measured = measure(os.getpid(), Target(port, "/", {}, b"{}"), 1, seconds)
         spent_us = (cpu_s(os.getpid()) - before_s) * 1e6
