@@ -66,15 +66,14 @@ class Answers(msgspec.Struct):
 
 
 class Spelled(NamedTuple):
-    """A reply to a hit, but for what differs from one to the next of the same fragments: `with_slo`: its `sloInfo`, between the two."""
+    """A reply to a hit, but for what differs from one to the next of the same fragments: its `sloInfo`, where there is anything after."""
 
     before: bytes
-    after: bytes
-    with_slo: bool
+    after: bytes = b""
 
     def again(self, server_time_s: float) -> bytes:
         """The whole, for a read that took this long so far."""
-        if not self.with_slo:
+        if not self.after:
             return self.before
         return b"%b%b%b" % (self.before, replies.slo_of_hit(int(server_time_s * 1e6)), self.after)
 
@@ -127,13 +126,13 @@ def _tecton_single(request: ReadRequest, answers: Answers) -> bytes:
 
 def _tecton_again(request: ReadRequest, vector: Vector) -> Spelled:
     if not request.show & _SLO:
-        return Spelled(replies.tecton_single(vector, request.show), b"", with_slo=False)
+        return Spelled(replies.tecton_single(vector, request.show))
     before, _, after = replies.tecton_single(vector, request.show, _BETWEEN).rpartition(_BETWEEN)
-    return Spelled(before, after, with_slo=True)
+    return Spelled(before, after)
 
 
 def _named_again(request: ReadRequest, vector: Vector) -> Spelled | None:
-    return None if request.show & _AGES else Spelled(replies.named_single(vector, request.show), b"", with_slo=False)
+    return None if request.show & _AGES else Spelled(replies.named_single(vector, request.show))
 
 
 def _tecton_batch(request: ReadRequest, answers: Answers) -> bytes:
