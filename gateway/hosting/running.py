@@ -14,7 +14,7 @@ from gateway.cache.memory import keep_freed
 from gateway.hosting.logs import Logs
 from gateway.hosting.reloads import Load, Reloads
 from gateway.hosting.server import Server, configured
-from gateway.hosting.workers import ALIVE, BEAT_S, HASTE, Post, Supervisor
+from gateway.hosting.workers import ALIVE, ALL_END, BEAT_S, HASTE, Post, Supervisor
 from gateway.lifecycle import Lifecycle
 from gateway.settings import Settings
 
@@ -93,7 +93,7 @@ def _run(reloads: Reloads, logs: Logs, listener: socket.socket, started: Callabl
         drain_s=settings.server.drain_s,
         grace_s=settings.server.shutdown_grace_s,
         started=begun,
-        insistent=post is None,  # the parent passes signals on, beside those that come to all processes of a group
+        one_of_many=post is not None,
     )
     allow_files(settings.server.max_connections)
     server.run(sockets=[listener])
@@ -113,9 +113,11 @@ def heed(channel: socket.socket, server: Server) -> None:
             return
         except OSError:
             said = b""
+        if ALL_END in said:
+            server.all_end()
         if HASTE in said:
             server.hasten()
-        elif not said:
+        if not said:
             loop.remove_reader(channel)
             server.leave()
 

@@ -3,7 +3,7 @@
 A life: start up, tell, serve; and from the signal on
 
     1  leaving    readiness is red; everything is still answered, each reply the last on its connection, for `drain_s`
-    2  closing    whoever waits in the listener's queue is let in, and it closes; idle connections end
+    2  closing    nobody new may connect; whoever waits in the listener's queue is let in, and it closes; idle connections end
     3  finishing  what is under way, or coming in, is answered, for up to `grace_s`; what then remains is told 503, and cut
     4  the application's lifespan ends: tasks, spans, stores
 
@@ -15,7 +15,7 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import FrameType, MappingProxyType
 from typing import Any
@@ -23,6 +23,7 @@ from typing import Any
 import uvicorn
 
 from gateway.app import Gateway
+from gateway.hosting.listener import HANDSHAKE_S, accepted, shut
 from gateway.hosting.tls import ListenerTls
 from gateway.lifecycle import Lifecycle
 from gateway.web.edge import Edge, edge
@@ -35,7 +36,6 @@ _TICK_S = 0.1
 _TICKS_PER_DAY = 864_000
 _RENEW_TICKS = 100
 _POLL_S = 0.02
-_LONGEST_QUEUE = 4_096
 _CUT_S = 1.0
 """For those who are cut to be told so."""
 OPTIONS: Mapping[str, Any] = MappingProxyType(
@@ -85,7 +85,8 @@ def spare_collections() -> None:
 
 
 class Server(uvicorn.Server):
-    """`started` is called once requests are answered. `insistent`: a second signal hastens the end; else it is taken for the same one."""
+    """`started` is called once requests are answered. `one_of_many`: others serve the same listener. Then a second signal is taken for the
+    first, for their parent passes it on; else it hastens the end. And the listener is shut only where `all_end` was called."""
 
     def __init__(
         self,
@@ -95,14 +96,14 @@ class Server(uvicorn.Server):
         drain_s: float,
         grace_s: float,
         started: Callable[[], None] = lambda: None,
-        insistent: bool = True,
+        one_of_many: bool = False,
     ) -> None:
         super().__init__(config)
         self._lifecycle = lifecycle
         self._drain_s = drain_s
         self._grace_s = grace_s
         self._tell_started = started
-        self._insistent = insistent
+        self._insistent = self._may_shut = not one_of_many
         self._tls = config.tls if isinstance(config, Config) else None
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -120,6 +121,10 @@ class Server(uvicorn.Server):
         """Wait for nobody any longer. From any thread."""
         self.force_exit = True
         self._wake()
+
+    def all_end(self) -> None:
+        """Whoever else serves the listener leaves too."""
+        self._may_shut = True
 
     def _wake(self) -> None:
         if self._loop is not None:
@@ -183,8 +188,10 @@ class Server(uvicorn.Server):
         await self.lifespan.shutdown()
 
     async def _close_listeners(self, sockets: Sequence[socket.socket]) -> None:
-        """Closing a listener resets the connections in its queue, whose clients have reason to think that they were heard. So the queue is
-        emptied first, without a pause before the close; who comes later is refused, and goes elsewhere."""
+        """What has come in while those who were connecting did so is read: its connection is not idle."""
+        for listener in sockets if self._may_shut else []:
+            shut(listener)
+        await asyncio.sleep(HANDSHAKE_S)
         queued = [connection for listener in sockets for connection in accepted(listener)]
         for server in self.servers:
             server.close()
@@ -206,7 +213,6 @@ class Server(uvicorn.Server):
     async def _finish(self) -> None:
         loop, state = asyncio.get_running_loop(), self.server_state
         began_s = loop.time()
-        await self._nap(_POLL_S)  # what has come in by now is read: its connection is not idle
         while not self.force_exit and loop.time() < began_s + self._grace_s:
             patient = loop.time() < began_s + FIRST_REQUEST_S
             for connection in list(state.connections):
@@ -232,15 +238,3 @@ class Server(uvicorn.Server):
 
     def _connections(self) -> list[Edge]:
         return [connection for connection in self.server_state.connections if isinstance(connection, Edge)]
-
-
-def accepted(listener: socket.socket) -> Iterator[socket.socket]:
-    """The connections in a listener's queue, which others may be filling meanwhile."""
-    listener.settimeout(0)
-    for _ in range(_LONGEST_QUEUE):
-        try:
-            connection, _ = listener.accept()
-        except OSError:
-            return
-        connection.settimeout(0)
-        yield connection

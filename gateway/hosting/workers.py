@@ -4,7 +4,8 @@ Forked, before there is any thread or event loop: a worker has the parent's impo
 fraction of a second. They share one socket and its queue, so a worker that dies takes none of the connections that wait with it.
 
 Each worker has a channel to its parent. On it the worker says that it is up, and then every second that it is alive; the parent says there
-when it is in a hurry. Its end means that the other one is gone, however it went: a worker without a parent leaves as after SIGTERM.
+that all of them end, and when it is in a hurry. Its end means that the other one is gone, however it went: a worker without a parent leaves
+as after SIGTERM.
 """
 
 import logging
@@ -25,7 +26,7 @@ from types import FrameType
 from gateway.hosting.roster import SILENCE_S, Roster
 from gateway.lifecycle import Worker
 
-UP, ALIVE, HASTE = b"u", b".", b"!"
+UP, ALIVE, ALL_END, HASTE = b"u", b".", b"*", b"!"
 BEAT_S = 1.0
 _HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP)
 _LONGEST_FOLDER = 96
@@ -202,12 +203,16 @@ class Supervisor:
         if self._deadline_s is None:
             self._deadline_s = monotonic() + self._end_s + (self._drain_s if sig == signal.SIGTERM else 0.0)
             self._listener.close()
+            self._tell(ALL_END)
             for pid in self._roster.pids:
                 os.kill(pid, sig)
         else:
-            for channel in self._channels.values():
-                with suppress(OSError):  # it has just ended
-                    channel.sendall(HASTE)
+            self._tell(HASTE)
+
+    def _tell(self, word: bytes) -> None:
+        for channel in self._channels.values():
+            with suppress(OSError):  # it has just ended
+                channel.sendall(word)
 
     def _kill_the_silent(self) -> None:
         for pid in self._roster.silent(monotonic()):

@@ -3,13 +3,14 @@
 import json
 import re
 import socket
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.harness.clock import PATIENCE_S
+from tests.harness.clock import PATIENCE_S, wait_until
 
 _LENGTH = re.compile(rb"content-length: (\d+)\r\n", re.IGNORECASE)
 
@@ -68,6 +69,45 @@ def line(url: str) -> Iterator[Line]:
     with socket.create_connection((str(place.hostname), place.port or 0), timeout=PATIENCE_S) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield Line(connection)
+
+
+@contextmanager
+def crowd(url: str, sent: bytes, clients: int = 8) -> Iterator[list[int]]:
+    """Clients that connect as fast as they can, each until it is refused: some hundred replies before the block, and what there is to tell
+    of all of them after it. None may be reset, or closed on without an answer."""
+    statuses: list[int] = []
+    failures: list[OSError | IndexError] = []
+
+    def insist() -> None:
+        while True:
+            try:
+                with line(url) as one:
+                    statuses.append(status_of(one.ask(sent)))
+            except ConnectionRefusedError:
+                return
+            except (OSError, IndexError) as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=insist, daemon=True) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: len(statuses) > 200, "some load")
+    yield statuses
+    for thread in threads:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+    assert failures == []
+
+
+def refuses(url: str) -> bool:
+    place = urlsplit(url)
+    try:
+        socket.create_connection((str(place.hostname), place.port or 0), timeout=0.1).close()
+    except ConnectionRefusedError:
+        return True
+    except TimeoutError:  # it is shut, and about to close
+        pass
+    return False
 
 
 def get(path: str, headers: Mapping[str, str] = MappingProxyType({})) -> bytes:

@@ -21,8 +21,7 @@ from tests.harness.houses import authorization
 from tests.harness.processes import Command, plain_environment
 from tests.harness.serving import configure
 from tests.hosting.commands import GONE, READ, ask, serving
-from tests.hosting.lines import get, line
-from tests.hosting.test_server import refuses
+from tests.hosting.lines import get, line, refuses
 from tests.serving.payments import payment
 
 

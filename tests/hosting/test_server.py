@@ -6,20 +6,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from gateway.app import Gateway, Seams, create_app
-from gateway.hosting.server import FIRST_REQUEST_S, Server, accepted
+from gateway.hosting.server import FIRST_REQUEST_S, Server
 from gateway.settings import checked
 from tests.doors.flights import problem
 from tests.harness.clock import PATIENCE_S, Clock, Hold, wait_until
 from tests.harness.cluster import ALICE, Act, Cluster
 from tests.harness.houses import authorization, cluster_settings
 from tests.harness.serving import Running, configure, serve
-from tests.hosting.lines import get, line, post, says_last, status_of
+from tests.hosting.lines import crowd, get, line, post, refuses, says_last, status_of
 from tests.serving.payments import FRAUD, VIEW_KEYS, payment
 
 LONG_S = 600.0
@@ -41,15 +40,6 @@ def serving(cluster: Cluster, *, drain_s: float = 0, grace_s: float = PATIENCE_S
         with line(running.url) as first:
             assert status_of(first.ask(HIT)) == 200
         yield running
-
-
-def refuses(url: str) -> bool:
-    place = urlsplit(url)
-    try:
-        socket.create_connection((str(place.hostname), place.port or 0), timeout=1).close()
-    except OSError:
-        return True
-    return False
 
 
 def test_while_it_drains_it_is_not_ready_and_serves_everything(cluster: Cluster) -> None:
@@ -164,39 +154,10 @@ def test_a_new_connection_is_given_time_for_its_first_request(cluster: Cluster) 
         assert time.monotonic() - began_s < FIRST_REQUEST_S + PATIENCE_S / 2
 
 
-def test_whoever_waits_in_the_listeners_queue_is_let_in() -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
-        waiting = [socket.create_connection(listener.getsockname()) for _ in range(10)]
-        let_in = list(accepted(listener))
-        assert {one.getpeername() for one in let_in} == {one.getsockname() for one in waiting}
-        assert list(accepted(listener)) == []
-    for one in (*waiting, *let_in):
-        one.close()
-
-
 def test_whoever_connects_while_it_ends_is_answered_or_refused(cluster: Cluster) -> None:
-    """Clients that connect as fast as they can: none is reset, and none is closed on without an answer."""
-    replies: list[bytes] = []
-
-    def insist(url: str) -> None:
-        while True:
-            try:
-                with line(url) as one:
-                    replies.append(one.ask(HIT)[:12])
-            except ConnectionRefusedError:
-                return
-            except OSError as error:
-                replies.append(repr(error).encode())
-
-    with serving(cluster) as running:
-        threads = [threading.Thread(target=insist, args=[running.url]) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        wait_until(lambda: len(replies) > 200, "some load")
+    with serving(cluster) as running, crowd(running.url, HIT) as statuses:
         running.stop()
-        for thread in threads:
-            thread.join(PATIENCE_S)
-    assert set(replies) == {b"HTTP/1.1 200"}
+    assert set(statuses) == {200}
 
 
 def test_what_is_not_done_when_the_grace_is_over_is_told_and_cut(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,8 @@
 """`feature-gateway serve --workers 3`: one port, one voice, one end; and a worker that dies takes nobody along."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ from tests.harness.exchanges import Exchange
 from tests.harness.houses import authorization
 from tests.harness.processes import Command, plain_environment, run_command
 from tests.hosting.commands import GONE, READ, ask, children, kill, listened_at, lives, serving, worker_at
-from tests.hosting.test_server import refuses
+from tests.hosting.lines import crowd, post, refuses
 from tests.serving.payments import payment
 from tests.web.metrics.samples import Samples, of, samples
 
@@ -121,6 +123,23 @@ def test_all_of_them_answer_what_is_under_way_and_then_end(cluster: Cluster, tmp
         assert served.wait() == 0
         assert not any(map(lives, workers))
         assert served.stderr == ""
+
+
+def test_whoever_connects_while_they_end_is_answered_or_refused(cluster: Cluster, tmp_path: Path) -> None:
+    hit = post(READ, payment(), authorization(ALICE))
+    with serving(tmp_path, cluster, "--workers", "2", SERVER__DRAIN_S=0.2) as served:
+        with crowd(served.url, hit) as statuses:
+            served.terminate()
+        assert set(statuses) == {200}
+        assert served.wait() == 0
+
+
+def test_the_others_are_still_connected_to_when_one_worker_is_told_to_leave(served: Command) -> None:
+    before = children(served.pid)
+    os.kill(before[0], signal.SIGTERM)
+    wait_until(lambda: before[0] not in children(served.pid), "the end of one")
+    assert {ask(served.url).status_code for _ in range(10)} == {200}
+    wait_until(lambda: {worker_at(served.url) for _ in range(20)} == {1, 2, 3}, "another in its place")
 
 
 def test_a_second_signal_hastens_them_all(cluster: Cluster, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from gateway.web.edge import Lanes
 from tests.doors.flights import BOARD, CONTEXT, KEYS, NAMED, V2, named, tecton, tecton_batch
 from tests.harness.clock import PATIENCE_S, wait_until
 from tests.harness.houses import READER, House, demo_settings, open_house
+from tests.hosting.lines import refuses
 
 V1 = "/api/v1/feature-service/get-features"
 SHOWN = {"includeNames": True, "includeServingStatus": True, "includeDataTypes": True}
@@ -201,16 +202,8 @@ def test_a_request_whose_body_still_comes_at_shutdown_is_answered(demo_dir: Path
             connection.sendall(HIT[:-20])
             talk(house, [HIT], 1)  # what was sent before it has been read
             house.stop()
-            wait_until(lambda: refused(address.hostname, address.port), "the listener to close")
+            wait_until(lambda: refuses(house.url), "the listener to close")
             connection.sendall(HIT[-20:])
             answer = receive(connection, b"", 2)
         assert answer.startswith(b"HTTP/1.1 200 OK")
         assert b"connection: close" in answer
-
-
-def refused(host: str | None, port: int | None) -> bool:
-    try:
-        socket.create_connection((host or "", port or 0), timeout=1).close()
-    except ConnectionRefusedError:
-        return True
-    return False
