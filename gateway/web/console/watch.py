@@ -44,11 +44,14 @@ class Watch:
 
     async def follow(self) -> None:
         """Runs for ever. Where there is so much to count that it would take more than a twentieth of the workers' time, it is done less
-        often: every worker asks all."""
+        often: every worker asks all. One look that took long is none to go by: the process was busy with something else."""
+        took_before_s = 0.0
         while True:
             began_s = self._clock()
             look = await self.note()
-            await asyncio.sleep(max(EVERY_S, (self._clock() - began_s) * len(look.reports) / _SHARE))
+            took_s = self._clock() - began_s
+            await asyncio.sleep(max(EVERY_S, min(took_s, took_before_s) * len(look.reports) / _SHARE))
+            took_before_s = took_s
 
     async def note(self) -> Look:
         """Another point, from the last one to now."""

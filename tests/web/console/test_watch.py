@@ -85,20 +85,27 @@ async def test_of_earlier_looks_only_the_totals_are_kept() -> None:
     assert kept[1] is second
 
 
-async def test_where_looking_takes_long_it_is_done_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("looks_s", "pauses_s"),
+    [([0.2, 0.2, 0.2], [5, 8, 8]), ([3.0, 0.01, 0.01], [5, 5, 5]), ([0.01, 3.0, 0.2], [5, 5, 8])],
+    ids=["slow", "slow once, as when it starts", "busy with something else once"],
+)
+async def test_where_looking_takes_long_again_and_again_it_is_done_less_often(
+    monkeypatch: pytest.MonkeyPatch, looks_s: Sequence[float], pauses_s: Sequence[float]
+) -> None:
     clock, slept = Clock(), list[float]()
 
     async def reports() -> Sequence[Report]:
-        clock.advance(0.2)
+        clock.advance(looks_s[len(slept)])
         return [report(1), report(2)]
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
         clock.advance(seconds)
-        if len(slept) == 3:
+        if len(slept) == len(looks_s):
             raise TimeoutError
 
     monkeypatch.setattr("gateway.web.console.watch.asyncio.sleep", sleep)
     with pytest.raises(TimeoutError):
         await Watch(reports, clock=clock).follow()
-    assert slept == pytest.approx([8.0] * 3)
+    assert slept == pytest.approx(pauses_s)
