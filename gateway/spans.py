@@ -75,9 +75,9 @@ def span_exporter(environment: Mapping[str, str]) -> SpanExporter | None:
         if protocol == "grpc":
             return _grpc_exporter()
         if protocol == "http/protobuf":
-            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - where it is chosen
+            from gateway.otlp import SpanSender  # noqa: PLC0415 - its library is imported only where it is chosen
 
-            return OTLPSpanExporter()
+            return SpanSender()
     except ValueError as error:
         raise SettingsError("OTEL_EXPORTER_OTLP_*: the exporter cannot begin with a value that is set there") from error
     raise SettingsError(f"OTEL_EXPORTER_OTLP_PROTOCOL: {protocol} is not one of http/protobuf, grpc")

@@ -27,7 +27,7 @@ from gateway.settings import Server
 from gateway.web.edge.admission import Admission
 from gateway.web.edge.bodies import Announced, Chunked
 from gateway.web.edge.framing import MAX_TARGET_BYTES, Framing, Head
-from gateway.web.edge.lanes import Lane, Lanes
+from gateway.web.edge.lanes import REMEMBERED_BYTES, KnownHeads, Lane, Lanes
 from gateway.web.edge.limited import Limited
 from gateway.web.edge.spelling import Preamble
 from gateway.web.edge.watch import Watch, every_s
@@ -36,19 +36,29 @@ from gateway.web.endpoints import LAUNCHED, TRIED, ReadFeatures
 _AHEAD_BYTES = 65_536
 _REQUESTS_A_TURN = 8
 """So many requests that came ahead are answered before the other connections have their turn."""
-_REMEMBERED_BYTES = 2_048
 _MAX_EMPTY_LINES = 4
 
 
 class Edge(Limited):
     """What stands on the class is its server's; `edge` makes a class of its own for each."""
 
-    lanes: Lanes
+    heads: KnownHeads
     lifecycle: Lifecycle
     framing: Framing
     preamble: Preamble
-    begun = False
-    """Whether a request has come, or some of one."""
+
+    __slots__ = (
+        "_awaited",
+        "_body",
+        "_empty_lines",
+        "_has_turn",
+        "_held",
+        "_last",
+        "_looked_over",
+        "_parts",
+        "_rest",
+        "begun",
+    )
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -61,6 +71,8 @@ class Edge(Limited):
         self._last: tuple[Head, Lane] | None = None  # the hit before: clients send the same head again and again
         self._empty_lines = 0
         self._has_turn = True
+        self.begun = False
+        """Whether a request has come, or some of one."""
 
     # What the transport tells
 
@@ -220,9 +232,8 @@ class Edge(Limited):
             self._looked_over = len(data) - at
             self.due_s = self.loop.time() + self.limits.header_timeout_s
             return at
-        head = self.framing.head(data[at:end])
-        found = self.lanes.lane(head)
-        self._last = (head, found) if found is not None and len(head.raw) <= _REMEMBERED_BYTES else None
+        head, found = self.heads.read(data[at:end])
+        self._last = (head, found) if found is not None and len(head.raw) <= REMEMBERED_BYTES else None
         self._empty_lines = 0
         return self._begin_body(head, found, data, end)
 
@@ -397,7 +408,8 @@ def edge(
     replies, by HTTP status and fault."""
     framing = Framing(max_header_bytes=limits.max_header_bytes, max_headers=limits.max_headers, max_body_bytes=limits.max_body_bytes)
     own = {
-        "lanes": Lanes(routes),
+        "__slots__": (),
+        "heads": KnownHeads(framing, Lanes(routes)),
         "lifecycle": lifecycle,
         "limits": limits,
         "counters": counters,

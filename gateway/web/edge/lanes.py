@@ -8,13 +8,16 @@ from starlette.routing import BaseRoute, Route
 
 from gateway import request_ids
 from gateway.features import Priority, ServiceRef
-from gateway.web.edge.framing import Head
+from gateway.web.edge.framing import Framing, Head
 from gateway.web.endpoints import ReadFeatures
 from gateway.web.exchange import priority_of
 
 _KEEP_ALIVE = b"keep-alive"
 _HELD_BACK = frozenset({b"expect", b"upgrade"})
 _SAID_ONCE = (b"authorization", b"traceparent", b"connection", request_ids.HEADER)
+REMEMBERED_BYTES = 2_048
+"""Longer heads are read anew each time."""
+_REMEMBERED = 512
 
 
 class Lane(NamedTuple):
@@ -76,3 +79,29 @@ class Lanes:
             request_ids.taken(fields.get(request_ids.HEADER)),
             priority_of(None if named is None else fields.get(named)),
         )
+
+
+class KnownHeads:
+    """Heads of requests to read doors, with their lanes, by their bytes. Clients send the same head again and again, and many send the same
+    as others: their connections then look at the same objects."""
+
+    def __init__(self, framing: Framing, lanes: Lanes) -> None:
+        self._framing = framing
+        self._lanes = lanes
+        self._known: dict[bytes, tuple[Head, Lane]] = {}
+
+    def read(self, raw: bytes) -> tuple[Head, Lane | None]:
+        """A head that ends where `raw` does, and its lane, if it has one. Raises as `Framing.head`."""
+        known = self._known.get(raw)
+        if known is not None:
+            return known
+        head = self._framing.head(raw)
+        lane = self._lanes.lane(head)
+        if lane is not None and len(raw) <= REMEMBERED_BYTES:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[raw] = head, lane
+        return head, lane
+
+    def __len__(self) -> int:
+        return len(self._known)
