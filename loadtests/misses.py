@@ -148,15 +148,21 @@ def origin(port: int) -> Iterator[int]:
 
 @contextmanager
 def gateway(
-    origin_port: int, receiver_port: int, transport: str, *options: str, cpus: Collection[int] = (CPUS[0],), ttl_s: int = 60
+    origin_port: int,
+    receiver_port: int,
+    transport: str,
+    *options: str,
+    cpus: Collection[int] = (CPUS[0],),
+    ttl_s: int = 60,
+    more: str = "",
 ) -> Iterator[tuple[int, int, str]]:
-    """Its process id, its port, and a key for it. `options`: of its command, as they stand there."""
+    """Its process id, its port, and a key for it. `options`: of its command, as they stand there; `more`: of its settings."""
     key = new_key()
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "gateway.toml"
         config.write_text(
             f'[origin]\nkind = "tecton"\nurl = "http://127.0.0.1:{origin_port}"\napi_key = "of-the-cluster"\ntransport = "{transport}"\n'
-            f'[auth.keys.bench]\ndigest = "{digest(key)}"\nworkspaces = ["*"]\n[deadlines]\nread_s = 10\n'
+            f'[auth.keys.bench]\ndigest = "{digest(key)}"\nworkspaces = ["*"]\n[deadlines]\nread_s = 10\n{more}'
         )
         environment = dict(os.environ) | {
             "FEATURE_GATEWAY_CACHE__TTL_S": str(ttl_s),

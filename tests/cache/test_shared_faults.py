@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,18 @@ async def test_a_hanging_server_costs_the_deadline_and_after_five_times_nothing(
         assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
         await one.share()
         assert await one.find() is not None
+
+
+async def test_a_process_that_was_held_up_takes_the_answer_that_came_meanwhile(own: Valkey) -> None:
+    async with replica(own, "t", deadline_s=DEADLINE_S) as one:
+        await one.share()
+        own.pause()
+        asking = [asyncio.create_task(one.find()) for _ in range(8)]
+        await asyncio.sleep(DEADLINE_S / 2)  # they have asked
+        own.resume()
+        time.sleep(2 * DEADLINE_S)  # noqa: ASYNC251 - held up, and answered meanwhile
+        assert all(found is not None for found in await asyncio.gather(*asking))
+        assert one.counters.shared_failures == 0
 
 
 async def test_a_look_up_of_many_names_pays_the_deadline_once(own: Valkey) -> None:

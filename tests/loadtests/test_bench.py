@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from loadtests import crowd, misses, variants
+from loadtests import crowd, misses, second_level, variants
 from loadtests.bench import SCENARIOS, main
 from loadtests.contest import BARE, NGINX_CACHE, OURS
 from loadtests.peer_processes import find_feast, installed_python
@@ -65,7 +65,8 @@ def test_what_is_not_installed_is_said_to_be_left_out(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(misses.nginx_binary() is None, reason="nginx is a yardstick, and the cluster: apt-get install nginx-light")
 def test_gateways_that_differ_in_a_setting_and_rows_that_differ_are_measured_without_errors(tmp_path: Path) -> None:
-    options = ["--rounds", "1", "--seconds", "1", "--only", "telemetry", "--only", "rows", "--only", "workers"]
+    scenarios = [word for name in ("telemetry", "rows", "workers", "second-level") for word in ("--only", name)]
+    options = ["--rounds", "1", "--seconds", "1", *scenarios]
     command = [sys.executable, "-m", "loadtests.bench", *options, "--json", str(tmp_path / "bench.json")]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
     assert run.returncode == 0, run.stderr
@@ -75,6 +76,7 @@ def test_gateways_that_differ_in_a_setting_and_rows_that_differ_are_measured_wit
         sides.setdefault(one["scenario"], []).append(one["side"])
     assert sides == {
         crowd.SCENARIO: [BARE, OURS, NGINX_CACHE],
+        second_level.SCENARIO: [second_level.FROM_ORIGIN, second_level.FOUND],
         variants.TELEMETRY: [BARE, "gateway, 0% sampled", "gateway, 1% sampled", "gateway, 100% sampled"],
         variants.WORKERS: ["gateway, 1 worker", "gateway, 2 workers"],
     }
