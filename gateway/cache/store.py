@@ -10,7 +10,7 @@ the service it reads for); `sweep` takes out what is of no use to any. Belongs t
 """
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -58,9 +58,19 @@ class FragmentStore:
             fragment.visits += 1
         return fragment
 
+    def peek(self, key: Key) -> Fragment | None:
+        """`lookup`, for a read that may look again: not counted as asking for it, until `asked` says so."""
+        return self._in_main.get(key) or self._in_small.get(key)
+
+    @staticmethod
+    def asked(fragments: Iterable[Fragment]) -> None:
+        for fragment in fragments:
+            if fragment.visits < _VISITS:
+                fragment.visits += 1
+
     def fresh(self, looks: Sequence[Look], values: tuple[Any, ...], now_s: float) -> list[Fragment] | None:
         """What all of these looks find for a row's join-key values, if all of it is fresh under the very terms it was fetched with; else
-        None, which says nothing. What `lookup` would find, without a call for each."""
+        None, which says nothing, and nothing was asked for. What `lookup` would find, without a call for each."""
         in_main, in_small = self._in_main.get, self._in_small.get
         found: list[Fragment] = []
         for namespace, pick, terms in looks:
@@ -68,33 +78,35 @@ class FragmentStore:
             fragment = in_main(key) or in_small(key)
             if fragment is None or now_s >= fragment.fresh_until or fragment.terms is not terms:
                 return None
+            found.append(fragment)
+        for fragment in found:
             if fragment.visits < _VISITS:
                 fragment.visits += 1
-            found.append(fragment)
         return found
 
     def fresh_at(self, keys: Sequence[Key], terms: Sequence[Terms], now_s: float) -> list[Fragment] | None:
         """`fresh`, of keys that are known."""
         found: list[Fragment] = []
         for key, wanted in zip(keys, terms, strict=True):
-            fragment = self.lookup(key)
+            fragment = self.peek(key)
             if fragment is None or now_s >= fragment.fresh_until or fragment.terms is not wanted:
                 return None
             found.append(fragment)
+        self.asked(found)
         return found
 
     def still(self, keys: Sequence[Key], found: list[Fragment]) -> bool:
         """Whether these keys find these fragments, or equal ones; then they were asked for. False says nothing: `small` is passed over."""
         if [*map(self._in_main.get, keys)] != found:
             return False
-        for fragment in found:
+        for fragment in found:  # `asked`, without a call
             if fragment.visits < _VISITS:
                 fragment.visits += 1
         return True
 
     def __contains__(self, key: Key) -> bool:
         """Whether it is kept; not counted as asking for it."""
-        return (self._in_main.get(key) or self._in_small.get(key)) is not None
+        return self.peek(key) is not None
 
     def lease(self) -> int:
         """Taken when a fetch begins, shown when what it brought is put: a purge in between, of that key, makes it void."""

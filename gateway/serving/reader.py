@@ -341,9 +341,9 @@ class FeatureReader:
         options = request.options
         variant = None if options is PLAIN else options.variant
         found = plan.timed_out.copy()
-        lookup, max_age_s, is_due = self._store.lookup, request.max_age_s, False
+        peek, max_age_s, is_due = self._store.peek, request.max_age_s, False
         for index, view in projection.looked_up:
-            fragment = lookup(view.key(values, context, variant))
+            fragment = peek(view.key(values, context, variant))
             if fragment is None:
                 return None
             if now_s >= fragment.fresh_until or fragment.terms is not view.terms:
@@ -354,6 +354,7 @@ class FeatureReader:
             if max_age_s is not None and now_s - fragment.stored_at >= max_age_s:
                 return None
             found[index] = fragment
+        self._store.asked(found)  # and what stands for views that were not wanted, of which nobody counts it
         if read is not None:
             read.append([view.key(values, context, variant) for _, view in projection.looked_up])
         if is_due:

@@ -500,3 +500,9 @@ def test_what_is_fresh_is_found_in_one_go_and_each_of_it_is_visited() -> None:
     assert store.fresh(looks, ("a", "c"), 9.0) is None, "one is not there"
     assert store.fresh(looks, ("a", "b"), 10.0) is None, "one has ended"
     assert store.fresh([looks[0], (1, itemgetter(1), other)], ("a", "b"), 9.0) is None, "one was fetched under other terms"
+    assert store.fresh_at(list(entries), [terms, other], 9.0) is None, "the same, of keys that are known"
+    assert [entry.visits for entry in entries.values()] == [1, 1], "what was found in vain was not asked for"
+    assert [store.peek(key) for key in entries] == list(entries.values())
+    assert [entry.visits for entry in entries.values()] == [1, 1]
+    store.asked(entries.values())
+    assert [entry.visits for entry in entries.values()] == [2, 2]
