@@ -8,6 +8,7 @@ span in a hundred exported. The peers see the same requests in turn, A B C A B C
 import asyncio
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -101,8 +102,9 @@ server {{
 
 
 def free_port() -> int:
-    """One below the range that the system hands out to clients, so that no connection takes it meanwhile."""
-    for port in range(_FIRST_PORT, _LAST_PORT):
+    """One below the range that the system hands out to clients, so that no connection takes it meanwhile; any, so that two who look at the
+    same time hardly find the same."""
+    for port in random.sample(range(_FIRST_PORT, _LAST_PORT), 1_000):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -110,7 +112,7 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
-    raise click.ClickException(f"no port from {_FIRST_PORT} to {_LAST_PORT} is free")
+    raise click.ClickException(f"of a thousand ports from {_FIRST_PORT} to {_LAST_PORT} none is free")
 
 
 def nginx_binary() -> str | None:

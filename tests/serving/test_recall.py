@@ -190,6 +190,19 @@ def test_another_caller_has_rights_of_its_own(views: House, known: list[bool]) -
     assert len(views.origin.fetches) > fetches
 
 
+def test_what_was_read_under_other_definitions_is_forgotten(views: House, cluster: Cluster, known: list[bool], kept: Recall) -> None:
+    before = [read(views.client, LITE) for _ in range(ENOUGH)][-1]
+    assert (known[-1], len(kept)) == (True, 1)
+    name = next(iter(before["features"]))
+    cluster.services["prod", "lite"] = cluster.services["prod", "lite"].without(name)
+    views.clock.advance(301)  # the schema's time; the values' was over before
+    after = [read(views.client, LITE) for _ in range(2)][-1]  # the first is what has the schema fetched again
+    assert after["features"].keys() == before["features"].keys() - {name}
+    assert known[-2:] == [False, False]
+    assert [read(views.client, LITE) for _ in range(ENOUGH)][-1]["features"] == after["features"]
+    assert (known[-1], len(kept)) == (True, 1)
+
+
 def recalled() -> Recalled:
     nothing: Any = None
     return Recalled(nothing, ServiceRef("prod", "fraud"), nothing, nothing, nothing, (), ())
@@ -200,6 +213,19 @@ def test_what_comes_once_is_not_remembered_and_what_comes_twice_is() -> None:
     assert [recall.wants(b"one"), recall.wants(b"two"), recall.wants(b"one"), recall.wants(b"two")] == [False, False, True, True]
     long = b"x" * 2_000
     assert [recall.wants(long), recall.wants(long)] == [False, False]
+
+
+def test_what_is_dropped_is_not_found_wherever_it_was() -> None:
+    recall = Recall()
+    for body in (b"old", b"kept"):
+        recall.remember(body, recalled())
+    for number in range(1_024):
+        recall.remember(b"%d" % number, recalled())
+    recall.remember(b"young", recalled())
+    for body in (b"old", b"young", b"never there"):
+        recall.drop(body)
+        assert recall.find(body) is None
+    assert recall.find(b"kept") is not None
 
 
 def test_the_last_are_remembered_and_no_more_than_that() -> None:
