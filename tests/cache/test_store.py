@@ -465,10 +465,13 @@ async def test_order_survives_a_sweep() -> None:
 # --- speed ---
 
 
-def test_a_look_up_costs_little_more_than_a_dicts() -> None:
+def test_a_look_up_costs_little_more_than_a_function_that_asks_a_dict() -> None:
     store = filled(1_000)
     keys: list[Key] = [(1, number) for _ in range(20) for number in range(1_000)]
     plain = dict.fromkeys(keys, 1)
+
+    def asks(key: Key) -> int | None:
+        return plain.get(key)
 
     def spent_s(look: Any) -> float:
         best = float("inf")
@@ -482,7 +485,7 @@ def test_a_look_up_costs_little_more_than_a_dicts() -> None:
     tracing = sys.gettrace()
     sys.settrace(None)  # coverage would be what is measured
     try:
-        assert (spent_s(store.lookup) - spent_s(plain.get)) / len(keys) < 0.2e-6
+        assert spent_s(store.lookup) < 6 * spent_s(asks)  # 2 to 3, and rounds on a busy machine differ
     finally:
         sys.settrace(tracing)
 

@@ -83,7 +83,7 @@ def test_a_connection_is_answered_and_counted_alike_however_it_is_cut(
     cuts: int,
 ) -> None:
     """Pipelined and split anywhere; the last one may ask for the end of the connection."""
-    fresh = f"fresh{next(USERS)}"
+    fresh = f"fresh{next(USERS):06d}"  # as long each time: what is drawn depends on it
     wires = [request(kind, f"{fresh}-{number}") for number, kind in enumerate(kinds)]
     if closes:
         wires[-1] = wires[-1].replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
