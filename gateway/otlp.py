@@ -35,7 +35,10 @@ class SpanSender(OTLPSpanExporter):
         client, ended, most = (getattr(self, name, None) for name in ("_client", "_shutdown", "_max_request_size"))
         if client is None or ended is not False or most is None:
             return super().export(spans)
-        request = encoded(spans)
+        try:
+            request = encoded(spans)
+        except Exception:  # noqa: BLE001 - the library meets it again, and tells of it
+            return super().export(spans)
         if 0 < most < len(request):
             return super().export(spans)
         return SpanExportResult.SUCCESS if client.export(request).success else SpanExportResult.FAILURE

@@ -147,7 +147,7 @@ def test_a_receiver_that_refuses_is_a_failure() -> None:
         assert SpanSender(endpoint=f"{collector.url}/no/such/path").export([span(a=1)]) is SpanExportResult.FAILURE
 
 
-@pytest.mark.parametrize("how", ["ended", "too large", "built otherwise"])
+@pytest.mark.parametrize("how", ["ended", "too large", "built otherwise", "no bytes for it"])
 def test_what_is_out_of_the_ordinary_is_the_librarys(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
@@ -159,6 +159,8 @@ def test_what_is_out_of_the_ordinary_is_the_librarys(how: str, monkeypatch: pyte
     sender = SpanSender(endpoint="http://127.0.0.1:1", max_request_size=40 if how == "too large" else None)
     if how == "ended":
         sender.shutdown()  # type: ignore[no-untyped-call]  # the library's
+    elif how == "no bytes for it":
+        monkeypatch.setattr(otlp, "encoded", lambda _: 1 / 0)
     elif how == "built otherwise":
         del sender._client  # as if it had another name
     assert sender.export([span(a="more than forty bytes, as nearly all spans are")]) is SpanExportResult.FAILURE
