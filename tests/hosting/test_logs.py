@@ -114,6 +114,7 @@ def test_whoever_does_not_read_the_log_holds_nobody_up(begin: Callable[..., Logs
         listening.start()
         wait_until(lambda: any(b"lines were dropped" in line for line in told), "it says what was lost")
         said.warning("the last")
+        wait_until(lambda: any(b"the last" in line for line in told[-1:]), "all that waits is written")  # `end` waits for a second
         logs.end()
         writer.close()
         listening.join(10)
