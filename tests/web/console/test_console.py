@@ -320,7 +320,8 @@ def test_errors_and_savings_are_told(console: Console) -> None:
 
 
 def test_the_audit_log_is_paged_and_searched(console: Console) -> None:
-    with httpx.Client(base_url=console.house.url, headers={"Authorization": f"Tecton-key {console.keys['boss']}"}) as boss:
+    rights = {"Authorization": f"Tecton-key {console.keys['boss']}"}
+    with httpx.Client(base_url=console.house.url, headers=rights, timeout=30.0) as boss:
         for number in range(3):
             assert boss.post("/api/scim/v2/Users", json={"userName": f"somebody-{number}"}).status_code == 201
     page = console.get("boss", "/console/audit?limit=2&outcome=done").text
