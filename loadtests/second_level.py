@@ -64,9 +64,7 @@ def _of_what_the_first_stored(first: misses.Side, second: misses.Side, run: str,
 
 def _looked_for(side: misses.Side) -> tuple[float, float]:
     """Fragments that were found in the second level, and those that were not."""
-    told = httpx.get(f"http://127.0.0.1:{side.port}/metrics", headers={"Authorization": f"Tecton-key {side.key}"}, timeout=30).text
-    hits, missed = (
-        sum(float(value) for value in re.findall(rf"^feature_gateway_shared_{name}_total(?:{{[^}}]*}})? (\S+)", told, re.MULTILINE))
-        for name in ("hits", "misses")
-    )
-    return hits, missed
+    url, rights = f"http://127.0.0.1:{side.port}/metrics", {"Authorization": f"Tecton-key {side.key}"}
+    text = httpx.get(url, headers=rights, timeout=30, trust_env=False).raise_for_status().text
+    counts = dict(re.findall(r"^feature_gateway_shared_(hits|misses)_total (\S+)$", text, re.MULTILINE))
+    return float(counts["hits"]), float(counts["misses"])

@@ -1,14 +1,15 @@
 """Heads of read requests, remembered by their bytes."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from gateway.app import Seams, create_app
 from gateway.errors import MalformedHttp
+from gateway.settings import checked
 from gateway.web.edge.framing import Framing
 from gateway.web.edge.lanes import REMEMBERED_BYTES, KnownHeads, Lanes
-from tests.harness.houses import House, demo_settings, open_house
+from tests.harness.houses import demo_settings
 from tests.web.edge.bench import Bench
 
 V1 = "/api/v1/feature-service/get-features"
@@ -16,15 +17,10 @@ SHARED_KEYS = 30
 """Attributes of an object up to which CPython keeps their names in a table of the class (`SHARED_KEYS_MAX_SIZE`)."""
 
 
-@pytest.fixture(scope="module")
-def house(demo_dir: Path) -> Iterator[House]:
-    with open_house(demo_settings(demo_dir)) as house:
-        yield house
-
-
 @pytest.fixture
-def heads(house: House) -> KnownHeads:
-    return KnownHeads(Framing(max_header_bytes=65_536, max_headers=100, max_body_bytes=1_000_000), Lanes(house.app.routes))
+def heads(demo_dir: Path) -> KnownHeads:
+    routes = create_app(checked(demo_settings(demo_dir)), Seams(environment={})).routes
+    return KnownHeads(Framing(max_header_bytes=65_536, max_headers=100, max_body_bytes=1_000_000), Lanes(routes))
 
 
 def head(*lines: str, path: str = V1) -> bytes:
