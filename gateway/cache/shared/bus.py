@@ -19,6 +19,7 @@ from gateway.redis_servers import Address, Node
 logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
+_luck = random.Random()  # noqa: S311 - so that replicas do not come back all at once
 
 
 class Deaf(Exception):
@@ -47,12 +48,12 @@ class Bus:
                 pass  # it is opened anew
             except Exception as error:  # noqa: BLE001 - whoever stopped listening here would never know what was purged
                 incident(error, logger)
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret; replicas do not come back all at once
+            await asyncio.sleep(pause_s * _luck.uniform(0.5, 1.0))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _connected(self) -> AsyncGenerator[bytes | None, None]:
         """Until the connection is lost. Raises FAILURES and Deaf."""
-        connection = self._made(random.choice(await self._trips.nodes()))  # noqa: S311 - no secret
+        connection = self._made(_luck.choice(await self._trips.nodes()))
         try:
             async with asyncio.timeout(self._address.command_timeout_s):
                 await connection.connect()  # type: ignore[no-untyped-call]

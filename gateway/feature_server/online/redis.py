@@ -31,6 +31,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 _ATTEMPTS = 24
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.001, 0.1
+_luck = random.Random()  # noqa: S311 - so that two writers do not overtake one another for ever
 _SCHEMA_MISMATCH = (
     "The online store was written by another version of the gateway. Give this one another key prefix or an empty server and ingest the"
     " events again, or start with what wrote this one."
@@ -125,8 +126,7 @@ class RedisStore:
                 done = work(batch)
                 self._advance(batch.apply())
                 return done
-            # Random, so that two writers do not overtake one another for ever
-            self._pause(random.uniform(0, min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt)))  # noqa: S311 - no secret
+            self._pause(_luck.uniform(0, min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt)))
         raise OriginUnavailable("The online store's cells are being written by others all the time.")
 
     def _advance(self, newest: Mapping[int, int]) -> None:
