@@ -67,6 +67,10 @@ class Valkey:
     def info(self, section: str, name: str) -> str:
         return str(self.ask("INFO", section)[name])
 
+    def calls(self, command: str) -> int:
+        """How often it was called, by scripts too."""
+        return int(self.ask("INFO", "commandstats").get(f"cmdstat_{command}", {"calls": 0})["calls"])
+
     def pause(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)

@@ -1,6 +1,7 @@
 """The shared cache in Redis or Valkey, one server or a cluster. Its loss costs its small deadline, and seldom that.
 
-    lookup      generations and entries in one round trip (per 256); late or failed is a miss. After five in a row a second's pause
+    lookup      generations and entries in one round trip (per 256), with those begun at the same time (`joint`); late or failed is a miss.
+                After five such trips in a row a second's pause
     store       in the background, many in a trip; dropped where too many wait
     invalidate  entries and generations first, then the word to other replicas; kept, and tried again until Redis has taken it
     follow      what others invalidate, and after every gap the word that something may have been missed
@@ -13,13 +14,14 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
 from gateway.breaker import Breaker
 from gateway.cache.fragments import Fragment
 from gateway.cache.shared.bus import Bus
+from gateway.cache.shared.joint import Answer, JointLookups
 from gateway.cache.shared.layout import (
     AHEAD_MS,
     LOOKUP,
@@ -51,8 +53,6 @@ from gateway.tasks import Tasks
 logger = logging.getLogger(__name__)
 _KEYS_PER_CALL = 256
 """So that no script holds the server for long, nor its answer the event loop: that took 1.4 ms."""
-_PUNCTUAL_S = 0.001
-"""A timer that is later than this tells of a process that was held up."""
 _MOST_WAITING = 1_024
 _STORED_AT_ONCE = 128
 
@@ -79,13 +79,13 @@ class RedisSharedCache:
         self._tasks = tasks
         self._counters = counters
         self._keys = Keys(prefix)
-        self._deadline_s = deadline_s
         self._longest_ms = round(longest_fetch_s * 1_000)
         self._clock = clock
         self._trips = Trips(address)
         self._bus = Bus(address, self._trips, self._keys.channel, pulse_s)
         self._me = secrets.token_hex(8)
         self._breaker = Breaker(real_clock)
+        self._lookups = JointLookups(self._ask, self._tell, tasks, most=_KEYS_PER_CALL, deadline_s=deadline_s)
         self._waiting: deque[tuple[Seen, Fragment]] = deque()
         self._storing = False
         self._owed = Owed()
@@ -97,32 +97,15 @@ class RedisSharedCache:
     async def lookup(self, names: Sequence[Name]) -> list[Seen | None]:
         seen: list[Seen | None] = []
         for start in range(0, len(names), _KEYS_PER_CALL):
-            some = await self._looked_up(names[start : start + _KEYS_PER_CALL]) if self._breaker.allows() else None
-            if some is None:  # what is late once is late: the deadline is not paid twice
+            some = names[start : start + _KEYS_PER_CALL]
+            answer = await self._lookups.look_up(some, self._servers(some)) if self._breaker.allows() else None
+            if answer is None:  # what is late once is late: the deadline is not paid twice
                 break
-            seen += some
+            seen += answer
         seen += [None] * (len(names) - len(seen))
         hits = sum(one is not None and one.found is not None for one in seen)
         self._counters.shared_hits += hits
         self._counters.shared_misses += len(names) - hits
-        return seen
-
-    async def _looked_up(self, names: Sequence[Name]) -> list[Seen | None] | None:
-        """None: failed or late. A late trip goes on, for the connection that it opens or reads to the end is the next one's. Where it is
-        this process that was held up, the answer may be there: a loop's timers come before what it has heard meanwhile."""
-        asking, loop = self._tasks.start(self._ask(names)), asyncio.get_running_loop()
-        due_s, seen = loop.time() + self._deadline_s, None
-        try:
-            await asyncio.wait({asking}, timeout=self._deadline_s)
-            held_up_s = loop.time() - due_s
-            if not asking.done() and held_up_s > _PUNCTUAL_S:
-                await asyncio.wait({asking}, timeout=min(held_up_s, self._deadline_s))
-            if asking.done():
-                seen = asking.result()
-        except Exception as error:  # noqa: BLE001 - a cache that fails, however it fails, is a cache without an answer
-            incident(error, logger)
-        finally:
-            self._tell(well=seen is not None)
         return seen
 
     def _tell(self, *, well: bool) -> None:
@@ -133,7 +116,7 @@ class RedisSharedCache:
         if was_closed != self._breaker.closed:
             logger.warning("the shared cache answers again" if well else "the shared cache does not answer in time: doing without it")
 
-    async def _ask(self, names: Sequence[Name]) -> list[Seen | None] | None:
+    async def _ask(self, names: Sequence[Name]) -> Answer:
         sent_s = self._clock()
         first, scopes = ask_generations(self._keys, secrets.token_hex(8), names)
         groups = self._groups([name.base for name in names])
@@ -264,6 +247,11 @@ class RedisSharedCache:
     async def aclose(self) -> None:
         """After the tasks that it was given have ended."""
         await self._trips.aclose()
+
+    def _servers(self, names: Sequence[Name]) -> Hashable:
+        if not self._cluster:
+            return None
+        return self._trips.servers([self._keys.base(base) for base in {name.base[0]: name.base for name in names}.values()])
 
     def _groups(self, bases: Sequence[bytes]) -> list[list[int]]:
         """The places of those whose keys may stand in one command."""

@@ -4,7 +4,8 @@ A trip is bounded in time. Nothing is repeated but a script that a server has no
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from redis import exceptions as redis_errors
@@ -34,6 +35,12 @@ class Trips:
             await self._link.failed(None, None)
             return [error] * len(calls)
 
+    def servers(self, keys: Iterable[bytes]) -> frozenset[Node]:
+        """Those that these keys are on, as far as is known."""
+        with suppress(*FAILURES, KeyError):
+            return frozenset([self._link.node_of(key) for key in keys])
+        return frozenset()
+
     async def nodes(self) -> Sequence[Node]:
         """Where one can listen. Raises FAILURES."""
         async with asyncio.timeout(self._address.command_timeout_s):
@@ -47,6 +54,8 @@ class Trips:
         places: dict[Node, list[int]] = {}
         for index, call in enumerate(calls):
             places.setdefault(self._link.node_of(call.keys[0]), []).append(index)
+        if len(places) == 1:
+            return await self._at(next(iter(places)), calls)
         told = [self._at(node, [calls[index] for index in indices]) for node, indices in places.items()]
         replies: list[Any] = [None] * len(calls)
         for indices, some in zip(places.values(), await asyncio.gather(*told), strict=True):
