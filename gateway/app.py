@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace import SpanProcessor
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Lifespan
 
 from gateway.access.gates import Gate, KeyTable, Open, Passthrough
@@ -41,7 +41,7 @@ from gateway.telemetry import Sampling, Telemetry
 from gateway.web.edge.admission import Admission
 from gateway.web.middleware import Problems
 from gateway.web.problems import status_of
-from gateway.web.routes import Directory, routes
+from gateway.web.routes import Directory, operations, routes
 
 if TYPE_CHECKING:
     from gateway.administering import Access
@@ -50,10 +50,22 @@ _UNCOUNTED = 1_000_000
 """Connections that a pool never comes to: httpx's loses some to calls that are cancelled, and must not come to miss them."""
 
 
+class Operations(Starlette):
+    """What is served on the port for probes and metrics. `outermost`: what the gateway has around its own router."""
+
+    def __init__(self, routes: Sequence[Route], outermost: Callable[[Router], ASGIApp]) -> None:
+        super().__init__(routes=routes)
+        self.router.redirect_slashes = False
+        self._outermost = outermost
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return self._outermost(self.router)
+
+
 class Gateway(Starlette):
     """Starlette with one middleware of our own around its router: its stock pair costs two more calls on every request. `lifecycle` is for
     the server to set; `limits`, `admission` and `counters` are its edge's, and `book` holds what it measures. `apply`: to go by other
-    settings from then on (`settings.reloading`)."""
+    settings from then on (`settings.reloading`). `operations`: what is served on the port for probes and metrics, where it is another."""
 
     def __init__(
         self,
@@ -66,6 +78,7 @@ class Gateway(Starlette):
         access_log: AccessLog,
         telemetry: Telemetry,
         routes: Sequence[BaseRoute],
+        operations: Sequence[Route],
         lifespan: Lifespan[Starlette],
     ) -> None:
         super().__init__(routes=routes, lifespan=lifespan)
@@ -78,9 +91,13 @@ class Gateway(Starlette):
         self.access_log = access_log
         self._telemetry = telemetry
         self.router.redirect_slashes = False
+        self.operations = Operations(operations, self._outermost)
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Problems(Directory(self.router), self.lifecycle, self.book, self.access_log, self._telemetry)
+        return self._outermost(self.router)
+
+    def _outermost(self, router: Router) -> ASGIApp:
+        return Problems(Directory(router), self.lifecycle, self.book, self.access_log, self._telemetry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +178,7 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
         furnished.access_log,
         telemetry,
         doors,
+        operations(furnished.house),
         lifespan,
     )
 

@@ -3,7 +3,8 @@
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from gateway.demo.flights import ROWS
 from gateway.demo.load import load, loaded
 from gateway.embedded import definitions as check_definitions
 from gateway.embedded import open_engine
+from gateway.hosting.listener import Listeners
 from gateway.hosting.running import end_when_told
 from gateway.hosting.running import serve as serve_on
 from gateway.settings import Settings, SettingsError
@@ -90,10 +92,10 @@ def demo(port: int, data_dir: Path) -> None:
                 "feature_server": {"definitions": "gateway.demo.definitions:REPOSITORY", "data_dir": data_dir, "as_of": definitions.AS_OF},
             }
         )
-        with _listen(settings) as listener:
+        with _listen(settings) as listeners:
             _load_flights(settings)
-            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            _serve(settings, listener, _welcome(url, key))
+            url = _url("http", listeners.main)
+            _serve(settings, listeners, _welcome(url, key))
 
 
 @main.command()
@@ -102,7 +104,8 @@ def demo(port: int, data_dir: Path) -> None:
 @click.option("--tecton-url", help="Base URL of the Tecton cluster.")
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on; 0 lets the system choose.")
-@click.option("--workers", type=int, help="Processes that serve the port.")
+@click.option("--operations-port", type=int, help="Port of its own for probes, metrics and objectives.")
+@click.option("--workers", type=int, help="Processes that serve them.")
 @click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Folder of the embedded server's online store.")
 def serve(
     config: Path | None,
@@ -110,6 +113,7 @@ def serve(
     tecton_url: str | None,
     host: str | None,
     port: int | None,
+    operations_port: int | None,
     workers: int | None,
     data_dir: Path | None,
 ) -> None:
@@ -127,7 +131,7 @@ def serve(
     """
     overrides: dict[str, Any] = {
         "origin": given(kind=origin, url=tecton_url),
-        "server": given(host=host, port=port, workers=workers),
+        "server": given(host=host, port=port, operations_port=operations_port, workers=workers),
         "feature_server": given(data_dir=data_dir),
     }
     with told_plainly():
@@ -136,15 +140,16 @@ def serve(
             raise SettingsError("auth.keys: there are none, and auth.store is none, so nobody could read. Leave auth.store out.")
         if settings.auth_mode == "open":
             click.secho("auth.mode is open: whoever reaches this port reads everything.", fg="red", bold=True, err=True)
-        with _listen(settings) as listener:
+        with _listen(settings) as listeners:
             end_when_told()
             if settings.origin.kind == "embedded":
                 check_definitions(settings)
             _first_start(settings)
-            host, port = listener.getsockname()[:2]
             scheme = "http" if settings.server.tls_certificate_file is None else "https"
-            told = f"Serving on {scheme}://{host}:{port} (origin: {settings.origin.kind}, auth: {settings.auth_mode})"
-            _serve(settings, listener, told, lambda: load_settings(config, overrides))
+            told = f"Serving on {_url(scheme, listeners.main)} (origin: {settings.origin.kind}, auth: {settings.auth_mode})"
+            if listeners.operations is not None:
+                told += f", operations on {_url('http', listeners.operations)}"
+            _serve(settings, listeners, told, lambda: load_settings(config, overrides))
 
 
 @main.command("new-key")
@@ -166,15 +171,32 @@ def new_key_command(name: str, workspaces: tuple[str, ...], ingest: bool, purge:
     click.echo(key)
 
 
-def _listen(settings: Settings) -> socket.socket:
-    """The listening socket, made before anything slow, so that a taken port is told at once."""
-    host, port = settings.server.host, settings.server.port
+@contextmanager
+def _listen(settings: Settings) -> Iterator[Listeners]:
+    """The listening sockets, made before anything slow, so that a taken port is told at once."""
+    server = settings.server
+    with ExitStack() as stack:
+        main = stack.enter_context(_listener(server.host, server.port, "port"))
+        if server.operations_port is None:
+            yield Listeners(main)
+        else:
+            host = server.operations_host or server.host
+            yield Listeners(main, stack.enter_context(_listener(host, server.operations_port, "operations-port")))
+
+
+def _listener(host: str, port: int, option: str) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048)
     except OSError as error:
+        setting = f"server.{option.replace('-', '_')}"
         raise SettingsError(
-            f"server.port: cannot listen on {host}:{port} ({os.strerror(error.errno or 0)}). Choose another with --port."
+            f"{setting}: cannot listen on {host}:{port} ({os.strerror(error.errno or 0)}). Choose another with --{option}."
         ) from error
+
+
+def _url(scheme: str, listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _first_start(settings: Settings) -> None:
@@ -231,7 +253,7 @@ def _plain_progress() -> Callable[[int], None]:
     return progress
 
 
-def _serve(settings: Settings, listener: socket.socket, told: str, load: Callable[[], Settings] | None = None) -> None:
+def _serve(settings: Settings, listeners: Listeners, told: str, load: Callable[[], Settings] | None = None) -> None:
     faults = settings.feature_server.faults.active
 
     def started() -> None:
@@ -240,7 +262,7 @@ def _serve(settings: Settings, listener: socket.socket, told: str, load: Callabl
             click.secho(f"The fault lab is on ({named}): the feature server misbehaves on purpose.", fg="red", bold=True, err=True)
         click.echo(told)
 
-    serve_on(settings, listener, started, load)
+    serve_on(settings, listeners, started, load)
 
 
 def _welcome(url: str, key: str) -> str:

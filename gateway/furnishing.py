@@ -212,6 +212,7 @@ def furnish(
         None if forwarder is None else open_forwarding(settings, forwarder, gate, telemetry, counters, tasks),
         settings.auth.paths if settings.access_store != "none" else None,
         gate.admit_metrics if isinstance(gate, KeyTable) and settings.auth.metrics == "role" else None,
+        settings.server.operations_port is not None,
     )
 
     def forget() -> None:

@@ -155,7 +155,7 @@ THIRD_PARTIES = {
     "sqlalchemy": ("access",),
     "structlog": ("access_log", "hosting.logs"),
     "starlette": ("web", "app", "administering", "showing"),
-    "uvicorn": ("hosting.server", "web.edge"),
+    "uvicorn": ("hosting.operations", "hosting.server", "web.edge"),
     "yaml": ("feature_server.folder", "settings"),
 }
 """Where each may be imported; the longest name that fits counts."""

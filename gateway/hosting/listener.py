@@ -1,5 +1,5 @@
-"""The end of a listening socket. Closing one resets the connections in its queue, whose clients have reason to think that they were heard:
-so the door is shut first, then whoever is in is let in, and then it closes."""
+"""Listening sockets, and the end of one. Closing it resets the connections in its queue, whose clients have reason to think that they were
+heard: so the door is shut first, then whoever is in is let in, and then it closes."""
 
 import ctypes
 import socket
@@ -7,6 +7,7 @@ import struct
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import NamedTuple
 
 HANDSHAKE_S = 0.02
 """For those who had begun to connect when the door was shut."""
@@ -25,6 +26,18 @@ _NO_SYN = b"".join(
     )
 )
 """A socket filter (Linux, classic BPF, from the TCP header on) that drops whatever opens a connection."""
+
+
+class Listeners(NamedTuple):
+    """`operations`: of the port for probes and metrics, where it is another."""
+
+    main: socket.socket
+    operations: socket.socket | None = None
+
+    def close(self) -> None:
+        for one in self:
+            if one is not None:
+                one.close()
 
 
 def shut(listener: socket.socket) -> None:

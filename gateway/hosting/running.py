@@ -1,4 +1,4 @@
-"""Serves what the settings describe on a listening socket, in this process or in several, until it is told to end."""
+"""Serves what the settings describe on listening sockets, in this process or in several, until it is told to end."""
 
 import asyncio
 import resource
@@ -11,9 +11,10 @@ from types import FrameType
 
 from gateway.app import Seams, create_app
 from gateway.cache.memory import keep_freed
+from gateway.hosting.listener import Listeners
 from gateway.hosting.logs import Logs
 from gateway.hosting.reloads import Load, Reloads
-from gateway.hosting.server import Server, configured
+from gateway.hosting.server import Server, configured, operations_of
 from gateway.hosting.workers import ALIVE, ALL_END, BEAT_S, HASTE, Post, Supervisor
 from gateway.lifecycle import Lifecycle
 from gateway.settings import Settings
@@ -28,7 +29,7 @@ def end_when_told() -> None:
     signal.signal(signal.SIGTERM, _leave_early)
 
 
-def serve(settings: Settings, listener: socket.socket, started: Callable[[], None], load: Load | None = None) -> None:
+def serve(settings: Settings, listeners: Listeners, started: Callable[[], None], load: Load | None = None) -> None:
     """Returns, or ends the process with the status of a worker that could not begin. `load`: the settings as they are told now, for SIGHUP;
     None: that ends the process, as it does any other. Raises what `create_app` raises."""
     chosen, reloads = settings.server, Reloads(settings, load)
@@ -38,27 +39,27 @@ def serve(settings: Settings, listener: socket.socket, started: Callable[[], Non
     logs = Logs(settings.log)
     logs.begin(threaded=False)
     if chosen.workers == 1:
-        _serve(reloads, listener, started, None)
+        _serve(reloads, listeners, started, None)
         return
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     end_s = chosen.shutdown_grace_s + CLOSING_S
     supervisor = Supervisor(
-        chosen.workers, listener, started, drain_s=chosen.drain_s, end_s=end_s, reload=lambda: reloads.parent_reloads(logs.change)
+        chosen.workers, listeners, started, drain_s=chosen.drain_s, end_s=end_s, reload=lambda: reloads.parent_reloads(logs.change)
     )
     born = supervisor.run()
     if isinstance(born, Post):
         for one in (signal.SIGTERM, signal.SIGINT):
             signal.signal(one, _leave_early)
-        _serve(reloads, listener, born.up, born)
+        _serve(reloads, listeners, born.up, born)
     else:
         sys.exit(born)
 
 
-def _serve(reloads: Reloads, listener: socket.socket, started: Callable[[], None], post: Post | None) -> None:
+def _serve(reloads: Reloads, listeners: Listeners, started: Callable[[], None], post: Post | None) -> None:
     logs = Logs(reloads.settings.log, worker=None if post is None else post.worker.number)
     logs.begin(threaded=True)
     try:
-        _run(reloads, logs, listener, started, post)
+        _run(reloads, logs, listeners, started, post)
     finally:
         logs.end()
     if post is not None:
@@ -71,7 +72,7 @@ def hasten_the_loop() -> None:
     sys.setswitchinterval(0.0005)
 
 
-def _run(reloads: Reloads, logs: Logs, listener: socket.socket, started: Callable[[], None], post: Post | None) -> None:
+def _run(reloads: Reloads, logs: Logs, listeners: Listeners, started: Callable[[], None], post: Post | None) -> None:
     settings = reloads.settings
     keep_freed()
     hasten_the_loop()
@@ -94,9 +95,10 @@ def _run(reloads: Reloads, logs: Logs, listener: socket.socket, started: Callabl
         grace_s=settings.server.shutdown_grace_s,
         started=begun,
         one_of_many=post is not None,
+        operations=None if listeners.operations is None else operations_of(app, listeners.operations),
     )
     allow_files(settings.server.max_connections)
-    server.run(sockets=[listener])
+    server.run(sockets=[listeners.main])
     for one in (signal.SIGTERM, signal.SIGINT):
         signal.signal(one, signal.SIG_IGN)  # it is ending
 

@@ -5,7 +5,7 @@ A life: start up, tell, serve; and from the signal on
     1  leaving    readiness is red; everything is still answered, each reply the last on its connection, for `drain_s`
     2  closing    nobody new may connect; whoever waits in the listener's queue is let in, and it closes; idle connections end
     3  finishing  what is under way, or coming in, is answered, for up to `grace_s`; what then remains is told 503, and cut
-    4  the application's lifespan ends: tasks, spans, stores
+    4  ending     the operations' listener closes, and the application's lifespan ends: tasks, spans, stores
 
 A second signal goes on to the end of 3 at once.
 """
@@ -24,12 +24,16 @@ import uvicorn
 
 from gateway.app import Gateway
 from gateway.hosting.listener import HANDSHAKE_S, accepted, shut
+from gateway.hosting.operations import OperationsListener
 from gateway.hosting.tls import ListenerTls
 from gateway.lifecycle import Lifecycle
 from gateway.web.edge import Edge, edge
+from gateway.web.edge.admission import Admission
 
 KEEP_ALIVE_S = 75
 """Longer than the idle time of common load balancers and clients, so that it is they who close."""
+OPERATORS = 64
+"""Connections for probes and scrapes, where they have a port of their own."""
 FIRST_REQUEST_S = 0.5
 """How long a new connection is given to begin its first request, once the listener has closed."""
 _TICK_S = 0.1
@@ -76,6 +80,13 @@ def configured(app: Gateway, **other: Any) -> Config:
     return config
 
 
+def operations_of(app: Gateway, listener: socket.socket) -> OperationsListener:
+    """As many of its connections as `OPERATORS`; no read is answered there."""
+    protocol = edge((), app.limits, app.lifecycle, Admission(OPERATORS, 0), app.counters, app.book.problems)
+    options: dict[str, Any] = {**OPTIONS, "http": protocol, "lifespan": "off"}
+    return OperationsListener(listener, uvicorn.Config(app.operations, **options))
+
+
 def spare_collections() -> None:
     """What is there when serving begins stays, so full collections need not look through it: they took 17-45 ms each, and were most of the
     tail of reads. A collection is due after more allocations than a batch of reads makes."""
@@ -86,7 +97,8 @@ def spare_collections() -> None:
 
 class Server(uvicorn.Server):
     """`started` is called once requests are answered. `one_of_many`: others serve the same listener. Then a second signal is taken for the
-    first, for their parent passes it on; else it hastens the end. And the listener is shut only where `all_end` was called."""
+    first, for their parent passes it on; else it hastens the end. And the listener is shut only where `all_end` was called. `operations`:
+    the port for probes and metrics, where it is another."""
 
     def __init__(
         self,
@@ -97,12 +109,14 @@ class Server(uvicorn.Server):
         grace_s: float,
         started: Callable[[], None] = lambda: None,
         one_of_many: bool = False,
+        operations: OperationsListener | None = None,
     ) -> None:
         super().__init__(config)
         self._lifecycle = lifecycle
         self._drain_s = drain_s
         self._grace_s = grace_s
         self._tell_started = started
+        self._operations = operations
         self._insistent = self._may_shut = not one_of_many
         self._tls = config.tls if isinstance(config, Config) else None
         self._woken = asyncio.Event()
@@ -147,6 +161,8 @@ class Server(uvicorn.Server):
             await self._loop.create_server(self._protocol, sock=one, backlog=self.config.backlog, **self._tls_options())
             for one in sockets or []
         ]
+        if self._operations is not None:
+            await self._operations.open()
         spare_collections()
         if self.started and not self.should_exit:
             self._tell_started()
@@ -158,6 +174,8 @@ class Server(uvicorn.Server):
 
     async def _tick(self) -> bool:
         ends = await self.on_tick(self._ticks)
+        if self._operations is not None:
+            self._operations.tick(self.server_state.default_headers)
         if self._tls is not None and self._ticks % _RENEW_TICKS == 0:
             self._tls.renew()
         self._ticks = (self._ticks + 1) % _TICKS_PER_DAY
@@ -185,6 +203,8 @@ class Server(uvicorn.Server):
         await self._close_listeners(sockets or [])
         await self._finish()
         await self._cut()
+        if self._operations is not None:
+            await self._operations.close()
         await self.lifespan.shutdown()
 
     async def _close_listeners(self, sockets: Sequence[socket.socket]) -> None:

@@ -1,4 +1,4 @@
-"""Several processes that serve one port: a parent that does nothing but start them, start them again, and end them.
+"""Several processes that serve the same ports: a parent that does nothing but start them, start them again, and end them.
 
 Forked, before there is any thread or event loop: a worker has the parent's imports and its listening socket, and is serving again in a
 fraction of a second. They share one socket and its queue, so a worker that dies takes none of the connections that wait with it.
@@ -23,6 +23,7 @@ from pathlib import Path
 from time import monotonic
 from types import FrameType
 
+from gateway.hosting.listener import Listeners
 from gateway.hosting.roster import SILENCE_S, Roster
 from gateway.lifecycle import Worker
 
@@ -61,7 +62,7 @@ class Supervisor:
     def __init__(
         self,
         count: int,
-        listener: socket.socket,
+        listeners: Listeners,
         started: Callable[[], None],
         *,
         drain_s: float,
@@ -69,7 +70,7 @@ class Supervisor:
         reload: Callable[[], None] = lambda: None,
     ) -> None:
         self._count = count
-        self._listener = listener
+        self._listeners = listeners
         self._tell_started = started
         self._drain_s, self._end_s = drain_s, end_s
         self._reload = reload
@@ -199,10 +200,10 @@ class Supervisor:
                 os.kill(pid, sig)
 
     def _end(self, sig: int) -> None:
-        """The same signal for all. The parent's own hold on the listener goes too, so that it closes with the last worker's."""
+        """The same signal for all. The parent's own hold on the listeners goes too, so that they close with the last worker's."""
         if self._deadline_s is None:
             self._deadline_s = monotonic() + self._end_s + (self._drain_s if sig == signal.SIGTERM else 0.0)
-            self._listener.close()
+            self._listeners.close()
             self._tell(ALL_END)
             for pid in self._roster.pids:
                 os.kill(pid, sig)

@@ -24,6 +24,10 @@ def contradictions_of(settings: Settings) -> Iterator[str]:
     yield from _wrong_auth(settings)
     if settings.server.tls_certificate_file is None and (settings.server.tls_key_file or settings.server.tls_client_ca_file):
         yield "server.tls_certificate_file: needed for server.tls_key_file and server.tls_client_ca_file"
+    if settings.server.operations_host is not None and settings.server.operations_port is None:
+        yield "server.operations_port: needed for server.operations_host"
+    elif settings.server.operations_port and settings.server.operations_port == settings.server.port:
+        yield "server.operations_port: must be another than server.port"
     yield from _wrong_kek(settings.auth)
     yield from _wrong_on_demand(settings)
     server = settings.feature_server

@@ -12,6 +12,14 @@ class Server(Section):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 lets the system choose.")
+    operations_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port of its own for `/livez`, `/readyz`, `/metrics` and `/v1/slo`, in plain HTTP; the last two are then nowhere else. "
+        "0 lets the system choose. Unset: they are where everything is.",
+    )
+    operations_host: str | None = Field(None, description="Address to listen on for these. Unset: that of all else.")
     max_body_bytes: int = Field(1_048_576, ge=1024, description="A larger request body is refused with 413.")
     workers: int = Field(
         1, ge=1, le=64, description="Processes that serve the port. More than one: before a cluster, or with the online store in Redis."

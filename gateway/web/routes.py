@@ -6,7 +6,8 @@ ingest         POST /ingest, /v2/ingest
 named          POST /v1/workspaces/{w}/feature-services/{fs}/features, …/features:batch, …/features:query, GET …/schema
 explain        POST …/{fs}/features:explain
 purge          POST …/{fs}/features:purge, DELETE …/{fs}/features, POST /v1/workspaces/{w}/features:purge, /v1/features:purge
-operations     GET /livez, /readyz, /metrics, /v1/slo, /openapi.json, /docs; without a cluster /api/v1/observability/metrics
+operations     GET /livez, /readyz, /metrics, /v1/slo, /openapi.json, /docs; without a cluster /api/v1/observability/metrics. The first four
+               may have a port of their own (`operations`), and the metrics and objectives are then there alone
 administration where there is a store (`auth.store`): `gateway/web/admin/routes.py`, before all of these
 forwarded      before a cluster: what else is below /api/, and /oauth2/default/v1/token (`gateway/origins/targets.py`)
 """
@@ -79,6 +80,8 @@ class House:
     """Where the administrative doors are, which are put before these; None: there are none."""
     admit_metrics: Callable[[bytes | None], None] | None = None
     """Raises what refuses whoever sends this Authorization and may not see the metrics. None: everybody may."""
+    operations_apart: bool = False
+    """Whether probes and metrics have a port of their own."""
 
 
 class SharedRoute(Route):
@@ -123,6 +126,25 @@ class Directory:
         return route.app(scope, receive, send)
 
 
+def operations(house: House) -> Sequence[Route]:
+    return [*_probes(house), *_measured(house)]
+
+
+def _probes(house: House) -> Sequence[Route]:
+    return [Route("/livez", Live(), methods=["GET"]), Route("/readyz", Ready(house.readiness), methods=["GET"])]
+
+
+def _measured(house: House) -> Sequence[Route]:
+    return [
+        Route("/metrics", _scrape(house, Format.TEXT), methods=["GET"]),
+        Route("/v1/slo", Objectives(house.metrics, house.max_body_bytes, house.admit_metrics), methods=["GET"]),
+    ]
+
+
+def _scrape(house: House, usual: Format) -> Scrape:
+    return Scrape(house.metrics, house.max_body_bytes, house.admit_metrics, usual)
+
+
 def routes(house: House) -> Sequence[BaseRoute]:
     priority_header = None if house.priority_header is None else house.priority_header.lower().encode()
 
@@ -141,14 +163,17 @@ def routes(house: House) -> Sequence[BaseRoute]:
     def purge(path: str, decode: DecodePurge, method: str = "POST") -> Route:
         return Route(path, PurgeFeatures(house.desk, decode, house.max_body_bytes), methods=[method])
 
-    def scrape(usual: Format) -> Scrape:
-        return Scrape(house.metrics, house.max_body_bytes, house.admit_metrics, usual)
-
     forwarded = house.forwarding.groups if house.forwarding is not None else ()
     metadata = DescribeService(house.desk, house.tecton.locator, as_metadata, house.max_body_bytes)
-    told = document(version=house.version, forwarded=forwarded, administered=house.administered, clustered=house.forwarding is not None)
+    told = document(
+        version=house.version,
+        forwarded=forwarded,
+        administered=house.administered,
+        clustered=house.forwarding is not None,
+        measured=not house.operations_apart,
+    )
     schema = DescribeService(house.desk, house.tecton.locator, as_schema, house.max_body_bytes)
-    own_observability = Route(OBSERVABILITY, scrape(Format.OPENMETRICS), methods=["GET"])
+    own_observability = Route(OBSERVABILITY, _scrape(house, Format.OPENMETRICS), methods=["GET"])
     return [
         *[read(f"{prefix}/get-features", "tecton_single") for prefix in V1],
         read(f"{NAMED}/features", "named_single", beside="DELETE"),
@@ -167,10 +192,8 @@ def routes(house: House) -> Sequence[BaseRoute]:
         purge(f"{NAMED}/features", service_drop, "DELETE"),
         purge(f"{WORKSPACE}/features:purge", workspace_purge),
         purge("/v1/features:purge", whole_purge),
-        Route("/livez", Live(), methods=["GET"]),
-        Route("/readyz", Ready(house.readiness), methods=["GET"]),
-        Route("/metrics", scrape(Format.TEXT), methods=["GET"]),
-        Route("/v1/slo", Objectives(house.metrics, house.max_body_bytes, house.admit_metrics), methods=["GET"]),
+        *_probes(house),
+        *([] if house.operations_apart else _measured(house)),
         Route("/openapi.json", Document(told), methods=["GET"]),
         *docs_routes(),
         *([ForwardedPaths(house.forwarding)] if house.forwarding is not None else [own_observability]),

@@ -26,6 +26,8 @@ ON_REDIS: Values = {
 }
 
 PEER = {"namespaceSelector": {"matchLabels": {"team": "models"}}, "podSelector": {"matchLabels": {"app": "scoring"}}}
+TOGETHER: Values = {"server": {"operations_port": None}}
+"""Of the settings: probes and metrics have no port of their own."""
 EVERYTHING: Values = {
     "nameOverride": "feature-gateway",
     "image": {"repository": "images.example/feature-gateway", "tag": "0.1.0", "digest": f"sha256:{'0a' * 32}", "pullPolicy": "Always"},
@@ -109,4 +111,5 @@ VALUES: dict[str, Values] = {
     "a volume that is there": {"persistence": {"existingClaim": "data-of-old"}},
     "on Redis, two workers": ON_REDIS,
     "everything on": EVERYTHING,
+    "everything on one port": EVERYTHING | {"settings": EVERYTHING["settings"] | TOGETHER},
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from tests.harness.helm import CHART, NAMESPACE, Helm
-from tests.helm.releases import EVERYTHING
+from tests.helm.releases import EVERYTHING, VALUES
 
 ENDPOINT_FIELDS = {"port", "path", "scheme", "interval", "scrapeTimeout", "authorization", "tlsConfig"}
 
@@ -20,11 +20,21 @@ def test_should_scrape_every_pod_as_it_is_said(helm: Helm) -> None:
     assert monitor["spec"].keys() == {"selector", "namespaceSelector", "endpoints"}
     assert monitor["spec"]["namespaceSelector"] == {"matchNames": [NAMESPACE]}
     [endpoint] = monitor["spec"]["endpoints"]
-    assert endpoint.keys() == ENDPOINT_FIELDS
-    assert endpoint["port"] == documents.one("Service")["spec"]["ports"][0]["name"]
-    assert (endpoint["path"], endpoint["scheme"]) == ("/metrics", "https")
+    assert endpoint.keys() == ENDPOINT_FIELDS - {"tlsConfig"}
+    service = documents.one("Service", "-operations")
+    assert service["spec"]["type"] == "ClusterIP"  # also where the other one is a load balancer's
+    assert service["metadata"]["labels"].items() >= monitor["spec"]["selector"]["matchLabels"].items()
+    assert endpoint["port"] == service["spec"]["ports"][0]["name"] == "operations"
+    assert (endpoint["path"], endpoint["scheme"]) == ("/metrics", "http")
     assert endpoint["authorization"] == {"type": "Bearer", "credentials": {"name": "scraper", "key": "api-key"}}
-    assert endpoint["tlsConfig"] == {"insecureSkipVerify": True}
+
+
+def test_should_scrape_where_everything_is_if_there_is_one_port(helm: Helm) -> None:
+    documents = helm.documents(VALUES["everything on one port"])
+    [endpoint] = documents.one("ServiceMonitor")["spec"]["endpoints"]
+    assert endpoint["port"] == documents.one("Service")["spec"]["ports"][0]["name"] == "http"
+    assert (endpoint["scheme"], endpoint["tlsConfig"]) == ("https", {"insecureSkipVerify": True})
+    assert not [one for one in documents.of("Service") if one["metadata"]["name"].endswith("-operations")]
 
 
 def test_should_send_no_key_where_none_is_said(helm: Helm) -> None:

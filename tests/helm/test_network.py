@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.harness.helm import Documents, Helm, Values
-from tests.helm.releases import CLUSTER, EVERYTHING, ON_REDIS, PEER
+from tests.helm.releases import CLUSTER, EVERYTHING, ON_REDIS, PEER, VALUES
 
 ON: Values = {"networkPolicy": {"enabled": True}}
 
@@ -20,7 +20,23 @@ def test_should_let_in_who_is_said_at_the_port_that_the_service_leads_to(helm: H
     documents = helm.documents(EVERYTHING)
     policy = documents.one("NetworkPolicy")["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
-    [rule] = policy["ingress"]
+    callers, scrapers = policy["ingress"]
+    test, *others = callers["from"]
+    assert test["podSelector"]["matchLabels"].items() <= documents.one("Pod", "-test")["metadata"]["labels"].items()
+    assert others == [PEER]
+    assert scrapers["from"] == EVERYTHING["networkPolicy"]["scrapers"]
+    for rule, container_port, service in zip(
+        (callers, scrapers), documents.container["ports"], (documents.one("Service"), documents.one("Service", "-operations")), strict=True
+    ):
+        [service_port] = service["spec"]["ports"]
+        [port] = rule["ports"]
+        assert port == {"port": container_port["name"], "protocol": "TCP"}
+        assert container_port["name"] == service_port["targetPort"]
+
+
+def test_should_let_both_in_where_everything_is_on_one_port(helm: Helm) -> None:
+    documents = helm.documents(VALUES["everything on one port"])
+    [rule] = documents.one("NetworkPolicy")["spec"]["ingress"]
     [container_port] = documents.container["ports"]
     [service_port] = documents.one("Service")["spec"]["ports"]
     assert rule["ports"] == [{"port": "http", "protocol": "TCP"}]

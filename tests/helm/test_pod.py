@@ -12,7 +12,7 @@ from gateway.settings import PREFIX, Settings, SettingsError, load
 from tests.harness.cluster import ALICE, Cluster
 from tests.harness.helm import Document, Helm, Values
 from tests.harness.houses import cluster_settings, open_house
-from tests.helm.releases import CLUSTER, EVERYTHING, ON_REDIS, OWN_DEFINITIONS, VALUES
+from tests.helm.releases import CLUSTER, EVERYTHING, ON_REDIS, OWN_DEFINITIONS, TOGETHER, VALUES
 
 
 def secrets(model: type[BaseModel] = Settings, path: str = "") -> Iterator[str]:
@@ -51,11 +51,15 @@ def test_should_be_asked_on_routes_that_there_are(helm: Helm, cluster: Cluster) 
 
 
 @pytest.mark.parametrize("scheme", ["HTTP", "HTTPS"])
-def test_should_be_asked_the_way_that_it_speaks(helm: Helm, scheme: str) -> None:
-    documents = helm.documents({"tls": {"secretName": "gateway-tls" if scheme == "HTTPS" else ""}})
+@pytest.mark.parametrize("apart", [True, False])
+def test_should_be_asked_the_way_that_it_speaks(helm: Helm, scheme: str, *, apart: bool) -> None:
+    values: Values = {"tls": {"secretName": "gateway-tls" if scheme == "HTTPS" else ""}}
+    documents = helm.documents(values | ({} if apart else {"settings": TOGETHER}))
     container = documents.container
+    asked = {"port": "operations", "scheme": "HTTP"} if apart else {"port": "http", "scheme": scheme}
+    assert asked["port"] in {port["name"] for port in container["ports"]}
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-        assert container[probe]["httpGet"] == {"path": container[probe]["httpGet"]["path"], "port": "http", "scheme": scheme}
+        assert container[probe]["httpGet"] == {"path": container[probe]["httpGet"]["path"]} | asked
     [port] = documents.one("Service")["spec"]["ports"]
     assert port["appProtocol"] == scheme.lower()
     assert ("tls_key_file" in documents.settings) == (scheme == "HTTPS")
@@ -210,11 +214,12 @@ def test_should_be_selected_by_its_own_labels_and_the_test_s_pod_by_none(helm: H
     selectors = [
         documents.one("Deployment")["spec"]["selector"]["matchLabels"],
         documents.one("Service")["spec"]["selector"],
+        documents.one("Service", "-operations")["spec"]["selector"],
         documents.one("PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
         documents.one("NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
         *(one["labelSelector"]["matchLabels"] for one in documents.pod["topologySpreadConstraints"]),
     ]
-    assert len(selectors) == 6
+    assert len(selectors) == 7
     for selector in selectors:
         assert selector.items() <= labels.items()
         assert not selector.items() <= of_test.items()

@@ -37,9 +37,9 @@ def loaded(documents: Documents, folder: Path, patch: pytest.MonkeyPatch) -> Set
 def test_should_be_taken_by_the_gateway(helm: Helm, case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     documents = helm.documents(VALUES[case])
     settings = loaded(documents, tmp_path, monkeypatch)
-    [port] = documents.container["ports"]
-    assert settings.server.port == port["containerPort"]
-    assert settings.server.host == "0.0.0.0"
+    ports = [port["containerPort"] for port in documents.container["ports"]]
+    assert ports == [port for port in (settings.server.port, settings.server.operations_port) if port is not None]
+    assert (settings.server.host, settings.server.operations_host) == ("0.0.0.0", None)
     volumes = {mount["mountPath"] for mount in documents.container["volumeMounts"]}
     if settings.origin.kind == "embedded":
         assert str(settings.feature_server.data_dir) in volumes

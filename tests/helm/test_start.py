@@ -1,7 +1,7 @@
 """The pod starts, serves and ends as the chart has it: its command line, variables, settings and volumes, and nothing else to write to."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,19 +22,27 @@ QUICK = {"drain_s": 0.1, "shutdown_grace_s": 5}
 V1 = "/api/v1/feature-service/get-features"
 
 
-def at(port: int) -> Values:
-    return {"server": QUICK | {"port": port}}
+@pytest.fixture
+def server(free_tcp_port_factory: Callable[[], int]) -> Values:
+    """Ports that no other pod of this machine has."""
+    return QUICK | {"port": free_tcp_port_factory(), "operations_port": free_tcp_port_factory()}
+
+
+def url_of(documents: Documents, port: str) -> str:
+    [number] = [one["containerPort"] for one in documents.container["ports"] if one["name"] == port]
+    return f"http://127.0.0.1:{number}"
 
 
 @contextmanager
-def serving(node: Node, documents: Documents, port: int) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
+def serving(node: Node, documents: Documents) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
     """The container, from when its own probe would say that it is ready."""
-    path = documents.container["readinessProbe"]["httpGet"]["path"]
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S) as client, node.start(documents.container) as process:
+    probe = documents.container["readinessProbe"]["httpGet"]
+    url = url_of(documents, probe["port"]) + probe["path"]
+    with httpx.Client(base_url=url_of(documents, "http"), timeout=PATIENCE_S) as client, node.start(documents.container) as process:
 
         def is_ready() -> bool:
             try:
-                return client.get(path).status_code == 200
+                return httpx.get(url).status_code == 200
             except httpx.TransportError:
                 return process.poll() is not None
 
@@ -51,18 +59,18 @@ def end(process: subprocess.Popen[str], documents: Documents) -> str:
     return said
 
 
-def ask_as_helm_test_does(documents: Documents, node: Node, port: int) -> subprocess.CompletedProcess[str]:
+def ask_as_helm_test_does(documents: Documents, node: Node) -> subprocess.CompletedProcess[str]:
     [container] = documents.one("Pod", "-test")["spec"]["containers"]
-    there = {"name": "GATEWAY", "value": f"http://127.0.0.1:{port}"}  # there is no Service here
+    there = {"name": "GATEWAY", "value": url_of(documents, "http")}  # there is no Service here
     return node.run(container | {"env": [there]})
 
 
 @pytest.mark.slow
-def test_should_serve_own_definitions_and_keep_them_on_its_volume(helm: Helm, free_tcp_port: int, tmp_path: Path) -> None:
+def test_should_serve_own_definitions_and_keep_them_on_its_volume(helm: Helm, server: Values, tmp_path: Path) -> None:
     files = {path.name: path.read_text() for path in write_repository(tmp_path / "features").iterdir()}
     admin = new_key()
     values = {
-        "settings": at(free_tcp_port) | {"feature_server": {"as_of": AS_OF}, "default_workspace": "shop"},
+        "settings": {"server": server, "feature_server": {"as_of": AS_OF}, "default_workspace": "shop"},
         "definitions": {"files": files},
         "secrets": {"authAdminKey": secret("admin")},
     }
@@ -71,10 +79,10 @@ def test_should_serve_own_definitions_and_keep_them_on_its_volume(helm: Helm, fr
     [apply] = documents.pod["initContainers"]
     applied = node.run(apply)
     assert "Version 1 is in force" in applied.stdout, applied.stderr
-    with serving(node, documents, free_tcp_port) as (client, process):
+    with serving(node, documents) as (client, process):
         read = client.post(f"{SERVICE}/features", json={"joinKeys": {"user_id": "u1"}}, headers=authorization(admin))
         assert read.status_code == 200, read.text
-        test = ask_as_helm_test_does(documents, node, free_tcp_port)
+        test = ask_as_helm_test_does(documents, node)
         assert test.returncode == 0, test.stderr
         assert test.stdout.count("answers") == 3
         said = end(process, documents)
@@ -91,23 +99,22 @@ def test_should_refuse_definitions_that_make_no_sense(helm: Helm, tmp_path: Path
     assert "orders.yaml:2: sauces" in checked.stderr
 
 
-def test_should_serve_before_a_cluster(helm: Helm, cluster: Cluster, free_tcp_port: int, tmp_path: Path) -> None:
-    documents = helm.documents({"settings": at(free_tcp_port) | {"origin": {"kind": "tecton", "url": cluster.url}}})
+def test_should_serve_before_a_cluster(helm: Helm, cluster: Cluster, server: Values, tmp_path: Path) -> None:
+    documents = helm.documents({"settings": {"server": server, "origin": {"kind": "tecton", "url": cluster.url}}})
     node = Node(documents, tmp_path, {})
     asked = {"workspaceName": "prod", "featureServiceName": "lite", "joinKeyMap": {"user_id": "7", "merchant_id": "3"}}
-    with serving(node, documents, free_tcp_port) as (client, process):
+    with serving(node, documents) as (client, process):
         read = client.post(V1, json={"params": asked}, headers=authorization(ALICE))
         assert (read.status_code, len(read.json()["result"]["features"])) == (200, len(LITE.features))
         end(process, documents)
 
 
 @pytest.mark.slow
-def test_should_serve_from_several_processes_on_redis(helm: Helm, valkey_url: str, free_tcp_port: int, tmp_path: Path) -> None:
+def test_should_serve_from_several_processes_on_redis(helm: Helm, valkey_url: str, server: Values, tmp_path: Path) -> None:
     files = {path.name: path.read_text() for path in write_repository(tmp_path / "features").iterdir()}
-    server = at(free_tcp_port)["server"] | {"workers": 2}
     values = {
         "settings": {
-            "server": server,
+            "server": server | {"workers": 2},
             "feature_server": {"store": "redis", "as_of": AS_OF},
             "auth": {"keys": {"reader": {"digest": digest(READER), "workspaces": ["*"]}}},
         },
@@ -118,10 +125,10 @@ def test_should_serve_from_several_processes_on_redis(helm: Helm, valkey_url: st
     }
     documents = helm.documents(values)
     node = Node(documents, tmp_path, {"FEATURE_GATEWAY_FEATURE_SERVER__REDIS__URL": valkey_url})
-    with serving(node, documents, free_tcp_port) as (client, process):
+    with serving(node, documents) as (client, process):
         read = client.post(f"{SERVICE}/features", json={"joinKeys": {"user_id": "u1"}}, headers=authorization(READER))
         assert read.status_code == 200, read.text
-        assert ask_as_helm_test_does(documents, node, free_tcp_port).returncode == 0
+        assert ask_as_helm_test_does(documents, node).returncode == 0
         assert valkey_url not in end(process, documents)
 
 

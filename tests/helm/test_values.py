@@ -12,7 +12,7 @@ from jsonschema import Draft7Validator
 
 from tests.harness.helm import CHART, Helm, Values
 from tests.harness.settings_schema import DECIDED_BY_THE_CHART, settings_schema
-from tests.helm.releases import EVERYTHING, ON_REDIS, OWN_DEFINITIONS
+from tests.helm.releases import EVERYTHING, ON_REDIS, OWN_DEFINITIONS, TOGETHER
 
 VALIDATOR = Draft7Validator(json.loads((CHART / "values.schema.json").read_text()))
 TEXT = (CHART / "values.yaml").read_text()
@@ -77,7 +77,15 @@ def test_should_have_the_type_that_it_says(path: str) -> None:
     types, _ = TOLD[path]
     there = schema_at(path)["type"]
     assert set(types) == ({there} if isinstance(there, str) else set(there))
-    kinds: dict[str, Any] = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "object": dict, "array": list}
+    kinds: dict[str, Any] = {
+        "string": str,
+        "integer": int,
+        "number": (int, float),
+        "boolean": bool,
+        "object": dict,
+        "array": list,
+        "null": type(None),
+    }
     assert any(isinstance(value_at(path), kinds[one]) for one in types)
 
 
@@ -116,6 +124,7 @@ BASES: tuple[Values, ...] = (
     ON_REDIS,
     OWN_DEFINITIONS,
     {"serviceAccount": {"create": False}},
+    EVERYTHING | {"settings": EVERYTHING["settings"] | TOGETHER},
 )
 
 

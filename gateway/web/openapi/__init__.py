@@ -9,6 +9,7 @@ One module per group of doors (`tecton`, `named`, `wildcards`, `explaining`, `pu
 
 from collections.abc import Sequence
 from copy import deepcopy
+from types import ModuleType
 from typing import Any
 
 from gateway.origins.targets import Group
@@ -38,33 +39,41 @@ _OFFICES = (admin_accounts, admin_tokens, admin_scim, admin_secrets, admin_audit
 
 
 def document(
-    *, server_url: str = "/", version: str, forwarded: Sequence[Group] = (), administered: Paths | None = None, clustered: bool = True
+    *,
+    server_url: str = "/",
+    version: str,
+    forwarded: Sequence[Group] = (),
+    administered: Paths | None = None,
+    clustered: bool = True,
+    measured: bool = True,
 ) -> dict[str, Any]:
     """A new document, ready to be encoded. `server_url` is where callers reach the gateway; "/" means: where this document came from.
     `forwarded`: the groups of the cluster's endpoints that are passed on. `administered`: where the administrative doors are; None: there
-    are none. `clustered`: whether the gateway is before a cluster."""
+    are none. `clustered`: whether the gateway is before a cluster. `measured`: whether metrics and objectives are where this document
+    is."""
     offices = _OFFICES if administered is not None else ()
+    doors = _DOORS if measured else tuple(door for door in _DOORS if door is not objectives)
     parts = {
         "openapi": "3.1.0",
         "info": _info(version),
         "servers": [{"url": server_url}],
-        "tags": [*[tag for door in (*_DOORS, *offices) for tag in door.TAGS], *forwarding.tags(forwarded)],
-        "paths": _paths(clustered=clustered) | forwarding.paths(forwarded) | _administrative(administered),
+        "tags": [*[tag for door in (*doors, *offices) for tag in door.TAGS], *forwarding.tags(forwarded)],
+        "paths": _paths(doors, clustered=clustered, measured=measured) | forwarding.paths(forwarded) | _administrative(administered),
         "components": {
             "securitySchemes": _security_schemes()
             | forwarding.security_schemes(forwarded)
             | (admin_tokens.security_schemes() if offices else {}),
             "responses": problems.responses(),
-            "schemas": {name: schema for room in (*_DOORS, *offices, types, problems) for name, schema in room.schemas().items()},
+            "schemas": {name: schema for room in (*doors, *offices, types, problems) for name, schema in room.schemas().items()},
         },
     }
     return deepcopy(parts)  # its parts are partly constants of the modules, which the caller must not be able to change
 
 
-def _paths(*, clustered: bool) -> Node:
+def _paths(doors: Sequence[ModuleType], *, clustered: bool, measured: bool) -> Node:
     """Two doors may share a path, each with methods of its own."""
-    paths: Node = {} if clustered else operations.own_observability()
-    for door in _DOORS:
+    paths: Node = ({} if clustered else operations.own_observability()) | (operations.measured() if measured else {})
+    for door in doors:
         for path, item in door.paths().items():
             paths[path] = paths.get(path, {}) | item
     return paths

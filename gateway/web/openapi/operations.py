@@ -12,11 +12,15 @@ def paths() -> Node:
     return {
         "/livez": {"get": _livez()},
         "/readyz": {"get": _readyz()},
-        "/metrics": {"get": _metrics("metrics", "What was counted so far, for Prometheus")},
         "/openapi.json": {"get": _document()},
         "/docs": {"get": _docs()},
         "/console": {"get": _console()},
     }
+
+
+def measured() -> Node:
+    """Where these have no port of their own."""
+    return {"/metrics": {"get": _metrics("metrics", "What was counted so far, for Prometheus")}}
 
 
 def schemas() -> Node:

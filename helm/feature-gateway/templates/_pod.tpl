@@ -95,8 +95,8 @@
 {{- define "feature-gateway.probe" -}}
 httpGet:
   path: {{ .path }}
-  port: http
-  scheme: {{ .scheme | upper }}
+  port: {{ include "feature-gateway.operationsPortName" .context }}
+  scheme: {{ include "feature-gateway.operationsScheme" .context | upper }}
 {{ toYaml .probe }}
 {{- end -}}
 

@@ -67,6 +67,20 @@ access control's store in SQLite
 {{- dig "server" "port" 8080 .Values.settings | int -}}
 {{- end -}}
 
+{{- /* Of probes and metrics; nothing, where they have none of their own. */ -}}
+{{- define "feature-gateway.operationsPort" -}}
+{{- with dig "server" "operations_port" 0 .Values.settings -}}{{ int . }}{{- end -}}
+{{- end -}}
+
+{{- /* The name of the port that they are on, and what is spoken there: on one of their own, plain HTTP. */ -}}
+{{- define "feature-gateway.operationsPortName" -}}
+{{- if include "feature-gateway.operationsPort" . -}}operations{{- else -}}http{{- end -}}
+{{- end -}}
+
+{{- define "feature-gateway.operationsScheme" -}}
+{{- if include "feature-gateway.operationsPort" . -}}http{{- else -}}{{ include "feature-gateway.scheme" . }}{{- end -}}
+{{- end -}}
+
 {{- define "feature-gateway.scheme" -}}
 {{- if .Values.tls.secretName -}}https{{- else -}}http{{- end -}}
 {{- end -}}
