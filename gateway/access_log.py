@@ -1,13 +1,11 @@
 """A line for a request, where the settings ask for one: what it was and how it ended, and nothing of what it said."""
 
-import random
-
 import structlog
 
+from gateway.luck import luck
 from gateway.settings import Log
 
 EVENT = "request"
-_random = random.Random()  # noqa: S311 - sampling, not secrecy
 
 
 class AccessLog:
@@ -24,7 +22,7 @@ class AccessLog:
 
     def draws(self) -> bool:
         """Whether this request has a line, which had no error; those that had have one each."""
-        return _random.random() < self._share
+        return luck.random() < self._share
 
     def tell(self, door: str, status: int, elapsed_s: float, **facts: object) -> None:
         """`facts` that are None are left out."""

@@ -22,7 +22,8 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "forwarded_failures": "Of these, those that the cluster did not answer, or not to the end, in time.",
         "shared_hits": "Fragments found in the shared cache.",
         "shared_misses": "Fragments looked for in the shared cache and not found.",
-        "shared_failures": "Calls to the shared cache that failed or were late; each is a miss.",
+        "shared_unanswered": "Of these, those that nothing could be learnt of: the call failed or was late, or too many had lately.",
+        "shared_failures": "Calls to the shared cache that failed or were late.",
         "shared_drops": "Fragments not offered to the shared cache: too many were waiting, or it does not answer.",
         "sibling_failures": "Purges and ingests that another worker of this gateway did not confirm in time.",
         "reports_missed": "Other workers' metrics that a scrape went without: they did not tell them in time.",
@@ -69,6 +70,7 @@ class Counters:
     forwarded_failures: int = 0
     shared_hits: int = 0
     shared_misses: int = 0
+    shared_unanswered: int = 0
     shared_failures: int = 0
     shared_drops: int = 0
     sibling_failures: int = 0

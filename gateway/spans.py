@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
-from random import Random
 
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
@@ -23,6 +22,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from gateway.counters import Counters
+from gateway.luck import luck
 from gateway.settings import SettingsError
 
 SPANS_S = 5.0
@@ -54,16 +54,13 @@ def tracer_provider(environment: Mapping[str, str], processor: SpanProcessor | N
 
 
 class SpanIds(RandomIdGenerator):
-    """From random numbers of its own: where something seeds Python's, as an on-demand view may, all replicas would give the same ids."""
-
-    def __init__(self) -> None:
-        self._random = Random()  # noqa: S311 - to be unlike others, not to be secret
+    """Not from Python's own random numbers, as the SDK's are: see `luck`."""
 
     def generate_span_id(self) -> int:
-        return self._random.getrandbits(64) or self.generate_span_id()  # 0 is not valid
+        return luck.getrandbits(64) or self.generate_span_id()  # 0 is not valid
 
     def generate_trace_id(self) -> int:
-        return self._random.getrandbits(128) or self.generate_trace_id()
+        return luck.getrandbits(128) or self.generate_trace_id()
 
 
 def open_queue(environment: Mapping[str, str], counters: Counters) -> "SpanQueue | None":

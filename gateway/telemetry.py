@@ -5,7 +5,6 @@ anything is built (the caller's traceparent flag, else a ratio), because an unsa
 describes. No attribute ever holds a join key, a feature value, a credential, or a name that the schema has not confirmed.
 """
 
-import random
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -18,6 +17,7 @@ from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanK
 from gateway import request_ids
 from gateway.errors import Fault, GatewayError, OriginError
 from gateway.features import SloInfo
+from gateway.luck import luck
 
 ATTRIBUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -72,7 +72,6 @@ _SAMPLED_DIGITS = b"13579bdf"
 """The last hex digits of trace flags whose lowest bit, sampled, is set."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
 """Any other is told as `_OTHER` (semantic conventions): its name is the caller's."""
-_random = random.Random()  # noqa: S311 - sampling, not secrecy
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +154,7 @@ class Telemetry:
             return False
         if traceparent is not None and self._follows and _TRACEPARENT.fullmatch(traceparent) is not None:
             return traceparent[54] in _SAMPLED_DIGITS
-        return _random.random() < self._ratio
+        return luck.random() < self._ratio
 
     def read_span(self, method: str, route: str | None, traceparent: bytes | None, start_ns: int) -> Span | None:
         """The server span of one request, as a child of the caller's. `start_ns`: wall clock."""

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent / "gateway"
 
 FLOORS = (
-    ("errors", "features", "settings", "lifecycle", "line_file", "on_demand", "request_ids", "tasks"),
+    ("errors", "features", "settings", "lifecycle", "line_file", "luck", "on_demand", "request_ids", "tasks"),
     (
         "wire",
         "breaker",

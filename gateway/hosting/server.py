@@ -15,6 +15,7 @@ import gc
 import logging
 import signal
 import socket
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import FrameType, MappingProxyType
@@ -23,6 +24,7 @@ from typing import Any
 import uvicorn
 
 from gateway.app import Gateway
+from gateway.counters import Counters
 from gateway.hosting.listener import HANDSHAKE_S, accepted, shut
 from gateway.hosting.operations import OperationsListener
 from gateway.hosting.tls import ListenerTls
@@ -81,8 +83,8 @@ def configured(app: Gateway, **other: Any) -> Config:
 
 
 def operations_of(app: Gateway, listener: socket.socket) -> OperationsListener:
-    """As many of its connections as `OPERATORS`; no read is answered there."""
-    protocol = edge((), app.limits, app.lifecycle, Admission(OPERATORS, 0), app.counters, app.book.problems)
+    """As many of its connections as `OPERATORS`; no read is answered there. What is counted of connections is of the callers' alone."""
+    protocol = edge((), app.limits, app.lifecycle, Admission(OPERATORS, 0), Counters(), Counter())
     options: dict[str, Any] = {**OPTIONS, "http": protocol, "lifespan": "off"}
     return OperationsListener(listener, uvicorn.Config(app.operations, **options))
 

@@ -8,7 +8,6 @@ request context. Says which features differ, never by how much.
 import asyncio
 import logging
 import math
-import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -21,6 +20,7 @@ from gateway.cache.fragments import Fragment
 from gateway.counters import Counters
 from gateway.errors import DeadlineExceeded, OnDemandBusy, OnDemandFailed, OnDemandTimeout
 from gateway.features import DataType, Kind, ViewLayout, ViewValues
+from gateway.luck import luck
 from gateway.origins.base import Description
 from gateway.serving.plan import Computed, ComputedView, Plan
 from gateway.serving.workers import Workers
@@ -31,7 +31,6 @@ _ALWAYS = 20
 """So many rows of each view are compared whatever the ratio is: a wrong function shows at once, not after many wrong answers."""
 _RELATIVE, _ABSOLUTE = 1e-6, 1e-12
 """What floats may differ by: a cluster may round to float32 (6e-8), and add up in another order."""
-_luck = random.Random()  # noqa: S311 - chooses samples
 Name = tuple[str, str]
 """A workspace and one of its views."""
 
@@ -39,13 +38,13 @@ Name = tuple[str, str]
 class OnDemandChecks:
     """`ratio`: the share of rows that is compared; 0: none. `on_distrust` is called once a view has become one of `distrusted`."""
 
-    def __init__(self, ratio: float, counters: Counters, workers: Workers, luck: Callable[[], float] = _luck.random) -> None:
+    def __init__(self, ratio: float, counters: Counters, workers: Workers, draw: Callable[[], float] = luck.random) -> None:
         self.distrusted: set[Name] = set()
         self.on_distrust: Callable[[], object] = lambda: None
         self._ratio = ratio
         self._counters = counters
         self._workers = workers
-        self._luck = luck
+        self._draw = draw
         self._seen: defaultdict[Name, int] = defaultdict(int)
 
     def trusted(self, description: Description) -> Description:
@@ -61,7 +60,7 @@ class OnDemandChecks:
         view that is distrusted, so that whoever reads by it should begin again with another. Slow functions are compared later."""
         names = [(plan.service.workspace, view.view.name) for view in plan.computed]
         for name, view in zip(names, plan.computed, strict=True):
-            if name not in self.distrusted and self._ratio and (self._seen[name] < _ALWAYS or self._luck() < self._ratio):
+            if name not in self.distrusted and self._ratio and (self._seen[name] < _ALWAYS or self._draw() < self._ratio):
                 self._compare(name, plan, view, context, answered)
         return not self.distrusted.isdisjoint(names)
 

@@ -1,6 +1,5 @@
 """From an origin's answer to a fragment in the store: how long it lives, when it is fetched again, whether it may be kept at all."""
 
-import random
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import inf
@@ -11,10 +10,9 @@ from gateway.cache.keys import Key
 from gateway.cache.queues import PLAIN_KEY, key_bytes_of
 from gateway.cache.store import FragmentStore
 from gateway.features import ViewValues
+from gateway.luck import luck
 from gateway.serving.plan import StoredView
 from gateway.wire.values import instant
-
-_luck = random.Random()  # noqa: S311 - spreads refreshes
 
 
 class Keeper:
@@ -54,7 +52,7 @@ class Keeper:
             terms,
             effective_at=self.effective_at(values.effective_times) if self._by_age else inf,
             life=self._calendar.life(view.namespace, asked_s, ttl_s) if first is None else first.life,
-            early_s=early_s(self._clock() - asked_s, self._beta, 1.0 - _luck.random()) if self._beta else 0.0,
+            early_s=early_s(self._clock() - asked_s, self._beta, 1.0 - luck.random()) if self._beta else 0.0,
         )
         if together is not None:
             together.setdefault(ttl_s, fragment)

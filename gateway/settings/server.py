@@ -16,7 +16,8 @@ class Server(Section):
         None,
         ge=0,
         le=65535,
-        description="Port of its own for `/livez`, `/readyz`, `/metrics` and `/v1/slo`, in plain HTTP; the last two are then nowhere else. "
+        description="Port of its own for `/livez`, `/readyz`, `/metrics` (and its twin on Tecton's path, without a cluster) and `/v1/slo`, "
+        "in plain HTTP; all but the first two are then nowhere else. "
         "0 lets the system choose. Unset: they are where everything is.",
     )
     operations_host: str | None = Field(None, description="Address to listen on for these. Unset: that of all else.")

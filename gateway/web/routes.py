@@ -6,8 +6,8 @@ ingest         POST /ingest, /v2/ingest
 named          POST /v1/workspaces/{w}/feature-services/{fs}/features, …/features:batch, …/features:query, GET …/schema
 explain        POST …/{fs}/features:explain
 purge          POST …/{fs}/features:purge, DELETE …/{fs}/features, POST /v1/workspaces/{w}/features:purge, /v1/features:purge
-operations     GET /livez, /readyz, /metrics, /v1/slo, /openapi.json, /docs; without a cluster /api/v1/observability/metrics. The first four
-               may have a port of their own (`operations`), and the metrics and objectives are then there alone
+operations     GET /livez, /readyz, /metrics, /v1/slo, /openapi.json, /docs; without a cluster /api/v1/observability/metrics. Probes,
+               metrics and objectives may have a port of their own (`operations`); all but the probes are then there alone
 administration where there is a store (`auth.store`): `gateway/web/admin/routes.py`, before all of these
 forwarded      before a cluster: what else is below /api/, and /oauth2/default/v1/token (`gateway/origins/targets.py`)
 """
@@ -135,14 +135,15 @@ def _probes(house: House) -> Sequence[Route]:
 
 
 def _measured(house: House) -> Sequence[Route]:
+    def scrape(usual: Format) -> Scrape:
+        return Scrape(house.metrics, house.max_body_bytes, house.admit_metrics, usual)
+
+    own = [Route(OBSERVABILITY, scrape(Format.OPENMETRICS), methods=["GET"])] if house.forwarding is None else []
     return [
-        Route("/metrics", _scrape(house, Format.TEXT), methods=["GET"]),
+        Route("/metrics", scrape(Format.TEXT), methods=["GET"]),
         Route("/v1/slo", Objectives(house.metrics, house.max_body_bytes, house.admit_metrics), methods=["GET"]),
+        *own,
     ]
-
-
-def _scrape(house: House, usual: Format) -> Scrape:
-    return Scrape(house.metrics, house.max_body_bytes, house.admit_metrics, usual)
 
 
 def routes(house: House) -> Sequence[BaseRoute]:
@@ -173,7 +174,6 @@ def routes(house: House) -> Sequence[BaseRoute]:
         measured=not house.operations_apart,
     )
     schema = DescribeService(house.desk, house.tecton.locator, as_schema, house.max_body_bytes)
-    own_observability = Route(OBSERVABILITY, _scrape(house, Format.OPENMETRICS), methods=["GET"])
     return [
         *[read(f"{prefix}/get-features", "tecton_single") for prefix in V1],
         read(f"{NAMED}/features", "named_single", beside="DELETE"),
@@ -196,5 +196,5 @@ def routes(house: House) -> Sequence[BaseRoute]:
         *([] if house.operations_apart else _measured(house)),
         Route("/openapi.json", Document(told), methods=["GET"]),
         *docs_routes(),
-        *([ForwardedPaths(house.forwarding)] if house.forwarding is not None else [own_observability]),
+        *([ForwardedPaths(house.forwarding)] if house.forwarding is not None else ()),
     ]

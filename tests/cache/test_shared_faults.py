@@ -92,6 +92,15 @@ async def test_what_is_looked_up_in_one_turn_goes_in_one_trip_and_each_has_its_o
         assert one.counters.shared_failures == 0
 
 
+async def test_a_look_up_after_one_that_was_ended_before_it_began_makes_a_trip_of_its_own(own: Valkey) -> None:
+    async with replica(own, "t", deadline_s=DEADLINE_S) as one:
+        first = asyncio.create_task(one.shared.lookup([ANN]))
+        await asyncio.sleep(0)  # it waits for a trip that has not begun
+        await one.tasks.aclose()
+        assert await first == [None]
+        assert await asyncio.wait_for(one.shared.lookup([ANN]), LATE_S) != [None]
+
+
 async def test_no_trip_holds_the_server_for_long(own: Valkey) -> None:
     async with replica(own, "t") as one:
         await one.look()

@@ -68,11 +68,12 @@ def thrash(evicted: str, fetched: str) -> Series:
     return [*counter("cache_evictions_total", evicted), *counter("views_total", fetched, f'{SERVICE}, source="origin"')]
 
 
-def shared(failures: str, hits: str) -> Series:
+def shared(failures: str, hits: str, misses: str = "0x300", unanswered: str = "0x300") -> Series:
     return [
         *counter("shared_failures_total", failures),
         *counter("shared_hits_total", hits),
-        *counter("shared_misses_total", "0x300"),
+        *counter("shared_misses_total", misses),
+        *counter("shared_unanswered_total", unanswered),
     ]
 
 
@@ -196,7 +197,12 @@ ALARMS: Mapping[str, Alarm] = {
         thrash("0+60x120", "0+100x120"), {"half": thrash("0+50x120", "0+100x120"), "few": thrash("0+10x120", "0+10x120")}, after_min=110
     ),
     "FeatureGatewaySharedCacheFails": Alarm(
-        shared("0+12x60", "0+88x60"), {"one in ten": shared("0+10x60", "0+90x60"), "a handful": shared("0+0.5x60", "0+0.5x60")}
+        shared("0+1x60", "0+88x60", "0+12x60", "0+12x60"),
+        {
+            "one in ten": shared("0+1x60", "0+91x60", "0+9x60", "0+9x60"),
+            "a handful": shared("0+0.5x60", "0+0.5x60"),
+            "what is not there": shared("0x60", "0+1x60", "0+99x60"),
+        },
     ),
     "FeatureGatewayPurgesUnconfirmed": Alarm(
         counter("sibling_failures_total", "0x50 1x10"), {"none": counter("sibling_failures_total", "7x60")}

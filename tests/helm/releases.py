@@ -26,7 +26,7 @@ ON_REDIS: Values = {
 }
 
 PEER = {"namespaceSelector": {"matchLabels": {"team": "models"}}, "podSelector": {"matchLabels": {"app": "scoring"}}}
-TOGETHER: Values = {"server": {"operations_port": None}}
+TOGETHER: Values = {"server": {"operations_port": 0}}
 """Of the settings: probes and metrics have no port of their own."""
 EVERYTHING: Values = {
     "nameOverride": "feature-gateway",
@@ -111,5 +111,6 @@ VALUES: dict[str, Values] = {
     "a volume that is there": {"persistence": {"existingClaim": "data-of-old"}},
     "on Redis, two workers": ON_REDIS,
     "everything on": EVERYTHING,
+    "one port": {"settings": {"server": {"operations_port": None}}},
     "everything on one port": EVERYTHING | {"settings": EVERYTHING["settings"] | TOGETHER},
 }

@@ -22,7 +22,6 @@ WRONG: dict[str, tuple[Values, str]] = {
     "Redis that is nowhere": ({"settings": {"feature_server": {"store": "redis"}}}, "secrets.featureServerRedisUrl: needed"),
     "a pod that listens to itself": ({"settings": {"server": {"host": "127.0.0.1"}}}, "settings.server.host: nobody reaches"),
     "any port": ({"settings": {"server": {"port": 0}}}, "settings.server.port"),
-    "any port for probes": ({"settings": {"server": {"operations_port": 0}}}, "settings.server.operations_port: a port that the system"),
     "one port twice": ({"settings": {"server": {"operations_port": 8080}}}, "settings.server.operations_port: must be another"),
     "a pod that probes itself": ({"settings": {"server": {"operations_host": "::1"}}}, "settings.server.operations_host: nobody probes"),
     "everybody admitted": ({"settings": {"auth": {"mode": "open"}}}, "settings.auth.mode: open is for loopback only"),

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.harness.helm import CHART, Helm, Values
-from tests.helm.releases import CLUSTER, EVERYTHING, ON_REDIS, secret
+from tests.helm.releases import CLUSTER, EVERYTHING, ON_REDIS, VALUES, secret
 
 DEMO = "it serves the demo's feature definitions"
 FLEETING = "persistence.enabled is false"
@@ -13,7 +13,8 @@ PRINTED = "prints its key to the pod's log"
 APART = "each replica has a cache of its own"
 REFUSED = "scrapes\nare refused"
 SHUT_OUT = "networkPolicy.scrapers is empty"
-ALL = (DEMO, FLEETING, PRINTED, APART, REFUSED, SHUT_OUT)
+IN_CLEAR = "Prometheus' key travels in clear"
+ALL = (DEMO, FLEETING, PRINTED, APART, REFUSED, SHUT_OUT, IN_CLEAR)
 SCRAPED = {"serviceMonitor": {"enabled": True}}
 
 
@@ -34,7 +35,8 @@ def notes(helm: Helm, values: Values) -> str:
         ({"monitoring": SCRAPED, "networkPolicy": {"enabled": True}}, {DEMO, PRINTED, REFUSED, SHUT_OUT}),
         ({"monitoring": SCRAPED, "settings": {"auth": {"metrics": "open"}}}, {DEMO, PRINTED}),
         (ON_REDIS, set()),
-        (EVERYTHING, set()),
+        (EVERYTHING, {IN_CLEAR}),
+        (VALUES["everything on one port"], set()),
     ],
 )
 def test_should_warn_of_what_may_not_be_meant_and_of_nothing_else(helm: Helm, values: Values, expected: set[str]) -> None:

@@ -26,6 +26,8 @@ from tests.hosting.lines import get, line, post, refuses, says_last, status_of
 from tests.serving.payments import FRAUD, VIEW_KEYS, payment
 
 MEASURED = ("/metrics", "/v1/slo")
+TECTONS = "/api/v1/observability/metrics"
+"""The first of these on Tecton's path, where there is no cluster that has it."""
 PROBES = ("/livez", "/readyz")
 LONG_S = 600.0
 MISS = post(f"{FRAUD}/features", payment(), authorization(ALICE))
@@ -48,7 +50,7 @@ def demo(demo_dir: Path) -> Iterator[Running]:
         yield running
 
 
-@pytest.mark.parametrize("path", MEASURED)
+@pytest.mark.parametrize("path", [*MEASURED, TECTONS])
 def test_what_is_measured_is_there_and_nowhere_else(demo: Running, path: str) -> None:
     rights = authorization(READER)
     reply = httpx.get(f"{demo.operations_url}{path}", headers=rights)
@@ -63,9 +65,7 @@ def test_probes_are_on_both(demo: Running, path: str) -> None:
     assert [httpx.get(f"{url}{path}").status_code for url in (demo.operations_url, demo.url)] == [200, 200]
 
 
-@pytest.mark.parametrize(
-    "path", ["/v1/features:purge", "/openapi.json", "/docs", "/console", "/api/v1/observability/metrics", "/", "/metrics/"]
-)
+@pytest.mark.parametrize("path", ["/v1/features:purge", "/openapi.json", "/docs", "/console", "/", "/metrics/"])
 def test_nothing_else_is_there(demo: Running, path: str) -> None:
     for method in ("GET", "POST"):
         assert problem(httpx.request(method, f"{demo.operations_url}{path}", headers=authorization(READER)))[0] == 404
@@ -81,11 +81,9 @@ def test_no_read_is_answered_there_and_another_method_is_told_so(demo: Running) 
 
 
 def test_the_same_credentials_are_asked_for(demo: Running) -> None:
-    for path in MEASURED:
-        assert [httpx.get(f"{demo.operations_url}{path}", headers=authorization(one)).status_code for one in (None, "nobody's")] == [
-            401,
-            401,
-        ]
+    for path in (*MEASURED, TECTONS):
+        for one in (None, "nobody's"):
+            assert httpx.get(f"{demo.operations_url}{path}", headers=authorization(one)).status_code == 401
 
 
 def test_what_is_no_request_is_refused(demo: Running) -> None:
@@ -106,6 +104,13 @@ def test_it_answers_when_callers_have_taken_all_places_and_takes_none_of_theirs(
         assert "feature_gateway_connections 2" in httpx.get(f"{running.operations_url}/metrics").text
 
 
+def test_the_clusters_own_metrics_are_the_clusters(cluster: Cluster) -> None:
+    with before(cluster) as running:
+        assert httpx.get(f"{running.operations_url}{TECTONS}").status_code == 404
+        httpx.get(f"{running.url}{TECTONS}", headers=authorization(ALICE))
+    assert [request.path for request in cluster.requests].count(TECTONS) == 1
+
+
 def test_its_own_places_are_bounded(cluster: Cluster) -> None:
     with before(cluster) as running, ExitStack() as open_:
         for _ in range(OPERATORS):
@@ -113,6 +118,9 @@ def test_its_own_places_are_bounded(cluster: Cluster) -> None:
         with line(running.operations_url) as one_more:
             assert status_of(one_more.reply()) == 503
         assert httpx.get(f"{running.url}/livez").status_code == 200
+        open_.close()
+        wait_until(lambda: status_of(asked(running, "/livez")) == 200, "places")
+        assert b"feature_gateway_refused_connections_total 0" in asked(running, "/metrics")
 
 
 def test_the_end_can_be_watched_until_all_is_answered(cluster: Cluster) -> None:

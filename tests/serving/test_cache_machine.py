@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from gateway.features import ServiceRef
-from gateway.serving import keeping
+from gateway.luck import luck
 from tests.serving.cache_house import CacheHouse
 from tests.serving.cache_origin import FAILURES, FLAVOURS, SPOILT, Flavour, Held
 from tests.serving.cache_requests import How, Who, request
 from tests.serving.cache_rights import PurgeLog
 from tests.serving.cache_world import Row, Service, View
 
-register_random(keeping._luck)
+register_random(luck)
 
 ANN, BOB, EVE = "ann-0123456789", "bob-0123456789", "eve-0123456789"
 PLAIN = How()

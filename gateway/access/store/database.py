@@ -6,7 +6,6 @@ threads of the database's own, off the event loop.
 """
 
 import asyncio
-import random
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from gateway.access.store.migrating import migrate
 from gateway.errors import AccessUnavailable
+from gateway.luck import luck
 
 T = TypeVar("T")
 _TRIES = 8
@@ -29,7 +29,6 @@ _MET_ANOTHER = frozenset({"40001", "40P01"})
 _STATEMENT_MS = 10_000
 _PERHAPS = "The store of access control was lost while a change was written: look whether it was made before you ask for it again."
 """The connection took the answer to COMMIT with it. Trying again could do it twice."""
-_luck = random.Random()  # noqa: S311 - so that two do not meet again
 
 
 class Database:
@@ -64,7 +63,7 @@ class Database:
                     raise AccessUnavailable(_PERHAPS) from error
                 if tried == _TRIES or not _worth_another(error):
                     raise AccessUnavailable from error
-                time.sleep(_luck.uniform(0.005, 0.02) * tried)
+                time.sleep(luck.uniform(0.005, 0.02) * tried)
             except SQLAlchemyError as error:
                 raise AccessUnavailable from error
         raise AccessUnavailable

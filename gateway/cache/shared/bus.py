@@ -5,7 +5,6 @@ Redis delivers a message at most once: who was deaf for a moment has missed what
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
@@ -14,12 +13,12 @@ from redis.asyncio.connection import AbstractConnection, ConnectionPool
 
 from gateway.cache.shared.trips import FAILURES, Trips
 from gateway.incidents import incident
+from gateway.luck import luck
 from gateway.redis_servers import Address, Node
 
 logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
-_luck = random.Random()  # noqa: S311 - so that replicas do not come back all at once
 
 
 class Deaf(Exception):
@@ -48,12 +47,12 @@ class Bus:
                 pass  # it is opened anew
             except Exception as error:  # noqa: BLE001 - whoever stopped listening here would never know what was purged
                 incident(error, logger)
-            await asyncio.sleep(pause_s * _luck.uniform(0.5, 1.0))
+            await asyncio.sleep(pause_s * luck.uniform(0.5, 1.0))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _connected(self) -> AsyncGenerator[bytes | None, None]:
         """Until the connection is lost. Raises FAILURES and Deaf."""
-        connection = self._made(_luck.choice(await self._trips.nodes()))
+        connection = self._made(luck.choice(await self._trips.nodes()))
         try:
             async with asyncio.timeout(self._address.command_timeout_s):
                 await connection.connect()  # type: ignore[no-untyped-call]

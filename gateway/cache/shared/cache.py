@@ -104,6 +104,7 @@ class RedisSharedCache:
             seen += answer
         seen += [None] * (len(names) - len(seen))
         hits = sum(one is not None and one.found is not None for one in seen)
+        self._counters.shared_unanswered += seen.count(None)
         self._counters.shared_hits += hits
         self._counters.shared_misses += len(names) - hits
         return seen

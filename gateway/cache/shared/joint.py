@@ -41,7 +41,7 @@ class JointLookups:
     async def look_up(self, names: Sequence[Name], servers: Hashable) -> Answer:
         """Of `most` names at most. Whoever stops waiting takes nothing from the others."""
         trip = self._gathering.get(servers)
-        if trip is None or len(trip.names) + len(names) > self._most:
+        if trip is None or trip.ended or len(trip.names) + len(names) > self._most:
             trip = self._gathering[servers] = _Trip(self._told, self._deadline_s)
             self._tasks.start(self._go(trip, servers))
         return await trip.join(names)
@@ -70,7 +70,8 @@ class _Trip:
         self._loop = asyncio.get_running_loop()
         self._due_s = self._loop.time() + deadline_s
         self._timer = self._loop.call_at(self._due_s, self._late)
-        self._extended = self._ended = False
+        self._extended = False
+        self.ended = False
 
     def join(self, names: Sequence[Name]) -> asyncio.Future[Answer]:
         start, answer = len(self.names), self._loop.create_future()
@@ -88,11 +89,11 @@ class _Trip:
             self._timer = self._loop.call_later(min(held_up_s, self._deadline_s), self._late)
 
     def end(self, answer: Answer) -> None:
-        if self._ended:
+        if self.ended:
             return
-        self._ended = True
+        self.ended = True
         self._timer.cancel()
-        self._told(well=answer is not None)
         for start, end, waiting in self._waiting:
             if not waiting.done():  # else it was cancelled
                 waiting.set_result(None if answer is None else answer[start:end])
+        self._told(well=answer is not None)

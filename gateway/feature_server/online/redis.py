@@ -11,7 +11,6 @@ Across cells nothing is atomic: a write that fails half-way has changed some cel
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -25,13 +24,13 @@ from gateway.feature_server.online.loop_thread import LoopThread
 from gateway.feature_server.online.redis_batch import Overtaken, RedisBatch
 from gateway.feature_server.online.redis_layout import Command, Keys
 from gateway.feature_server.online.redis_trips import Trips
+from gateway.luck import luck
 from gateway.redis_servers import Address, Node
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 _ATTEMPTS = 24
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.001, 0.1
-_luck = random.Random()  # noqa: S311 - so that two writers do not overtake one another for ever
 _SCHEMA_MISMATCH = (
     "The online store was written by another version of the gateway. Give this one another key prefix or an empty server and ingest the"
     " events again, or start with what wrote this one."
@@ -126,7 +125,8 @@ class RedisStore:
                 done = work(batch)
                 self._advance(batch.apply())
                 return done
-            self._pause(_luck.uniform(0, min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt)))
+            # random, so that two writers do not overtake one another for ever
+            self._pause(luck.uniform(0, min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt)))
         raise OriginUnavailable("The online store's cells are being written by others all the time.")
 
     def _advance(self, newest: Mapping[int, int]) -> None:

@@ -5,7 +5,6 @@ The address is looked up again for each connection that is opened, and none live
 """
 
 import asyncio
-import random
 import ssl
 from collections import deque
 from dataclasses import dataclass
@@ -13,13 +12,13 @@ from socket import SOCK_STREAM
 
 import httpx
 
+from gateway.luck import luck
 from gateway.origins.http.connection import Connection
 from gateway.origins.http.heads import Heads
 
 _UNPROVEN_AT_ONCE = 64
 """Connections that are being opened, or have not brought a reply yet: whoever listens may not even have accepted them. More would overflow
 its queue (128 places, often); what its system drops then is tried again by ours only after a second."""
-_AGES = random.Random()  # noqa: S311 - a spread, not a secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +149,7 @@ class Pool:
         except OSError as error:
             raise httpx.ConnectError("the origin's name cannot be looked up") from error
         places = list(dict.fromkeys(one[4][:2] for one in found))
-        _AGES.shuffle(places)
+        luck.shuffle(places)
         for left, (host, port) in zip(range(len(places), 0, -1), places, strict=True):
             try:
                 async with asyncio.timeout((until_s - loop.time()) / left):
@@ -168,7 +167,7 @@ class Pool:
     async def _open_one(self, host: str, port: int) -> Connection:
         loop, address, limits = asyncio.get_running_loop(), self._address, self._limits
         connection = Connection(self._came_back, self._gone, loop.time, self._heads)
-        connection.ends_s = loop.time() + limits.max_age_s * _AGES.uniform(0.9, 1.1)
+        connection.ends_s = loop.time() + limits.max_age_s * luck.uniform(0.9, 1.1)
         try:
             if address.tls is None:
                 await loop.create_connection(lambda: connection, host, port)

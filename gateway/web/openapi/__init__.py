@@ -72,7 +72,7 @@ def document(
 
 def _paths(doors: Sequence[ModuleType], *, clustered: bool, measured: bool) -> Node:
     """Two doors may share a path, each with methods of its own."""
-    paths: Node = ({} if clustered else operations.own_observability()) | (operations.measured() if measured else {})
+    paths: Node = operations.measured(clustered=clustered) if measured else {}
     for door in doors:
         for path, item in door.paths().items():
             paths[path] = paths.get(path, {}) | item

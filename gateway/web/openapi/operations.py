@@ -5,7 +5,7 @@ from gateway.web.openapi.problems import problem_refs
 
 TAG = "Operations"
 OBSERVABILITY = "/api/v1/observability/metrics"
-TAGS = ({"name": TAG, "description": "For operators and tools. No credential is asked for, but by `/metrics` and `/v1/slo`."},)
+TAGS = ({"name": TAG, "description": "For operators and tools. No credential is asked for, but for what is measured."},)
 
 
 def paths() -> Node:
@@ -18,9 +18,13 @@ def paths() -> Node:
     }
 
 
-def measured() -> Node:
-    """Where these have no port of their own."""
-    return {"/metrics": {"get": _metrics("metrics", "What was counted so far, for Prometheus")}}
+def measured(*, clustered: bool) -> Node:
+    """Where these have no port of their own. A cluster has Tecton's path itself."""
+    paths = {"/metrics": {"get": _metrics("metrics", "What was counted so far, for Prometheus")}}
+    if not clustered:
+        same = _metrics("observability_metrics", "The same on Tecton's path, as OpenMetrics where nothing is asked for")
+        paths[OBSERVABILITY] = {"get": same}
+    return paths
 
 
 def schemas() -> Node:
@@ -55,13 +59,6 @@ def _readyz() -> Node:
         security=ANYONE,
         responses={"200": {"description": "They can.", "content": {"application/json": {"schema": _READINESS}}}} | problem_refs((503,)),
     )
-
-
-def own_observability() -> Node:
-    """Where there is no cluster that has this path."""
-    return {
-        OBSERVABILITY: {"get": _metrics("observability_metrics", "The same on Tecton's path, as OpenMetrics where nothing is asked for")}
-    }
 
 
 def _metrics(name: str, summary: str) -> Node:

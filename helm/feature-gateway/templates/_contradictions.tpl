@@ -38,9 +38,7 @@ alone the gateway tells itself when it starts; here stands what decides the shap
 {{- if eq (include "feature-gateway.port" .) "0" -}}
 {{- $wrong = append $wrong "settings.server.port: a port that the system chooses is one that the Service does not know" -}}
 {{- end -}}
-{{- if and (hasKey $server "operations_port") (not (include "feature-gateway.operationsPort" .)) -}}
-{{- $wrong = append $wrong "settings.server.operations_port: a port that the system chooses is one that nobody can probe; null for none of its own" -}}
-{{- else if eq (include "feature-gateway.operationsPort" .) (include "feature-gateway.port" .) -}}
+{{- if eq (include "feature-gateway.operationsPort" .) (include "feature-gateway.port" .) -}}
 {{- $wrong = append $wrong "settings.server.operations_port: must be another than settings.server.port" -}}
 {{- end -}}
 {{- if has (dig "operations_host" "0.0.0.0" $server) (list "127.0.0.1" "::1" "localhost") -}}

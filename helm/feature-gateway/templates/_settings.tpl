@@ -67,7 +67,7 @@ access control's store in SQLite
 {{- dig "server" "port" 8080 .Values.settings | int -}}
 {{- end -}}
 
-{{- /* Of probes and metrics; nothing, where they have none of their own. */ -}}
+{{- /* Of probes and metrics; nothing, where they have none of their own: 0, or null, which not every Helm hands on from a chart above. */ -}}
 {{- define "feature-gateway.operationsPort" -}}
 {{- with dig "server" "operations_port" 0 .Values.settings -}}{{ int . }}{{- end -}}
 {{- end -}}
@@ -103,6 +103,9 @@ access control's store in SQLite
 {{- $settings = mergeOverwrite $settings (dict "feature_server" $server) -}}
 {{- else if eq (include "feature-gateway.accessStore" .) "sqlite" -}}
 {{- $settings = mergeOverwrite $settings (dict "auth" (dict "data_dir" (include "feature-gateway.dataDir" .))) -}}
+{{- end -}}
+{{- if not (include "feature-gateway.operationsPort" .) -}}
+{{- $_ := unset ($settings.server | default dict) "operations_port" -}}
 {{- end -}}
 {{- if .Values.tls.secretName -}}
 {{- $files := dict "tls_certificate_file" "/etc/feature-gateway/tls/tls.crt" "tls_key_file" "/etc/feature-gateway/tls/tls.key" -}}
