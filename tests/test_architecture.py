@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent / "gateway"
 
 FLOORS = (
-    ("errors", "features", "settings", "lifecycle", "line_file", "luck", "on_demand", "request_ids", "tasks"),
+    ("errors", "features", "settings", "lifecycle", "line_file", "luck", "wal", "on_demand", "request_ids", "tasks"),
     (
         "wire",
         "breaker",
@@ -151,7 +151,7 @@ THIRD_PARTIES = {
     "redis": ("redis_servers", "feature_server.online", "cache.shared"),
     "rich": ("cli", "commands"),
     "scim2_models": ("access.scim",),
-    "sqlite3": ("feature_server.online",),
+    "sqlite3": ("wal", "feature_server.online"),
     "sqlalchemy": ("access",),
     "structlog": ("access_log", "hosting.logs"),
     "starlette": ("web", "app", "administering", "showing"),

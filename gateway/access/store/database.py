@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from gateway.access.store.migrating import migrate
 from gateway.errors import AccessUnavailable
 from gateway.luck import luck
+from gateway.wal import use_wal
 
 T = TypeVar("T")
 _TRIES = 8
@@ -113,7 +114,8 @@ def _sqlite(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _: object) -> None:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+        use_wal(connection)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

@@ -13,7 +13,6 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from time import sleep
 from typing import TypeVar
 
 from gateway.errors import OriginFailed, OriginUnavailable
@@ -32,12 +31,12 @@ from gateway.feature_server.online.base import (
     StoreMismatch,
     TileKey,
 )
+from gateway.wal import use_wal
 
 T = TypeVar("T")
 SCHEMA_VERSION = "2"
 _BUSY_TIMEOUT_S = 5.0
 _WRITER_CACHE_KIB = 65_536
-_WAL_ATTEMPTS, _WAL_PAUSE_S = 100, 0.02
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'meta'"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -132,7 +131,7 @@ class SqliteStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _translated(), ExitStack() as opened:
             self._writer = opened.enter_context(closing(_connect(path)))
-            _use_wal(self._writer)
+            use_wal(self._writer)
             self._writer.execute("PRAGMA synchronous = FULL")
             # Loading 336,776 flights into 12 views: 1,605 records a second instead of 1,177 with the default 2 MB
             self._writer.execute(f"PRAGMA cache_size = -{_WRITER_CACHE_KIB}")
@@ -322,20 +321,6 @@ class SqliteStore:
 
 def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """Sticks to the file. Two processes that make a new file at once would deadlock, so SQLite refuses one of them at once, whatever its
-    timeout (measured: 2 of 20 starts of four processes); that one asks again."""
-    for attempts_left in reversed(range(_WAL_ATTEMPTS)):
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or not attempts_left:
-                raise
-            sleep(_WAL_PAUSE_S)
-        else:
-            return
 
 
 @contextmanager

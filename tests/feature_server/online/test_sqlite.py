@@ -10,14 +10,13 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from gateway.errors import OriginError, OriginFailed
 from gateway.feature_server.engine import Engine
 from gateway.feature_server.online.base import Batch, Cell, CellChange, CellRead, Event, EventKey, Kind, Part, Retention, StoreMismatch
-from gateway.feature_server.online.sqlite import SqliteStore, _use_wal
+from gateway.feature_server.online.sqlite import SqliteStore
 from tests.feature_server.purchases import NOW_NS, REPOSITORY, at_once, read
 
 ROOT = Path(__file__).parents[3]
@@ -89,37 +88,6 @@ def test_what_is_no_database_is_said_to_have_failed(path: Path) -> None:
     path.write_bytes(b"not a database, and long enough to be looked at " * 40)
     with pytest.raises(OriginFailed, match="SQLITE_NOTADB"):
         SqliteStore(path)
-
-
-class Contended(sqlite3.Connection):
-    """Says that it is busy, as SQLite does at once to one of two processes that would deadlock, for the first few statements."""
-
-    refusals = 3
-    reason = sqlite3.SQLITE_BUSY
-
-    def execute(self, *arguments: Any) -> sqlite3.Cursor:
-        if self.refusals:
-            self.refusals -= 1
-            error = sqlite3.OperationalError("database is locked")
-            error.sqlite_errorcode = self.reason
-            raise error
-        return super().execute(*arguments)
-
-
-def test_two_processes_may_create_the_store_at_once(tmp_path: Path) -> None:
-    connection = sqlite3.connect(tmp_path / "features.db", factory=Contended)
-    _use_wal(connection)
-    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    connection.close()
-
-
-def test_other_troubles_are_not_waited_out(tmp_path: Path) -> None:
-    connection = sqlite3.connect(tmp_path / "features.db", factory=Contended)
-    connection.reason = sqlite3.SQLITE_IOERR
-    with pytest.raises(sqlite3.OperationalError):
-        _use_wal(connection)
-    assert connection.refusals == 2
-    connection.close()
 
 
 def test_a_store_that_was_taken_away_is_not_ready(store: SqliteStore) -> None:
