@@ -128,7 +128,7 @@ def requests(draw: st.DrawFn) -> tuple[str, Sequence[str], str, bytes]:
     return route, names, f"?{query}" if query else "", draw(bodies(route))
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def admin(request: pytest.FixtureRequest, demo_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Admin]:
     server = partial(request.getfixturevalue, "postgresql")
     with open_admin(request.param, demo_dir, tmp_path_factory.mktemp("access"), server) as (house, key), house.as_caller(key) as client:
