@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -139,24 +139,21 @@ def create_app(settings: Settings, seams: Seams = Seams()) -> Gateway:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        tasks.start(origin.follow(furnished.forget))
-        if access is not None:
-            await access.begin()
-            tasks.start(access.follow())
-        await furnished.begin()
-        if console is not None:
-            tasks.start(console.follow())
-        yield
-        workers.close()
-        await tasks.aclose()
-        await furnished.aclose()
-        await origin.aclose()
-        if forwarder is not None:
-            await forwarder.aclose()
-        if access is not None:
-            await access.aclose()
-        if provider is not None:
-            await close_within(SPANS_S, provider.shutdown)
+        async with AsyncExitStack() as last:  # backwards, and all of it, whichever fails
+            if provider is not None:
+                last.push_async_callback(close_within, SPANS_S, provider.shutdown)
+            for opened in (access, forwarder, origin, furnished, tasks):
+                if opened is not None:
+                    last.push_async_callback(opened.aclose)
+            last.callback(workers.close)
+            tasks.start(origin.follow(furnished.forget))
+            if access is not None:
+                await access.begin()
+                tasks.start(access.follow())
+            await furnished.begin()
+            if console is not None:
+                tasks.start(console.follow())
+            yield
 
     doors = [
         *(access.routes() if access is not None else ()),

@@ -9,7 +9,7 @@ import yaml
 from tests.harness.helm import CHART, NAMESPACE, Helm
 from tests.helm.releases import EVERYTHING, VALUES
 
-ENDPOINT_FIELDS = {"port", "path", "scheme", "interval", "scrapeTimeout", "authorization", "tlsConfig"}
+ENDPOINT_FIELDS = {"port", "path", "scheme", "relabelings", "interval", "scrapeTimeout", "authorization", "tlsConfig"}
 
 
 def test_should_scrape_every_pod_as_it_is_said(helm: Helm) -> None:
@@ -27,6 +27,7 @@ def test_should_scrape_every_pod_as_it_is_said(helm: Helm) -> None:
     assert endpoint["port"] == service["spec"]["ports"][0]["name"] == "operations"
     assert (endpoint["path"], endpoint["scheme"]) == ("/metrics", "http")
     assert endpoint["authorization"] == {"type": "Bearer", "credentials": {"name": "scraper", "key": "api-key"}}
+    assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": documents.one("Service")["metadata"]["name"]}]
 
 
 def test_should_scrape_where_everything_is_if_there_is_one_port(helm: Helm) -> None:
