@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -175,13 +175,12 @@ def new_key_command(name: str, workspaces: tuple[str, ...], ingest: bool, purge:
 def _listen(settings: Settings) -> Iterator[Listeners]:
     """The listening sockets, made before anything slow, so that a taken port is told at once."""
     server = settings.server
-    with ExitStack() as stack:
-        main = stack.enter_context(_listener(server.host, server.port, "port"))
+    with _listener(server.host, server.port, "port") as main:
         if server.operations_port is None:
             yield Listeners(main)
-        else:
-            host = server.operations_host or server.host
-            yield Listeners(main, stack.enter_context(_listener(host, server.operations_port, "operations-port")))
+            return
+        with _listener(server.operations_host or server.host, server.operations_port, "operations-port") as operations:
+            yield Listeners(main, operations)
 
 
 def _listener(host: str, port: int, option: str) -> socket.socket:

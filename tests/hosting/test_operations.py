@@ -29,7 +29,6 @@ MEASURED = ("/metrics", "/v1/slo")
 TECTONS = "/api/v1/observability/metrics"
 """The first of these on Tecton's path, where there is no cluster that has it."""
 PROBES = ("/livez", "/readyz")
-LONG_S = 600.0
 MISS = post(f"{FRAUD}/features", payment(), authorization(ALICE))
 
 

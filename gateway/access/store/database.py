@@ -64,7 +64,7 @@ class Database:
                     raise AccessUnavailable(_PERHAPS) from error
                 if tried == _TRIES or not _worth_another(error):
                     raise AccessUnavailable from error
-                time.sleep(luck.uniform(0.005, 0.02) * tried)
+                time.sleep(luck.uniform(0.005, 0.02) * tried)  # so that two do not meet again
             except SQLAlchemyError as error:
                 raise AccessUnavailable from error
         raise AccessUnavailable

@@ -47,7 +47,7 @@ class Bus:
                 pass  # it is opened anew
             except Exception as error:  # noqa: BLE001 - whoever stopped listening here would never know what was purged
                 incident(error, logger)
-            await asyncio.sleep(pause_s * luck.uniform(0.5, 1.0))
+            await asyncio.sleep(pause_s * luck.uniform(0.5, 1.0))  # replicas do not come back all at once
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _connected(self) -> AsyncGenerator[bytes | None, None]:
